@@ -1,0 +1,33 @@
+/** What a sniffer says about the first bytes. `atLeast` is the total it wants to see before it is asked again. */
+export type Verdict<Info = unknown> =
+  | { readonly kind: "match"; readonly info: Info }
+  | { readonly kind: "mismatch" }
+  | { readonly kind: "more"; readonly atLeast: number };
+
+/**
+ * Recognises one protocol by the first bytes of a client.
+ * Pure: no socket, no clock, never throws on any bytes, never takes back a verdict when more bytes follow.
+ */
+export interface Sniffer<Name extends string = string, Info = unknown> {
+  readonly name: Name;
+  sniff(head: Uint8Array): Verdict<Info>;
+  /** First bytes that it accepts; two routes are compared by them at start. */
+  readonly examples: readonly Uint8Array[];
+}
+
+export const mismatch = { kind: "mismatch" } as const;
+
+export function match<Info>(info: Info): { readonly kind: "match"; readonly info: Info } {
+  return { kind: "match", info };
+}
+
+export function more(atLeast: number): { readonly kind: "more"; readonly atLeast: number } {
+  return { kind: "more", atLeast };
+}
+
+/** Compares the head with a fixed prefix: `match` when all of it is there, `more` while it still may come. */
+export function startsWith(head: Uint8Array, prefix: Uint8Array): Verdict<undefined> {
+  const known = Math.min(head.length, prefix.length);
+  for (let index = 0; index < known; index++) if (head[index] !== prefix[index]) return mismatch;
+  return known === prefix.length ? match(undefined) : more(prefix.length);
+}
