@@ -1,0 +1,44 @@
+import type { Awaitable, ContentSession } from "./session.ts";
+
+/** Carries the session to a peer of an upstream. */
+export interface ProxyAction<Upstream extends string = string> {
+  readonly kind: "proxy";
+  readonly upstream: Upstream;
+}
+
+/** Lets a handler be the server. An action that it returns goes on with the bytes it left unread. */
+export interface ContentAction<Upstream extends string = string> {
+  readonly kind: "content";
+  // biome-ignore lint/suspicious/noConfusingVoidType: a handler may end without return
+  readonly handler: (session: ContentSession) => Awaitable<Action<Upstream> | undefined | void>;
+}
+
+/** Refuses the client. */
+export interface RejectAction {
+  readonly kind: "reject";
+  readonly reason: string;
+  readonly status: number;
+}
+
+/** What happens to a session. */
+export type Action<Upstream extends string = string> = ProxyAction<Upstream> | ContentAction<Upstream> | RejectAction;
+
+/** Status of a refusal unless it says otherwise: nginx's stream `deny`. */
+const STATUS_REJECTED = 403;
+
+/** Sends the session to the upstream of that name. nginx: `proxy_pass`. */
+export function proxy<const Upstream extends string>(upstream: Upstream): ProxyAction<Upstream> {
+  return { kind: "proxy", upstream };
+}
+
+/** Answers the client in TypeScript; the session ends when the handler does. OpenResty: `content_by_lua`. */
+export function content<const Upstream extends string = never>(
+  handler: ContentAction<Upstream>["handler"],
+): ContentAction<Upstream> {
+  return { kind: "content", handler };
+}
+
+/** Ends the session with `end_cause` rejected; `reason` is for the log. */
+export function reject(reason: string, options: { readonly status?: number } = {}): RejectAction {
+  return { kind: "reject", reason, status: options.status ?? STATUS_REJECTED };
+}

@@ -1,0 +1,40 @@
+/**
+ * One re-armable timer: a phase's total time, or the idle time between bytes.
+ * Waiting for bytes costs no timer of its own; whoever waits puts its `onExpire` here and takes it away again.
+ */
+export class Deadline {
+  onExpire: (() => void) | undefined;
+  #expired = false;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(ms: number) {
+    this.#timer = setTimeout(() => this.#expire(), Math.min(ms, MAX_TIMER_MS));
+  }
+
+  get expired(): boolean {
+    return this.#expired;
+  }
+
+  /** Starts the time anew, also after it has run out. */
+  rearm(): void {
+    this.#expired = false;
+    this.#timer.refresh();
+  }
+
+  stop(): void {
+    this.onExpire = undefined;
+    clearTimeout(this.#timer);
+  }
+
+  [Symbol.dispose](): void {
+    this.stop();
+  }
+
+  #expire(): void {
+    this.#expired = true;
+    this.onExpire?.();
+  }
+}
+
+/** Node fires timers beyond 2^31 - 1 ms at once. */
+const MAX_TIMER_MS = 2_147_483_647;

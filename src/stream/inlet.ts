@@ -1,0 +1,139 @@
+import type { Duplex } from "node:stream";
+import type { Deadline } from "./deadline.ts";
+
+/** Why a wait for bytes ended. */
+export type Growth = "enough" | "ended" | "reset" | "timeout";
+
+const EMPTY = Buffer.alloc(0);
+
+/** Room for a second small segment and some more: most heads fit. */
+const MIN_ROOM_BYTES = 1_024;
+
+/**
+ * The reading half of a socket: first bytes that nobody has consumed yet, and the end of the stream.
+ * The socket flows only while somebody waits, so unread bytes stay in the kernel and memory stays bounded.
+ * Head, reader, filters and relay take bytes from here, one after the other, so that none is lost in between.
+ */
+export class Inlet {
+  readonly stream: Duplex;
+  /** Bytes that have come in so far. */
+  received = 0;
+  #store: Buffer = EMPTY; // unread bytes are #store[#start, #end)
+  #start = 0;
+  #end = 0;
+  #state: "open" | "ended" | "reset" = "open";
+  #want = 0;
+  #wake: ((growth: Growth) => void) | undefined;
+
+  constructor(stream: Duplex) {
+    this.stream = stream;
+    stream.pause();
+    stream.on("data", this.#onData);
+    stream.on("end", this.#onEnd);
+    stream.on("error", this.#onReset);
+    stream.on("close", this.#onClose);
+    if (stream.readableEnded) this.#state = "ended";
+    else if (stream.destroyed) this.#state = "reset";
+  }
+
+  /** The unread bytes. Valid until the next call of {@link grow} or {@link consume}. */
+  get bytes(): Buffer {
+    return this.#store.subarray(this.#start, this.#end);
+  }
+
+  get size(): number {
+    return this.#end - this.#start;
+  }
+
+  /** No byte will follow the unread ones. */
+  get ended(): boolean {
+    return this.#state !== "open";
+  }
+
+  /** The stream broke: by a reset, or because it was destroyed before its end. */
+  get reset(): boolean {
+    return this.#state === "reset";
+  }
+
+  /** Resolves once `atLeast` unread bytes are there, or none will come, or the deadline expired. One waiter at a time. */
+  grow(atLeast: number, deadline?: Deadline): Promise<Growth> {
+    if (this.size >= atLeast) return Promise.resolve("enough");
+    if (this.#state !== "open") return Promise.resolve(this.#state);
+    if (deadline?.expired) return Promise.resolve("timeout");
+    if (this.#wake) throw new TypeError("two waits for the same bytes");
+    return new Promise((resolve) => {
+      this.#want = atLeast;
+      this.#wake = (growth) => {
+        this.#wake = undefined;
+        if (deadline) deadline.onExpire = undefined;
+        this.stream.pause();
+        resolve(growth);
+      };
+      if (deadline) deadline.onExpire = () => this.#wake?.("timeout");
+      this.stream.resume();
+    });
+  }
+
+  /** Somebody waits for bytes at this moment. */
+  get busy(): boolean {
+    return this.#wake !== undefined;
+  }
+
+  /** Takes the first `size` unread bytes out. The buffer is the caller's until it awaits {@link grow} again. */
+  consume(size: number): Buffer {
+    const taken = this.#store.subarray(this.#start, Math.min(this.#start + size, this.#end));
+    this.#start += taken.length;
+    if (this.#start === this.#end) {
+      this.#store = EMPTY;
+      this.#start = this.#end = 0;
+    }
+    return taken;
+  }
+
+  /** Gives the stream away, paused and without our listeners; returns what is unread. */
+  detach(): Buffer {
+    this.stream.pause();
+    this.stream.off("data", this.#onData);
+    this.stream.off("end", this.#onEnd);
+    this.stream.off("error", this.#onReset);
+    this.stream.off("close", this.#onClose);
+    return this.consume(this.size);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.received += chunk.length;
+    this.#append(chunk);
+    if (this.size >= this.#want) this.#wake?.("enough");
+  };
+
+  readonly #onEnd = (): void => this.#settle("ended");
+  readonly #onReset = (): void => this.#settle("reset");
+  readonly #onClose = (): void => this.#settle(this.stream.readableEnded ? "ended" : "reset");
+
+  #settle(state: "ended" | "reset"): void {
+    if (this.#state === "open" || state === "reset") this.#state = state;
+    this.#wake?.(this.#state === "ended" ? "ended" : "reset");
+  }
+
+  /** The first chunk is kept as it is; later ones are copied into room that doubles, so trickled bytes cost O(n) in all. */
+  #append(chunk: Buffer): void {
+    if (this.size === 0) {
+      this.#store = chunk;
+      this.#start = 0;
+      this.#end = chunk.length;
+      return;
+    }
+    if (this.#end + chunk.length > this.#store.length) this.#makeRoom(chunk.length);
+    chunk.copy(this.#store, this.#end);
+    this.#end += chunk.length;
+  }
+
+  /** Moves the unread bytes to new memory: what {@link consume} handed out earlier is never written over. */
+  #makeRoom(extra: number): void {
+    const room = Buffer.allocUnsafeSlow(Math.max(MIN_ROOM_BYTES, 2 * (this.size + extra)));
+    this.bytes.copy(room);
+    this.#end = this.size;
+    this.#start = 0;
+    this.#store = room;
+  }
+}

@@ -1,0 +1,127 @@
+import type { Address } from "../codecs/address.ts";
+import type { ClientHello } from "../codecs/client-hello.ts";
+import type { EndCause } from "../errors.ts";
+import type { Certificate, Pem } from "../ssl/certificate.ts";
+import type { Action, RejectAction } from "./action.ts";
+import type { Reader, Received } from "./reader.ts";
+
+/** A value, or a promise of it: every phase may await. */
+export type Awaitable<T> = T | Promise<T>;
+
+/** The phases of a session, in the order in which they run. */
+export type Phase = "proxyHeader" | "sslCertificate" | "preread" | "access" | "content" | "balancer" | "proxy" | "log";
+
+/**
+ * What hooks of one session share, from the first phase to the log. Empty until you declare your fields:
+ * `declare module "restyconf" { interface SessionCtx { player?: string } }`.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: filled by declaration merging
+export interface SessionCtx {}
+
+/** What is known of a client's TLS. */
+export interface SessionSsl {
+  readonly serverName: string | undefined;
+  /** `TLSv1.3`; undefined while the handshake has not ended, and on passthrough. */
+  readonly protocol: string | undefined;
+  readonly cipher: string | undefined;
+  /** The protocol agreed by ALPN; on passthrough, and before the handshake, undefined. */
+  readonly alpn: string | undefined;
+  readonly ja3: string;
+  readonly ja4: string;
+  /** `SUCCESS`, `NONE` (no certificate shown or asked for) or `FAILED:reason`, as nginx's `$ssl_client_verify`. */
+  readonly verify: string;
+  readonly clientCertificate: { readonly subject: string; readonly fingerprint: string; readonly pem: string } | undefined;
+}
+
+/** What every hook sees. */
+export interface Session {
+  /** Unique in this gateway; the `session` field of the log line. */
+  readonly id: string;
+  readonly server: string;
+  readonly phase: Phase;
+  /** Name of the sniffer that matched. */
+  readonly protocol: string | undefined;
+  /** What that sniffer learned, e.g. `{ clientId, username, version }` for MQTT. */
+  readonly info: unknown;
+  readonly remote: Address;
+  readonly local: Address;
+  readonly ssl: SessionSsl | undefined;
+  readonly ctx: SessionCtx;
+  /** Values for log lines and keys, by name. */
+  readonly vars: Record<string, boolean | number | string | undefined>;
+  /** Aborts when the session ends, whatever ended it. */
+  readonly signal: AbortSignal;
+}
+
+/** `phases.sslCertificate`: the hello is known, TLS has not begun. */
+export interface SslSession extends Session {
+  readonly hello: ClientHello;
+}
+
+interface Talk {
+  readonly reader: Reader;
+  /** Sends to the client; resolves when the bytes are with the kernel. Text is UTF-8. */
+  write(bytes: string | Uint8Array): Promise<void>;
+}
+
+/** `phases.preread`: the protocol is sniffed; bytes may be looked at, read and answered. */
+export interface PrereadSession extends Session, Talk {
+  /** The first `size` unread bytes, without consuming them. */
+  peek(size: number, options?: { readonly orLess?: boolean; readonly timeoutMs?: number }): Promise<Received>;
+}
+
+/** `phases.access`: allow or refuse; no byte may be read or written. */
+export interface AccessSession extends Session {
+  readonly upstream: string | undefined;
+}
+
+/** `phases.balancer`, once per attempt. */
+export interface BalancerSession extends Session {
+  readonly upstream: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  /** Why the attempt before this one failed. */
+  readonly lastFailure: string | undefined;
+}
+
+/** A `content` handler: the gateway itself is the server. */
+export interface ContentSession extends Session, Talk {
+  /** Half-closes: the client sees the end, and may go on sending. */
+  shutdown(how: "send"): Promise<void>;
+}
+
+/** `phases.log`: everything is known. */
+export interface LogSession extends Session {
+  readonly upstream: string | undefined;
+  /** Address of the peer that was connected, or tried last. */
+  readonly peer: string | undefined;
+  readonly status: number;
+  readonly endCause: EndCause;
+  /** From the client. */
+  readonly bytesReceived: number;
+  /** To the client. */
+  readonly bytesSent: number;
+  readonly sessionTimeMs: number;
+}
+
+/** What `phases.balancer` may answer instead of leaving the choice to the upstream's balancer. */
+export type PeerChoice =
+  | string
+  | { readonly address: string; readonly connectTimeoutMs?: number; readonly localAddress?: string };
+
+/** Hooks of a server, each with the session as that phase may use it. */
+export interface ServerPhases<Upstream extends string = string> {
+  /** Chooses the certificate; undefined leaves it to `ssl.certs`. OpenResty: `ssl_certificate_by_lua`. */
+  sslCertificate?(session: SslSession): Awaitable<Certificate | Pem | RejectAction | undefined>;
+  /** Overrides the route when it returns an action. OpenResty: `preread_by_lua`. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
+  preread?(session: PrereadSession): Awaitable<Action<Upstream> | undefined | void>;
+  /** Refuses when it returns `reject(…)`. nginx: the access phase. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
+  access?(session: AccessSession): Awaitable<RejectAction | undefined | void>;
+  /** Chooses the peer of one attempt. OpenResty: `balancer_by_lua`. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
+  balancer?(session: BalancerSession): Awaitable<PeerChoice | undefined | void>;
+  /** Runs once, last, for every accepted session. OpenResty: `log_by_lua`. */
+  log?(session: LogSession): Awaitable<void>;
+}
