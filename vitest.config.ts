@@ -1,12 +1,27 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
+const source = (path: string): string => fileURLToPath(new URL(`src/${path}`, import.meta.url));
+
 const config: ViteUserConfig = defineConfig({
+  // A test that imports an example must get the sources, as its own imports do, not a second copy from dist.
+  resolve: {
+    alias: [
+      { find: /^restyconf$/, replacement: source("index.ts") },
+      { find: /^restyconf\/preread$/, replacement: source("preread/index.ts") },
+    ],
+  },
   test: {
     include: ["test/**/*.test.ts"],
+    // A process per file: nothing leaks from one to the next, and process-wide counts (file descriptors, heap) are its own.
     pool: "forks",
-    // Two cores run real processes beside the tests; a story may wait for a real timeout of some seconds.
+    // Real servers run beside the tests; more workers than this only make their time-outs lie.
+    maxWorkers: 2,
+    // A story may wait for a real time-out of some seconds.
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Servers live in the system's folders, which a user's path may lack.
+    env: { PATH: `${process.env["PATH"]}:/usr/local/sbin:/usr/sbin:/sbin` },
   },
 });
 

@@ -1,0 +1,30 @@
+// Makes a fresh clone ready: `npm start` and `npm test` run this first, with nothing there but Node and npm.
+// Everything it says goes to stderr; when nothing is to do it says nothing. Only Node's own modules are imported at the
+// top, so that the first check speaks on old Nodes too.
+import process from "node:process";
+
+const OLDEST_NODE = [20, 19, 0]; // as in package.json `engines`
+
+requireNode();
+const { installPackages } = await import("./packages.mjs");
+const { build, isBuilt } = await import("./build.mjs");
+const { installPrograms } = await import("./programs.mjs");
+
+try {
+  installPackages();
+  if (!isBuilt()) build();
+  if (process.argv.includes("--tests")) installPrograms();
+} catch (cause) {
+  process.stderr.write(`${cause.message}\n`);
+  process.exitCode = 1;
+}
+
+function requireNode() {
+  const found = process.versions.node.split(".").map(Number);
+  const at = OLDEST_NODE.findIndex((part, index) => part !== found[index]);
+  if (at === -1 || found[at] > OLDEST_NODE[at]) return;
+  process.stderr.write(
+    `RestyConf needs Node.js ${OLDEST_NODE.join(".")} or newer (24 is best); this is ${process.version}, ${process.execPath}\n`,
+  );
+  process.exit(1);
+}
