@@ -116,12 +116,13 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
 export class GatewayError extends Error {
   override readonly name = "GatewayError";
   readonly code: ErrorCode;
-  readonly detail: string | undefined;
+  /** The session's status in the log; a refusal may choose its own. */
+  readonly status: number;
 
-  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions & { readonly status?: number }) {
     super(detail ? `${specs[code].text}: ${detail}` : specs[code].text, options);
     this.code = code;
-    this.detail = detail;
+    this.status = options?.status ?? specs[code].status;
   }
 
   /** The only place where a foreign throw becomes one of ours. */

@@ -1,4 +1,4 @@
-import type { Duplex } from "node:stream";
+import type { Socket } from "node:net";
 import type { Deadline } from "./deadline.ts";
 
 /** Why a wait for bytes ended. */
@@ -9,13 +9,19 @@ const EMPTY = Buffer.alloc(0);
 /** Room for a second small segment and some more: most heads fit. */
 const MIN_ROOM_BYTES = 1_024;
 
+/** How long, and how much, a client may go on talking after our last byte. A fraction of nginx's 5 s: a gateway has many. */
+const LINGER_MS = 1_000;
+const LINGER_BYTES = 1_048_576;
+
 /**
  * The reading half of a socket: first bytes that nobody has consumed yet, and the end of the stream.
  * The socket flows only while somebody waits, so unread bytes stay in the kernel and memory stays bounded.
  * Head, reader, filters and relay take bytes from here, one after the other, so that none is lost in between.
  */
 export class Inlet {
-  readonly stream: Duplex;
+  readonly stream: Socket;
+  /** The socket below `stream`: the same one, or the one that carries its TLS. */
+  readonly transport: Socket;
   /** Bytes that have come in so far. */
   received = 0;
   #store: Buffer = EMPTY; // unread bytes are #store[#start, #end)
@@ -25,8 +31,9 @@ export class Inlet {
   #want = 0;
   #wake: ((growth: Growth) => void) | undefined;
 
-  constructor(stream: Duplex) {
+  constructor(stream: Socket, transport: Socket = stream) {
     this.stream = stream;
+    this.transport = transport;
     stream.pause();
     stream.on("data", this.#onData);
     stream.on("end", this.#onEnd);
@@ -100,6 +107,39 @@ export class Inlet {
     return this.consume(this.size);
   }
 
+  /** Ends the connection: what was written is flushed, then no more is heard of it. */
+  close(): void {
+    const { stream } = this;
+    stream.end();
+    if (this.ended) stream.destroySoon();
+    else this.#linger();
+  }
+
+  /**
+   * Closing a socket with unread bytes makes the kernel reset it, and the reset overtakes our last words.
+   * So what still comes is read and thrown away for a while (nginx: `lingering_close`).
+   */
+  #linger(): void {
+    const { stream } = this;
+    const goodbye = setTimeout(() => stream.destroy(), LINGER_MS);
+    stream.off("data", this.#onData);
+    let left = LINGER_BYTES;
+    stream.on("data", (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left < 0) stream.destroy();
+    });
+    stream.once("end", () => stream.destroySoon());
+    stream.once("close", () => clearTimeout(goodbye));
+    stream.resume();
+  }
+
+  /** Ends the connection with a reset, so that the other end does not take it for a clean close. */
+  abort(): void {
+    if (isTcp(this.transport)) this.transport.resetAndDestroy();
+    this.transport.destroy();
+    this.stream.destroy();
+  }
+
   readonly #onData = (chunk: Buffer): void => {
     this.received += chunk.length;
     this.#append(chunk);
@@ -136,4 +176,9 @@ export class Inlet {
     this.#start = 0;
     this.#store = room;
   }
+}
+
+/** Only TCP knows resets; on a unix socket a plain close has to do. */
+function isTcp(stream: Socket): stream is Socket {
+  return "resetAndDestroy" in stream && "remotePort" in stream && stream.remotePort !== undefined;
 }

@@ -46,6 +46,8 @@ export interface Session {
   readonly remote: Address;
   readonly local: Address;
   readonly ssl: SessionSsl | undefined;
+  /** Name of the upstream that the route chose. */
+  readonly upstream: string | undefined;
   readonly ctx: SessionCtx;
   /** Values for log lines and keys, by name. */
   readonly vars: Record<string, boolean | number | string | undefined>;
@@ -71,13 +73,10 @@ export interface PrereadSession extends Session, Talk {
 }
 
 /** `phases.access`: allow or refuse; no byte may be read or written. */
-export interface AccessSession extends Session {
-  readonly upstream: string | undefined;
-}
+export type AccessSession = Session;
 
 /** `phases.balancer`, once per attempt. */
 export interface BalancerSession extends Session {
-  readonly upstream: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
   /** Why the attempt before this one failed. */
@@ -92,7 +91,6 @@ export interface ContentSession extends Session, Talk {
 
 /** `phases.log`: everything is known. */
 export interface LogSession extends Session {
-  readonly upstream: string | undefined;
   /** Address of the peer that was connected, or tried last. */
   readonly peer: string | undefined;
   readonly status: number;

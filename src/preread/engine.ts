@@ -1,0 +1,79 @@
+import { GatewayError } from "../errors.ts";
+import type { Sniffer } from "./sniffer.ts";
+
+/** The first bytes of a client, growing. `grow` resolves when so many are there, none will come, or time is over. */
+export interface Head {
+  readonly bytes: Uint8Array;
+  grow(atLeast: number): Promise<"enough" | "ended" | "timeout" | "reset">;
+}
+
+/** The sniffer that won, by its place in the list, and what it learned. */
+export interface Sniffed {
+  readonly index: number;
+  readonly protocol: string;
+  readonly info: unknown;
+}
+
+/** A sniffer that has not decided, and the total of bytes at which it wants to be asked again. */
+export interface Open {
+  readonly index: number;
+  readonly sniffer: Sniffer;
+  readonly atLeast: number;
+}
+
+/** What one look at the bytes left: sniffers still hungry, and a match which waits for them. */
+export interface Round {
+  readonly open: readonly Open[];
+  readonly found: Sniffed | undefined;
+}
+
+/** The state before any byte was seen. */
+export function unasked(sniffers: readonly Sniffer[]): Round {
+  return { open: sniffers.map((sniffer, index) => ({ index, sniffer, atLeast: 0 })), found: undefined };
+}
+
+/**
+ * Asks, in order of priority, those sniffers which have what they wanted; the others are not bothered.
+ * A match ends the chances of all behind it, and waits for those before it which are still hungry.
+ */
+export function ask(round: Round, bytes: Uint8Array): Round {
+  const open: Open[] = [];
+  for (const candidate of round.open) {
+    if (candidate.atLeast > bytes.length) {
+      open.push(candidate);
+      continue;
+    }
+    const { index, sniffer } = candidate;
+    const verdict = sniffer.sniff(bytes);
+    if (verdict.kind === "more") open.push({ index, sniffer, atLeast: verdict.atLeast });
+    if (verdict.kind === "match") return { open, found: { index, protocol: sniffer.name, info: verdict.info } };
+  }
+  return { open, found: round.found };
+}
+
+/**
+ * Asks all sniffers about the same bytes until one wins or none is left. At the end of the client's bytes, of time or of
+ * the buffer, a match that waited for hungrier sniffers wins. Undefined: no sniffer matches.
+ * @throws GatewayError RC_PREREAD_FULL, RC_PREREAD_TIMEOUT, RC_CLIENT_RESET
+ */
+export async function preread(sniffers: readonly Sniffer[], head: Head, maxBytes: number): Promise<Sniffed | undefined> {
+  for (let round = unasked(sniffers); ; ) {
+    const bytes = head.bytes.subarray(0, maxBytes);
+    round = ask(round, bytes);
+    const atLeast = round.open.reduce((least, open) => Math.min(least, open.atLeast), Infinity);
+    if (atLeast === Infinity) return round.found;
+    if (atLeast > maxBytes) return round.found ?? full(maxBytes);
+    const growth = await head.grow(atLeast);
+    if (growth === "reset") throw new GatewayError("RC_CLIENT_RESET");
+    if (growth === "timeout") return round.found ?? late(head.bytes.length);
+    if (growth === "ended") return ask(round, head.bytes.subarray(0, maxBytes)).found;
+  }
+}
+
+function full(maxBytes: number): never {
+  throw new GatewayError("RC_PREREAD_FULL", `no protocol within ${maxBytes} bytes`);
+}
+
+function late(size: number): never {
+  throw new GatewayError("RC_PREREAD_TIMEOUT", `after ${size} bytes`);
+}

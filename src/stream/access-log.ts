@@ -1,0 +1,29 @@
+import type { GatewayError } from "../errors.ts";
+import type { Connection } from "./connection.ts";
+
+/** The access line of an ended session: nginx's variable names, times in seconds, everything else as it is. */
+export function accessLine(session: Connection, error: GatewayError | undefined): string {
+  return JSON.stringify({
+    time: new Date().toISOString(),
+    session: session.id,
+    remote_addr: session.remote.host,
+    remote_port: session.remote.port,
+    server: session.server,
+    protocol: session.protocol,
+    ssl_protocol: session.ssl?.protocol,
+    ssl_server_name: session.ssl?.serverName,
+    upstream: session.upstream,
+    upstream_addr: session.attempts.length > 0 ? session.attempts.map(({ address }) => address).join(", ") : undefined,
+    upstream_connect_time: seconds(session.attempts.at(-1)?.connectMs),
+    status: session.status,
+    end_cause: session.endCause,
+    bytes_received: session.bytesReceived,
+    bytes_sent: session.bytesSent,
+    session_time: seconds(session.sessionTimeMs),
+    ...(error && { code: error.code, phase: session.phase, reason: error.message }),
+  });
+}
+
+function seconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms) / 1_000;
+}

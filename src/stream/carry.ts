@@ -1,0 +1,20 @@
+import { dial } from "../upstream/dial.ts";
+import type { Target } from "../upstream/upstream.ts";
+import { Inlet } from "./inlet.ts";
+import { Relay } from "./relay.ts";
+
+export interface CarryOptions {
+  readonly idleTimeoutMs: number;
+  /** Sent to the peer before anything else, and before TLS: a PROXY header. */
+  readonly preface: Uint8Array | undefined;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The node path: connects to one peer, then relays in JavaScript, unread bytes of the client first.
+ * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, while no byte of the client was sent.
+ */
+export async function carry(client: Inlet, target: Target, options: CarryOptions): Promise<Relay> {
+  const { stream, transport } = await dial(target, { preface: options.preface, signal: options.signal });
+  return new Relay(client, new Inlet(stream, transport), { idleTimeoutMs: options.idleTimeoutMs });
+}

@@ -1,0 +1,73 @@
+import { GatewayError } from "../errors.ts";
+import { preread, type Sniffed } from "../preread/engine.ts";
+import type { Sniffer } from "../preread/sniffer.ts";
+import type { Action } from "./action.ts";
+import type { Connection } from "./connection.ts";
+import type { Route } from "./route.ts";
+
+/** A server's routes, sorted by when they are asked. */
+export interface RouteTable {
+  readonly sniffers: readonly Sniffer[];
+  /** Action of the sniffer with the same index. */
+  readonly actions: readonly Action[];
+  /** The `tls()` routes, asked about a ClientHello before TLS is terminated. */
+  readonly passthrough: RouteTable | undefined;
+  readonly silent: { readonly afterMs: number; readonly action: Action } | undefined;
+  readonly otherwise: Action | undefined;
+}
+
+/** Sorts routes once, when a generation is built. */
+export function compileRoutes(routes: readonly Route[]): RouteTable {
+  const on = routes.filter((route) => route.kind === "on");
+  const tls = on.filter(({ sniffer }) => sniffer.name === "tls");
+  return {
+    ...table(on),
+    passthrough: tls.length > 0 ? { ...table(tls), passthrough: undefined, silent: undefined, otherwise: undefined } : undefined,
+    silent: routes.find((route) => route.kind === "silent"),
+    otherwise: routes.find((route) => route.kind === "otherwise")?.action,
+  };
+}
+
+function table(on: readonly Extract<Route, { kind: "on" }>[]): Pick<RouteTable, "sniffers" | "actions"> {
+  return { sniffers: on.map(({ sniffer }) => sniffer), actions: on.map(({ action }) => action) };
+}
+
+/**
+ * Finds what to do with a session by its first clear-text bytes; `phases.preread` has the last word.
+ * @throws GatewayError RC_NO_ROUTE, RC_PREREAD_FULL, RC_PREREAD_TIMEOUT, RC_CLIENT_CLOSED, RC_CLIENT_RESET
+ */
+export async function chooseRoute(session: Connection): Promise<Action> {
+  const { routes, phases } = session.settings;
+  session.phase = "preread";
+  const sniffed = await sniff(session);
+  const chosen = phases.preread && (await session.hook("preread", () => phases.preread?.(session)));
+  return chosen || sniffed || routes.otherwise || noRoute(session);
+}
+
+/** The action of the route that matches, and undefined when none does. */
+async function sniff(session: Connection): Promise<Action | undefined> {
+  const { routes, preread: limits } = session.settings;
+  if (routes.sniffers.length === 0 && !routes.silent) return undefined; // nothing depends on the bytes
+  if (await session.patience.isSilent(session.head)) return routes.silent?.action;
+  const { head, patience } = session;
+  const source = {
+    get bytes() {
+      return head.bytes;
+    },
+    grow: (atLeast: number) => head.grow(atLeast, patience.total),
+  };
+  return learn(session, routes, await preread(routes.sniffers, source, limits.maxBytes));
+}
+
+/** Keeps on the session what a sniffer found, and tells the action of its route. */
+export function learn(session: Connection, table: RouteTable, sniffed: Sniffed | undefined): Action | undefined {
+  if (!sniffed) return undefined;
+  session.protocol = sniffed.protocol;
+  session.info = sniffed.info;
+  return table.actions[sniffed.index];
+}
+
+function noRoute(session: Connection): never {
+  const first = Buffer.from(session.head.bytes.subarray(0, 16)).toString("hex");
+  throw new GatewayError("RC_NO_ROUTE", first ? `first bytes ${first}` : "no byte came");
+}

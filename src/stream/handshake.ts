@@ -1,0 +1,13 @@
+import { type ConnectionOptions, TLSSocket } from "node:tls";
+import { type ClientHello, decodeClientHello, looksLikeTls } from "../codecs/client-hello.ts";
+import { ALERT, alert } from "../codecs/tls-alert.ts";
+import { GatewayError } from "../errors.ts";
+import { ask, unasked } from "../preread/engine.ts";
+import { Certificate, certificate } from "../ssl/certificate.ts";
+import type { ServerSsl } from "../ssl/settings.ts";
+import { verdictOf } from "../ssl/verify.ts";
+import type { Action } from "./action.ts";
+import { learn } from "./choose-route.ts";
+import type { Connection } from "./connection.ts";
+import { Deadline } from "./deadline.ts";
+import { Inlet } from "./inlet.ts";

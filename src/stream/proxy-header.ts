@@ -1,0 +1,29 @@
+import { decodeProxyHeader } from "../codecs/proxy-protocol.ts";
+import { GatewayError } from "../errors.ts";
+import type { Connection } from "./connection.ts";
+import { Deadline } from "./deadline.ts";
+import type { Server } from "./server.ts";
+
+/**
+ * Takes the PROXY header off the front of a trusted sender's bytes; from all others the bytes are the client's own.
+ * @throws GatewayError RC_PROXY_HEADER, RC_PROXY_HEADER_TIMEOUT, RC_CLIENT_CLOSED, RC_CLIENT_RESET
+ */
+export async function readProxyHeader(session: Connection, policy: NonNullable<Server["proxyHeader"]>): Promise<void> {
+  if (!policy.trusts(session.remote.host)) return;
+  session.phase = "proxyHeader";
+  using deadline = new Deadline(policy.timeoutMs);
+  const { head } = session;
+  for (;;) {
+    const decoded = decodeProxyHeader(head.bytes, { maxBytes: session.settings.preread.maxBytes });
+    if (decoded.kind === "malformed") throw new GatewayError("RC_PROXY_HEADER", decoded.reason);
+    if (decoded.kind === "frame") {
+      session.cameThrough({ size: decoded.size, ...decoded.value });
+      return;
+    }
+    const growth = await head.grow(decoded.atLeast, deadline);
+    if (growth === "timeout") throw new GatewayError("RC_PROXY_HEADER_TIMEOUT", `after ${head.size} bytes`);
+    if (growth === "reset") throw new GatewayError("RC_CLIENT_RESET");
+    if (growth === "ended" && head.size === 0) throw new GatewayError("RC_CLIENT_CLOSED", "before a PROXY header");
+    if (growth === "ended") throw new GatewayError("RC_PROXY_HEADER", "the connection ended inside the header");
+  }
+}

@@ -1,0 +1,55 @@
+import { encodeProxyHeader } from "../codecs/proxy-protocol-encode.ts";
+import { GatewayError } from "../errors.ts";
+import type { Target } from "../upstream/upstream.ts";
+import type { Connection } from "./connection.ts";
+
+/** Finds a peer and carries the session to it, until both sides have ended. */
+export async function proxyTo(session: Connection, name: string): Promise<void> {
+  const { upstreams, phases } = session.settings;
+  const upstream = upstreams.get(name);
+  if (!upstream) throw new GatewayError("RC_HOOK_FAILED", `no upstream is called ${name}`);
+  session.upstream = name;
+  using lease = await upstream.connect(
+    {
+      session,
+      signal: session.signal,
+      onAttempt: (attempt) => session.attempts.push(attempt),
+      choose: phases.balancer && ((attempt, lastFailure) => choose(session, attempt, lastFailure)),
+    },
+    (target) => connect(session, target),
+  );
+  const { cause } = await lease.value.ended;
+  session.endCause = cause;
+}
+
+/** Asks `phases.balancer`, once per attempt. */
+async function choose(
+  session: Connection,
+  attempt: number,
+  lastFailure: GatewayError | undefined,
+): Promise<PeerChoice | undefined> {
+  session.attempt = attempt;
+  session.lastFailure = lastFailure?.message;
+  return (await session.hook("balancer", () => session.settings.phases.balancer?.(session))) ?? undefined;
+}
+
+function connect(session: Connection, target: Target): Promise<Relay> {
+  session.phase = "proxy";
+  return session.relayTo(target, {
+    idleTimeoutMs: target.idleTimeoutMs ?? session.settings.idleTimeoutMs,
+    preface: target.proxyProtocol && proxyHeader(session, target.proxyProtocol),
+    signal: session.signal,
+  });
+}
+
+/** What we tell a peer about the client; version 1 has room for the addresses only. */
+function proxyHeader(session: Connection, version: 1 | 2): Uint8Array {
+  const { ssl, id, remote: source, local: destination } = session;
+  const tlvs = writeTlvs({
+    uniqueId: Buffer.from(id),
+    authority: ssl?.serverName,
+    alpn: ssl?.alpn,
+    ssl: ssl?.protocol === undefined ? undefined : { version: ssl.protocol, cipher: ssl.cipher, verified: ssl.verify === "SUCCESS" },
+  });
+  return encodeProxyHeader(version, { source, destination, tlvs });
+}

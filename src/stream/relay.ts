@@ -1,0 +1,135 @@
+import type { EndCause } from "../errors.ts";
+import { Deadline } from "./deadline.ts";
+import type { Inlet } from "./inlet.ts";
+
+/** How a relay ended, and what it moved. */
+export interface RelayEnd {
+  readonly cause: Extract<
+    EndCause,
+    "client_closed" | "peer_closed" | "client_reset" | "peer_reset" | "idle_timeout" | "killed" | "shutdown" | "drained"
+  >;
+}
+
+export interface RelayOptions {
+  /** Ends the relay when no byte moved in either direction for so long. */
+  readonly idleTimeoutMs: number;
+}
+
+/**
+ * Moves bytes between a client and its peer until both sides have ended: each FIN is passed on while the other
+ * direction flows, a reset on one side becomes a reset on the other, and a slow reader stops the socket that feeds it.
+ */
+export class Relay {
+  readonly ended: Promise<RelayEnd>;
+  readonly #client: Inlet;
+  readonly #peer: Inlet;
+  readonly #up: Pump;
+  readonly #down: Pump;
+  readonly #idle: Deadline;
+  #cause: RelayEnd["cause"] | undefined;
+  #open = 2; // sockets not closed yet
+  #settle: (end: RelayEnd) => void = () => {};
+
+  constructor(client: Inlet, peer: Inlet, { idleTimeoutMs }: RelayOptions) {
+    this.#client = client;
+    this.#peer = peer;
+    this.#idle = new Deadline(idleTimeoutMs);
+    this.#idle.onExpire = () => this.end("idle_timeout");
+    this.ended = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.#watch(client, "client_reset", peer);
+    this.#watch(peer, "peer_reset", client);
+    this.#up = new Pump(client, peer, this.#idle, () => this.#note("client_closed"));
+    this.#down = new Pump(peer, client, this.#idle, () => this.#note("peer_closed"));
+    this.#up.start();
+    this.#down.start();
+  }
+
+  /** Bytes from the client so far. */
+  get bytesUp(): number {
+    return this.#up.bytes;
+  }
+
+  /** Bytes to the client so far. */
+  get bytesDown(): number {
+    return this.#down.bytes;
+  }
+
+  /** Ends both sides now. */
+  end(cause: RelayEnd["cause"]): void {
+    this.#note(cause);
+    this.#client.stream.destroy();
+    this.#peer.stream.destroy();
+  }
+
+  #watch(side: Inlet, reset: "client_reset" | "peer_reset", other: Inlet): void {
+    const onReset = (): void => {
+      this.#note(reset);
+      other.abort();
+    };
+    const onClose = (): void => {
+      // Closed without an end and without our doing: the other side must not believe in a clean end.
+      if (!side.stream.readableEnded && !this.#cause) onReset();
+      if (--this.#open === 0) this.#finish();
+    };
+    side.stream.on("error", onReset);
+    if (side.stream.closed) queueMicrotask(onClose);
+    else side.stream.once("close", onClose);
+    if (side.reset) onReset();
+  }
+
+  /** The first event names the end; what follows from it does not. */
+  #note(cause: RelayEnd["cause"]): void {
+    this.#cause ??= cause;
+  }
+
+  #finish(): void {
+    this.#idle.stop();
+    this.#settle({ cause: this.#cause ?? "client_closed" });
+  }
+}
+
+/** One direction. Its handlers are made once; a chunk costs a write, no promise and no closure. */
+class Pump {
+  bytes = 0;
+  readonly #from: Inlet;
+  readonly #to: Inlet;
+  readonly #idle: Deadline;
+  readonly #atEnd: () => void;
+
+  constructor(from: Inlet, to: Inlet, idle: Deadline, atEnd: () => void) {
+    this.#from = from;
+    this.#to = to;
+    this.#idle = idle;
+    this.#atEnd = atEnd;
+  }
+
+  start(): void {
+    const { stream } = this.#from;
+    const hadEnded = this.#from.ended;
+    const unread = this.#from.detach();
+    stream.on("data", this.#onData);
+    stream.on("end", this.#onEnd);
+    this.#to.stream.on("drain", this.#onDrain);
+    if (unread.length > 0) this.#onData(unread);
+    if (hadEnded) this.#onEnd();
+    else if (!this.#to.stream.writableNeedDrain) stream.resume();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.bytes += chunk.length;
+    this.#idle.rearm();
+    if (!this.#to.stream.write(chunk)) this.#from.stream.pause();
+  };
+
+  readonly #onDrain = (): void => {
+    this.#idle.rearm();
+    this.#from.stream.resume();
+  };
+
+  readonly #onEnd = (): void => {
+    this.#atEnd();
+    this.#to.stream.end();
+  };
+}

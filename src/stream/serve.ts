@@ -1,0 +1,47 @@
+import { GatewayError } from "../errors.ts";
+import type { Action } from "./action.ts";
+import { chooseRoute } from "./choose-route.ts";
+import { Connection } from "./connection.ts";
+import { handshake } from "./handshake.ts";
+import { proxyTo } from "./proxy.ts";
+import { readProxyHeader } from "./proxy-header.ts";
+
+/** The life of one session, top to bottom. Everything else in this folder serves these lines. */
+export async function serve(session: Connection): Promise<void> {
+  const { settings } = session;
+  let error: GatewayError | undefined;
+  try {
+    if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
+    const passthrough = settings.ssl && (await handshake(session, settings.ssl));
+    let action: Action | undefined = passthrough ?? (await chooseRoute(session));
+    action = (await access(session, action)) ?? action;
+    while (action) action = await perform(session, action);
+  } catch (cause) {
+    error = GatewayError.from(cause);
+  } finally {
+    await session.finalize(error);
+  }
+}
+
+/** Does what was decided. A content handler may decide anew, with the bytes that it left unread. */
+async function perform(session: Connection, action: Action): Promise<Action | undefined> {
+  switch (action.kind) {
+    case "proxy":
+      await proxyTo(session, action.upstream);
+      return undefined;
+    case "content":
+      session.endCause = "content_done";
+      return (await session.hook("content", () => action.handler(session))) ?? undefined;
+    case "reject":
+      throw new GatewayError("RC_REJECTED", action.reason, { status: action.status });
+    default:
+      return action satisfies never;
+  }
+}
+
+async function access(session: Connection, action: Action): Promise<Action | undefined> {
+  session.upstream = action.kind === "proxy" ? action.upstream : undefined;
+  const { phases } = session.settings;
+  if (!phases.access) return undefined;
+  return (await session.hook("access", () => phases.access?.(session))) ?? undefined;
+}
