@@ -1,0 +1,153 @@
+import { type Decoded, frame, malformed, needs } from "./codec.ts";
+import { latin1 } from "./latin1.ts";
+
+/** A request as its client wrote it, body excluded. Names keep their case, values lose the white space around them. */
+export interface RequestHead {
+  readonly method: string;
+  readonly target: string;
+  /** `"0.9"` for the simple request without version, else `"1.0"`, `"1.1"`. */
+  readonly version: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+/** What a head may grow to. */
+export interface HeadLimits {
+  readonly maxBytes: number;
+  readonly maxHeaders: number;
+}
+
+/** 16 KiB is the preread buffer (nginx takes 4 × 8 KiB, Node 16 KiB); 100 fields as Apache, a browser sends about 20. */
+export const HEAD_LIMITS: HeadLimits = { maxBytes: 16_384, maxHeaders: 100 };
+
+const MAX_METHOD = 24; // RFC 9110 §9.1 sets none; the longest registered name, UPDATEREDIRECTREF, has 17
+const MAX_SCHEME = 16; // of an absolute target; registered ones in use are shorter
+const LF = 0x0a;
+const CR = 0x0d;
+const SP = 0x20;
+const HTAB = 0x09;
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/; // RFC 9110 §5.6.2
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/; // RFC 9110 §5.5: neither NUL nor bare CR nor any other control
+const TARGET = /^[\x21-\x7e\x80-\xff]+$/; // clients send raw UTF-8, so more than RFC 3986 allows
+const VERSION = /^HTTP\/1\.(\d)$/;
+/** What may still become ` HTTP/1.x`, CR included. */
+const VERSION_BEGUN = /^(?:H(?:T(?:T(?:P(?:\/(?:1(?:\.(?:\d\r?)?)?)?)?)?)?)?)?$/;
+const ABSOLUTE = /^[A-Za-z][A-Za-z0-9+.-]{0,15}:\/\/./;
+const ABSOLUTE_BEGUN = /^[A-Za-z][A-Za-z0-9+.-]{0,15}(?::(?:\/(?:\/.*)?)?)?$/;
+const AUTHORITY = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/?#@[\]]+):\d{1,5}$/;
+const AUTHORITY_BEGUN = /^[^/?#@]*$/;
+
+type RequestLine = Omit<RequestHead, "headers">;
+
+/**
+ * Reads the head of an HTTP/1 request (RFC 9112 §3, §5) or an HTTP/0.9 simple request (`GET /` and a line end).
+ * Strict where leniency lets two readers disagree about one request: no folded lines, no space before a colon,
+ * no bare CR, no NUL; a bare LF ends a line (RFC 9112 §2.2).
+ *
+ * Called again on every chunk, it costs one native search per line that is there (at most `maxHeaders`) over at most
+ * `maxBytes`: some microseconds, so a client that trickles pays more in packets than we in time. Text is made once, at the end.
+ */
+export function decodeRequestHead(bytes: Uint8Array, limits: HeadLimits = HEAD_LIMITS): Decoded<RequestHead> {
+  const within = bytes.subarray(0, limits.maxBytes);
+  const line = requestLine(within);
+  const decoded = line.kind === "frame" ? fields(within, line.value, line.size, limits.maxHeaders) : line;
+  if (decoded.kind !== "more" || decoded.atLeast <= limits.maxBytes) return decoded;
+  return malformed(`no end of head within ${limits.maxBytes} bytes`);
+}
+
+function requestLine(bytes: Uint8Array): Decoded<RequestLine> {
+  const methodEnd = bytes.subarray(0, MAX_METHOD + 1).indexOf(SP);
+  const method = latin1(bytes, 0, methodEnd === -1 ? Math.min(bytes.length, MAX_METHOD + 1) : methodEnd);
+  if (method.length > MAX_METHOD || (!TOKEN.test(method) && bytes.length > 0)) return malformed("no method");
+  if (methodEnd === -1) return needs(bytes.length + 1);
+  const start = methodEnd + 1;
+  const end = bytes.indexOf(LF, start);
+  if (end !== -1) return wholeLine(method, latin1(bytes, start, withoutCr(bytes, start, end)), end + 1);
+  return lineBegun(method, bytes, start) ? needs(bytes.length + 1) : malformed("not a request line");
+}
+
+/** Can `method`, and the bytes from `start` that have no line end yet, still become a request line? */
+function lineBegun(method: string, bytes: Uint8Array, start: number): boolean {
+  const space = bytes.indexOf(SP, start);
+  const targetEnd = space === -1 ? bytes.length : space;
+  const target = latin1(bytes, start, Math.min(targetEnd, start + MAX_SCHEME + 3)); // a look at its form is enough
+  if (target !== "" && !targetBegun(method, target)) return false;
+  if (space === -1) return true;
+  return target !== "" && VERSION_BEGUN.test(latin1(bytes, space + 1, space + 1 + "HTTP/1.1\r ".length));
+}
+
+function targetBegun(method: string, target: string): boolean {
+  const bare = target.endsWith("\r") ? target.slice(0, -1) : target;
+  if (!TARGET.test(bare)) return false;
+  if (method === "CONNECT") return AUTHORITY_BEGUN.test(bare);
+  if (method === "OPTIONS" && bare.startsWith("*")) return bare === "*";
+  return bare.startsWith("/") || ABSOLUTE_BEGUN.test(bare);
+}
+
+function wholeLine(method: string, rest: string, size: number): Decoded<RequestLine> {
+  const [target = "", version, ...more] = rest.split(" ", 3);
+  if (more.length > 0 || !isTarget(method, target)) return malformed("not a request line");
+  // HTTP/0.9 knows GET and a path only, and this line is all of it.
+  if (version === undefined) {
+    const simple = method === "GET" && target.startsWith("/");
+    return simple ? frame({ method, target, version: "0.9" }, size) : malformed("no version");
+  }
+  const minor = VERSION.exec(version)?.[1];
+  return minor === undefined ? malformed("not HTTP/1.x") : frame({ method, target, version: `1.${minor}` }, size);
+}
+
+/** RFC 9112 §3.2: authority-form is for CONNECT, asterisk-form for OPTIONS (and so never the HTTP/2 preface). */
+function isTarget(method: string, target: string): boolean {
+  if (!TARGET.test(target)) return false;
+  if (method === "CONNECT") return AUTHORITY.test(target);
+  return target.startsWith("/") || (method === "OPTIONS" && target === "*") || ABSOLUTE.test(target);
+}
+
+function fields(bytes: Uint8Array, line: RequestLine, start: number, maxHeaders: number): Decoded<RequestHead> {
+  if (line.version === "0.9") return frame({ ...line, headers: [] }, start);
+  const ends: number[] = [];
+  for (let at = start; ; ) {
+    if (bytes[at] === SP || bytes[at] === HTAB) return malformed("folded header line"); // RFC 9112 §5.2
+    const end = bytes.indexOf(LF, at);
+    if (end === -1) return needs(bytes.length + 1);
+    if (withoutCr(bytes, at, end) === at) {
+      const headers = headersOf(bytes, start, ends);
+      return headers ? frame({ ...line, headers }, end + 1) : malformed("malformed header line");
+    }
+    if (ends.push(end) > maxHeaders) return malformed(`more than ${maxHeaders} header lines`);
+    at = end + 1;
+  }
+}
+
+/** One pair per line that ends at one of `ends`; undefined when a line is malformed. */
+function headersOf(bytes: Uint8Array, start: number, ends: readonly number[]): RequestHead["headers"] | undefined {
+  const headers: [string, string][] = [];
+  let at = start;
+  for (const end of ends) {
+    const text = latin1(bytes, at, withoutCr(bytes, at, end));
+    const colon = text.indexOf(":");
+    const name = text.slice(0, Math.max(colon, 0));
+    const value = trimmed(text, colon + 1);
+    if (!TOKEN.test(name) || !VALUE.test(value)) return undefined;
+    headers.push([name, value]);
+    at = end + 1;
+  }
+  return headers;
+}
+
+function withoutCr(bytes: Uint8Array, start: number, end: number): number {
+  return end > start && bytes[end - 1] === CR ? end - 1 : end;
+}
+
+/** Spaces and tabs only, and by hand: `trim` takes more, and a regular expression is quadratic on long runs. */
+function trimmed(text: string, from: number): string {
+  let start = from;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === SP || code === HTAB;
+}
