@@ -34,6 +34,7 @@ export type ErrorCode =
   | "RC_TLS_HELLO"
   | "RC_TLS_PLAIN"
   | "RC_TLS_NO_CERTIFICATE"
+  | "RC_TLS_STORE"
   | "RC_TLS_HANDSHAKE"
   | "RC_TLS_CLIENT_CERTIFICATE"
   | "RC_TLS_HANDSHAKE_TIMEOUT"
@@ -91,6 +92,7 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_TLS_HELLO: client(400, "handshake_failed", "malformed ClientHello"),
   RC_TLS_PLAIN: client(400, "handshake_failed", "plain bytes on a TLS port"),
   RC_TLS_NO_CERTIFICATE: client(400, "handshake_failed", "no certificate for this name"),
+  RC_TLS_STORE: internal(500, "handshake_failed", "certificate store failed"),
   RC_TLS_HANDSHAKE: client(400, "handshake_failed", "TLS handshake failed"),
   RC_TLS_CLIENT_CERTIFICATE: client(400, "handshake_failed", "client certificate not accepted"),
   RC_TLS_HANDSHAKE_TIMEOUT: client(400, "handshake_timeout", "TLS handshake not finished in time"),
