@@ -1,8 +1,9 @@
 import { GatewayError } from "../errors.ts";
-import { preread, type Sniffed } from "../preread/engine.ts";
+import { ask, preread, type Sniffed, unasked } from "../preread/engine.ts";
 import type { Sniffer } from "../preread/sniffer.ts";
 import type { Action } from "./action.ts";
 import type { Connection } from "./connection.ts";
+import { noteHello } from "./hello.ts";
 import type { Route } from "./route.ts";
 
 /** A server's routes, sorted by when they are asked. */
@@ -59,9 +60,16 @@ async function sniff(session: Connection): Promise<Action | undefined> {
   return learn(session, routes, await preread(routes.sniffers, source, limits.maxBytes));
 }
 
+/** The action of the `tls()` route that wants this hello as it is. The hello is whole: who is hungry still, has no say. */
+export function passthrough(session: Connection): Action | undefined {
+  const table = session.settings.routes.passthrough;
+  return table && learn(session, table, ask(unasked(table.sniffers), session.head.bytes).found);
+}
+
 /** Keeps on the session what a sniffer found, and tells the action of its route. */
 export function learn(session: Connection, table: RouteTable, sniffed: Sniffed | undefined): Action | undefined {
   if (!sniffed) return undefined;
+  if (sniffed.protocol === "tls" && !session.ssl) noteHello(session);
   session.protocol = sniffed.protocol;
   session.info = sniffed.info;
   return table.actions[sniffed.index];

@@ -10,6 +10,7 @@ import { Patience } from "./patience.ts";
 import { Reader, type Received } from "./reader.ts";
 import type { Relay } from "./relay.ts";
 import type { Server } from "./server.ts";
+import { sslOfHello } from "./session-ssl.ts";
 import type { Awaitable, BalancerSession, ContentSession, LogSession, Phase, PrereadSession, SessionCtx, SessionSsl, SslSession } from "./session.ts";
 
 /** One attempt to reach a peer, as the log shows it. */
@@ -86,6 +87,7 @@ export class Connection implements Views {
 
   set hello(hello: ClientHello) {
     this.#hello = hello;
+    this.ssl = sslOfHello(hello);
   }
 
   get sessionTimeMs(): number {
@@ -156,6 +158,12 @@ export class Connection implements Views {
     this.#talks("shutdown");
     const { stream } = this.takeOver();
     await new Promise<void>((resolve) => stream.end(resolve));
+  }
+
+  /** Sends what the client should still read, without waiting for it. */
+  lastWords(bytes: Uint8Array): void {
+    this.#written += bytes.length;
+    this.takeOver().stream.write(bytes);
   }
 
   /** Runs user code as `phase`; what it throws ends the session with 500. */

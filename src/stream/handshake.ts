@@ -1,13 +1,100 @@
-import { type ConnectionOptions, TLSSocket } from "node:tls";
-import { type ClientHello, decodeClientHello, looksLikeTls } from "../codecs/client-hello.ts";
-import { ALERT, alert } from "../codecs/tls-alert.ts";
-import { GatewayError } from "../errors.ts";
-import { ask, unasked } from "../preread/engine.ts";
-import { Certificate, certificate } from "../ssl/certificate.ts";
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import { type AlertDescription, alert, alertDescriptions } from "../codecs/tls-alert.ts";
+import { GatewayError, messageOf } from "../errors.ts";
+import type { Certificate } from "../ssl/certificate.ts";
 import type { ServerSsl } from "../ssl/settings.ts";
 import { verdictOf } from "../ssl/verify.ts";
 import type { Action } from "./action.ts";
-import { learn } from "./choose-route.ts";
+import { chooseCertificate } from "./choose-certificate.ts";
 import type { Connection } from "./connection.ts";
 import { Deadline } from "./deadline.ts";
+import { beginsTls, readHello } from "./hello.ts";
 import { Inlet } from "./inlet.ts";
+import { passthrough } from "./choose-route.ts";
+import { sslOfHandshake } from "./session-ssl.ts";
+
+/**
+ * Terminates TLS, so that the session goes on in clear text. Returns an action instead when the client is plain and silent,
+ * or when a `tls()` route wants the hello passed through as it is; undefined: ask the routes about the clear text.
+ * @throws GatewayError RC_TLS_HELLO, RC_TLS_PLAIN, RC_TLS_NO_CERTIFICATE, RC_TLS_HANDSHAKE, RC_TLS_HANDSHAKE_TIMEOUT, …
+ */
+export async function handshake(session: Connection, ssl: ServerSsl): Promise<Action | undefined> {
+  session.phase = "handshake";
+  if (ssl.mode === "auto" && !(await beginsTls(session))) return undefined;
+  using deadline = new Deadline(ssl.handshakeTimeoutMs);
+  try {
+    await readHello(session, deadline);
+    const action = passthrough(session);
+    if (action) return action;
+    const chosen = await chooseCertificate(session, ssl);
+    await secure(session, ssl, chosen, deadline);
+    return undefined;
+  } catch (cause) {
+    sayWhy(session, GatewayError.from(cause));
+    throw cause;
+  }
+}
+
+/** Runs the handshake, and puts the clear text in the place of the client's bytes. */
+async function secure(session: Connection, ssl: ServerSsl, chosen: Certificate, deadline: Deadline): Promise<void> {
+  session.phase = "handshake";
+  const inlet = session.takeOver();
+  const raw = inlet.stream;
+  raw.unshift(inlet.detach());
+  const tls = new TLSSocket(raw, {
+    isServer: true,
+    secureContext: ssl.contextOf(chosen),
+    requestCert: ssl.clientCertificate !== "off",
+    rejectUnauthorized: ssl.clientCertificate === "required",
+    ALPNProtocols: ssl.alpn.length > 0 ? [...ssl.alpn] : undefined,
+  });
+  await established(tls, raw, deadline);
+  session.ssl = sslOfHandshake(session.hello, tls, verdictOf(tls, ssl.clientCertificate));
+  session.speakThrough(new Inlet(tls, raw));
+  if (ssl.clientCertificate === "required" && session.ssl.verify !== "SUCCESS") {
+    throw new GatewayError("RC_TLS_CLIENT_CERTIFICATE", session.ssl.verify);
+  }
+}
+
+/** Waits for the handshake's end. The first of error, close and deadline tells why it failed. */
+function established(tls: TLSSocket, raw: Socket, deadline: Deadline): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: GatewayError): void => {
+      reject(cause);
+      tls.destroy();
+      raw.destroy();
+    };
+    tls.once("secure", () => {
+      deadline.stop();
+      resolve();
+    });
+    tls.on("error", (cause) => fail(failure(cause)));
+    tls.once("close", () => fail(new GatewayError("RC_TLS_HANDSHAKE", "the client closed the connection")));
+    deadline.onExpire = () => fail(new GatewayError("RC_TLS_HANDSHAKE_TIMEOUT"));
+  });
+}
+
+/** OpenSSL's words; a client that was told to show a certificate and did not has a code of its own. */
+function failure(cause: Error): GatewayError {
+  if ("code" in cause && cause.code === "ECONNRESET") return new GatewayError("RC_CLIENT_RESET", "in the handshake", { cause });
+  const noCertificate = messageOf(cause).includes("peer did not return a certificate");
+  return new GatewayError(noCertificate ? "RC_TLS_CLIENT_CERTIFICATE" : "RC_TLS_HANDSHAKE", reasonOf(cause), { cause });
+}
+
+function reasonOf(cause: Error): string {
+  return "reason" in cause && typeof cause.reason === "string" ? cause.reason : messageOf(cause);
+}
+
+/** The alert that fits an error before OpenSSL has taken over; it sends its own. */
+const alerts: Partial<Record<GatewayError["code"], AlertDescription>> = {
+  RC_TLS_HELLO: alertDescriptions.decodeError,
+  RC_TLS_NO_CERTIFICATE: alertDescriptions.unrecognizedName,
+  RC_REJECTED: alertDescriptions.accessDenied,
+  RC_HOOK_FAILED: alertDescriptions.internalError,
+};
+
+function sayWhy(session: Connection, error: GatewayError): void {
+  const description = error.message.includes("SSLv2") ? alertDescriptions.protocolVersion : alerts[error.code];
+  if (description !== undefined) session.lastWords(alert(description));
+}

@@ -25,8 +25,6 @@ export interface Incoming {
   takeOver(): Inlet;
   /** Connects and carries: from here on nobody in JavaScript sees the bytes. Rejects while nothing was sent to the peer. */
   relayTo(target: Target, options: CarryOptions): Promise<Relay>;
-  /** Ends the connection, with what was written flushed first. */
-  close(): void;
 }
 
 /** A client accepted by `node:net`. */
@@ -39,6 +37,7 @@ export class NodeIncoming implements Incoming {
     const isUnix = listening.host.startsWith("unix:");
     this.local = isUnix ? listening : addressOf(socket.localAddress, socket.localPort);
     this.remote = isUnix ? UNIX_CLIENT : addressOf(socket.remoteAddress, socket.remotePort);
+    socket.on("error", () => {}); // seen as the inlet's state; between two owners nobody else listens
     this.#inlet = new Inlet(socket);
   }
 
@@ -52,10 +51,6 @@ export class NodeIncoming implements Incoming {
 
   relayTo(target: Target, options: CarryOptions): Promise<Relay> {
     return carry(this.#inlet, target, options);
-  }
-
-  close(): void {
-    this.#inlet.close();
   }
 }
 

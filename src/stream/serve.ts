@@ -13,9 +13,9 @@ export async function serve(session: Connection): Promise<void> {
   try {
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
     const passthrough = settings.ssl && (await handshake(session, settings.ssl));
-    let action: Action | undefined = passthrough ?? (await chooseRoute(session));
-    action = (await access(session, action)) ?? action;
-    while (action) action = await perform(session, action);
+    const chosen = passthrough ?? (await chooseRoute(session));
+    const refused = await access(session, chosen);
+    for (let action: Action | undefined = refused ?? chosen; action; ) action = await perform(session, action);
   } catch (cause) {
     error = GatewayError.from(cause);
   } finally {

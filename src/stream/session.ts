@@ -9,7 +9,16 @@ import type { Reader, Received } from "./reader.ts";
 export type Awaitable<T> = T | Promise<T>;
 
 /** The phases of a session, in the order in which they run. */
-export type Phase = "proxyHeader" | "sslCertificate" | "preread" | "access" | "content" | "balancer" | "proxy" | "log";
+export type Phase =
+  | "proxyHeader"
+  | "handshake"
+  | "sslCertificate"
+  | "preread"
+  | "access"
+  | "content"
+  | "balancer"
+  | "proxy"
+  | "log";
 
 /**
  * What hooks of one session share, from the first phase to the log. Empty until you declare your fields:

@@ -1,0 +1,47 @@
+import { decodeClientHello } from "../codecs/client-hello.ts";
+import { tlsOpening } from "../codecs/tls-opening.ts";
+import { GatewayError } from "../errors.ts";
+import type { Connection } from "./connection.ts";
+import type { Deadline } from "./deadline.ts";
+
+/** On a port for plain and TLS clients: does this one begin TLS? A silent one does not. */
+export async function beginsTls(session: Connection): Promise<boolean> {
+  const { patience, head } = session;
+  if (await patience.isSilent(head)) return false;
+  for (;;) {
+    const opening = tlsOpening(head.bytes);
+    if (opening.kind !== "more") return opening.kind !== "plain";
+    const growth = await head.grow(opening.atLeast, patience.total);
+    if (growth !== "enough") return false; // what there is, is judged as plain bytes
+  }
+}
+
+/**
+ * Reads the ClientHello without consuming it: TLS, or the peer behind a passthrough route, gets the same bytes.
+ * @throws GatewayError RC_TLS_HELLO, RC_TLS_PLAIN, RC_TLS_HANDSHAKE_TIMEOUT, RC_CLIENT_CLOSED, RC_CLIENT_RESET
+ */
+export async function readHello(session: Connection, deadline: Deadline): Promise<void> {
+  const { head } = session;
+  for (;;) {
+    const decoded = decodeClientHello(head.bytes);
+    if (decoded.kind === "frame") {
+      session.hello = decoded.value;
+      return;
+    }
+    if (decoded.kind === "malformed") {
+      const isPlain = tlsOpening(head.bytes).kind === "plain";
+      throw new GatewayError(isPlain ? "RC_TLS_PLAIN" : "RC_TLS_HELLO", decoded.reason);
+    }
+    const growth = await head.grow(decoded.atLeast, deadline);
+    if (growth === "timeout") throw new GatewayError("RC_TLS_HANDSHAKE_TIMEOUT", "inside the ClientHello");
+    if (growth === "reset") throw new GatewayError("RC_CLIENT_RESET");
+    if (growth === "ended" && head.size === 0) throw new GatewayError("RC_CLIENT_CLOSED", "before its first byte");
+    if (growth === "ended") throw new GatewayError("RC_TLS_HELLO", "the connection ended inside it");
+  }
+}
+
+/** Keeps on the session what the hello says when a `tls()` route of a plain server matched. */
+export function noteHello(session: Connection): void {
+  const decoded = decodeClientHello(session.head.bytes);
+  if (decoded.kind === "frame") session.hello = decoded.value;
+}

@@ -1,0 +1,116 @@
+import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { type Address, type Endpoint, formatEndpoint } from "../codecs/address.ts";
+import { messageOf } from "../errors.ts";
+import { type Incoming, NodeIncoming } from "./incoming.ts";
+import type { Log } from "./log.ts";
+import { OncePerSecond } from "./once-per-second.ts";
+
+/** A port could not be opened: start fails with it, and nothing serves. */
+export class BindError extends Error {
+  override readonly name = "BindError";
+}
+
+export interface ListenerOptions {
+  readonly noDelay: boolean;
+  /** Leaves IPv4 alone on `[::]`, for when the IPv4 wildcard is listened on too. */
+  readonly ipv6Only: boolean;
+  /** 0 turns keepalive off. */
+  readonly keepAliveMs: number;
+  readonly log: Log;
+  /** Takes an accepted client. */
+  readonly onIncoming: (incoming: Incoming) => void;
+  /** False while no more sessions fit; the client is turned away before anything is spent on it. */
+  readonly hasRoom: () => boolean;
+}
+
+/** Accepts wait in the kernel's queue while the event loop is busy; the system's own limit (somaxconn) cuts it. */
+const BACKLOG = 4_096;
+
+/** Pause before a port is opened again after accept has failed: long enough not to spin, short against a client's patience. */
+const ACCEPT_PAUSE_MS = 100;
+
+/** One open address. */
+export class Listener {
+  readonly server: NetServer;
+  readonly #options: ListenerOptions;
+  readonly #failures: OncePerSecond;
+  readonly #drops: OncePerSecond;
+  #bound: Endpoint;
+  #local: Address;
+  #retry: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  private constructor(endpoint: Endpoint, options: ListenerOptions) {
+    this.#options = options;
+    this.#bound = endpoint;
+    this.#local = { host: formatEndpoint(endpoint), port: 0 };
+    this.#failures = new OncePerSecond((count, reason) => options.log.error("accept failed", { address: this.address, reason, count }));
+    this.#drops = new OncePerSecond((count) => options.log.warn("no room for more sessions", { address: this.address, count }));
+    const { keepAliveMs, noDelay } = options;
+    const tcp = { noDelay, keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs };
+    this.server = createServer({ ...tcp, allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
+  }
+
+  /** Opens the address. @throws BindError */
+  static async open(endpoint: Endpoint, options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(endpoint, options);
+    try {
+      await listener.#listen();
+    } catch (cause) {
+      throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });
+    }
+    return listener;
+  }
+
+  /** Where it listens, with the real port where 0 was asked for. */
+  get address(): string {
+    return formatEndpoint(this.#bound);
+  }
+
+  /** Accepts no more; sessions go on. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    this.#failures.stop();
+    this.#drops.stop();
+    this.server.close();
+  }
+
+  #listen(): Promise<void> {
+    const at = this.#bound.kind === "unix" ? { path: this.#bound.path } : { host: this.#bound.host, port: this.#bound.port };
+    return new Promise((resolve, reject) => {
+      this.server.once("error", reject);
+      this.server.listen({ ...at, backlog: BACKLOG, ipv6Only: this.#options.ipv6Only }, () => {
+        this.server.off("error", reject);
+        this.server.on("error", this.#pause);
+        this.#learnAddress();
+        resolve();
+      });
+    });
+  }
+
+  #learnAddress(): void {
+    const bound = this.server.address();
+    if (bound === null || typeof bound === "string" || this.#bound.kind === "unix") return;
+    this.#bound = { kind: "tcp", host: this.#bound.host, port: bound.port };
+  }
+
+  #accept(socket: Socket): void {
+    if (!this.#options.hasRoom()) {
+      this.#drops.note("");
+      socket.destroy();
+      return;
+    }
+    this.#options.onIncoming(new NodeIncoming(socket, this.#local));
+  }
+
+  /** libuv asks again at once after a failed accept (EMFILE): only closing the port stops it from spinning. */
+  readonly #pause = (cause: Error): void => {
+    this.#failures.note(messageOf(cause));
+    this.server.off("error", this.#pause);
+    this.server.close();
+    this.#retry = setTimeout(() => {
+      if (!this.#closed) this.#listen().catch(this.#pause);
+    }, ACCEPT_PAUSE_MS);
+  };
+}

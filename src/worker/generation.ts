@@ -1,0 +1,85 @@
+import { type Endpoint, parseEndpoint } from "../codecs/address.ts";
+import type { GatewayConfig, ServerConfig } from "../gateway.ts";
+import type { Registry } from "../registry/registry.ts";
+import { compileSsl } from "../ssl/settings.ts";
+import { compileRoutes } from "../stream/choose-route.ts";
+import type { Log } from "../stream/log.ts";
+import type { Server } from "../stream/server.ts";
+import { trusts } from "../stream/trust.ts";
+import { Upstream } from "../upstream/upstream.ts";
+
+/** What a configuration becomes: frozen, and kept by each session from its begin to its end. */
+export interface Generation {
+  readonly servers: readonly Server[];
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  close(): Promise<void>;
+}
+
+/** What all generations of a process share. */
+export interface Surroundings {
+  /** Paths in the configuration are relative to it. */
+  readonly baseDir: string;
+  readonly log: Log;
+  readonly registry: Registry;
+}
+
+const DEFAULT_PREREAD_BYTES = 16_384; // nginx: preread_buffer_size 16k
+const DEFAULT_PREREAD_MS = 5_000;
+const DEFAULT_IDLE_MS = 600_000; // nginx: proxy_timeout 10m
+const DEFAULT_PROXY_HEADER_MS = 3_000;
+const DEFAULT_KEEPALIVE_MS = 60_000;
+
+/** Builds everything that a checked configuration names. Nothing is open to clients yet; a failure leaves nothing behind. */
+export async function compile(config: GatewayConfig, around: Surroundings): Promise<Generation> {
+  const upstreams = new Map<string, Upstream>();
+  const servers: Server[] = [];
+  const close = async (): Promise<void> => {
+    for (const server of servers) server.ssl?.close();
+    for (const upstream of upstreams.values()) await upstream.close();
+  };
+  try {
+    for (const [name, upstream] of Object.entries(config.upstreams ?? {})) {
+      upstreams.set(name, await Upstream.open(name, upstream, around));
+    }
+    for (const [name, server] of Object.entries(config.servers)) {
+      servers.push(await compileServer(name, server, upstreams, around));
+    }
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
+  return { servers, upstreams, close };
+}
+
+async function compileServer(
+  name: string,
+  config: ServerConfig,
+  upstreams: ReadonlyMap<string, Upstream>,
+  { baseDir, log }: Surroundings,
+): Promise<Server> {
+  const { proxyProtocol, ssl, preread, phases = {} } = config;
+  return Object.freeze({
+    name,
+    listen: [config.listen].flat().map(endpointOf),
+    proxyHeader: proxyProtocol && {
+      trusts: trusts(proxyProtocol.trust),
+      timeoutMs: proxyProtocol.timeoutMs ?? DEFAULT_PROXY_HEADER_MS,
+    },
+    ssl: ssl && (await compileSsl(ssl, { serverName: name, baseDir, warn: (text: string) => log.warn(text, { server: name }) })),
+    preread: { maxBytes: preread?.maxBytes ?? DEFAULT_PREREAD_BYTES, timeoutMs: preread?.timeoutMs ?? DEFAULT_PREREAD_MS },
+    routes: compileRoutes(config.routes),
+    upstreams,
+    idleTimeoutMs: config.idleTimeoutMs ?? DEFAULT_IDLE_MS,
+    noDelay: config.noDelay ?? true,
+    keepAliveMs: config.keepAliveMs ?? DEFAULT_KEEPALIVE_MS,
+    maxConnections: config.maxConnections,
+    phases,
+    log,
+  });
+}
+
+function endpointOf(text: string): Endpoint {
+  const endpoint = parseEndpoint(text);
+  if (!endpoint) throw new TypeError(`listen: expected host:port, [v6]:port or unix:/path, got ${JSON.stringify(text)}`);
+  return endpoint;
+}

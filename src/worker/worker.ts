@@ -1,0 +1,114 @@
+import type { Endpoint } from "../codecs/address.ts";
+import type { GatewayConfig } from "../gateway.ts";
+import { memoryRegistry } from "../registry/memory.ts";
+import { Connection } from "../stream/connection.ts";
+import type { Incoming } from "../stream/incoming.ts";
+import { Listener } from "../stream/listener.ts";
+import type { Log } from "../stream/log.ts";
+import { serve } from "../stream/serve.ts";
+import type { Server } from "../stream/server.ts";
+import { sessionLimit } from "./fd-limit.ts";
+import { compile, type Generation } from "./generation.ts";
+
+/** A gateway that serves. */
+export interface Running {
+  /** Open ports, as the command line prints them. */
+  readonly listening: readonly { readonly address: string; readonly server: string }[];
+  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end. */
+  close(how: "quick" | "drain"): Promise<void>;
+}
+
+/** Opens all ports of a checked configuration, or none. @throws BindError, and TypeError for what only shows when it is built. */
+export async function startWorker(config: GatewayConfig, { baseDir, log }: { baseDir: string; log: Log }): Promise<Running> {
+  const registry = memoryRegistry();
+  await config.phases?.init?.();
+  const generation = await compile(config, { baseDir, log, registry });
+  const worker = new Worker(generation, log);
+  try {
+    await config.phases?.initWorker?.({ id: 0, number: 0, masterId: 0, registry });
+    await worker.open();
+  } catch (cause) {
+    await worker.close("quick");
+    await registry[Symbol.asyncDispose]();
+    throw cause;
+  }
+  return {
+    listening: worker.listening,
+    close: async (how) => {
+      await worker.close(how);
+      await registry[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The process that serves: its ports and its sessions. */
+class Worker {
+  readonly #generation: Generation;
+  readonly #log: Log;
+  readonly #ports: { readonly listener: Listener; readonly server: Server }[] = [];
+  readonly #sessions = new Map<Connection, Promise<void>>();
+  readonly #perServer = new Map<Server, number>();
+  readonly #maxSessions: number;
+  /** Session ids: when the process began, then a count. */
+  readonly #idPrefix = Date.now().toString(36);
+  #count = 0;
+
+  constructor(generation: Generation, log: Log) {
+    this.#generation = generation;
+    this.#log = log;
+    const { sessions, openFiles } = sessionLimit();
+    this.#maxSessions = sessions;
+    log.info("session limit", { sessions, open_files: openFiles });
+  }
+
+  get listening(): Running["listening"] {
+    return this.#ports.map(({ listener, server }) => ({ address: listener.address, server: server.name }));
+  }
+
+  async open(): Promise<void> {
+    for (const server of this.#generation.servers) {
+      for (const endpoint of server.listen) {
+        this.#ports.push({ server, listener: await this.#listen(server, endpoint) });
+      }
+    }
+  }
+
+  async close(how: "quick" | "drain"): Promise<void> {
+    for (const { listener } of this.#ports) listener.close();
+    if (how === "quick") for (const session of this.#sessions.keys()) session.stop("shutdown");
+    await Promise.all(this.#sessions.values());
+    await this.#generation.close();
+  }
+
+  #listen(server: Server, endpoint: Endpoint): Promise<Listener> {
+    return Listener.open(endpoint, {
+      noDelay: server.noDelay,
+      keepAliveMs: server.keepAliveMs,
+      ipv6Only: hasV4Twin(endpoint, server.listen),
+      log: this.#log,
+      hasRoom: () => this.#hasRoom(server),
+      onIncoming: (incoming) => this.#serve(incoming, server),
+    });
+  }
+
+  #hasRoom(server: Server): boolean {
+    const { maxConnections = Infinity } = server;
+    return this.#sessions.size < this.#maxSessions && (this.#perServer.get(server) ?? 0) < maxConnections;
+  }
+
+  #serve(incoming: Incoming, server: Server): void {
+    const session = new Connection(`${this.#idPrefix}-${++this.#count}`, incoming, server);
+    this.#perServer.set(server, (this.#perServer.get(server) ?? 0) + 1);
+    const ended = serve(session).finally(() => {
+      this.#sessions.delete(session);
+      this.#perServer.set(server, (this.#perServer.get(server) ?? 1) - 1);
+    });
+    this.#sessions.set(session, ended);
+  }
+}
+
+/** Linux lets `[::]` take IPv4 as well, and then refuses `0.0.0.0` on the same port. */
+function hasV4Twin(endpoint: Endpoint, all: readonly Endpoint[]): boolean {
+  if (endpoint.kind !== "tcp" || endpoint.host !== "::") return false;
+  return all.some((other) => other.kind === "tcp" && other.host === "0.0.0.0" && other.port === endpoint.port);
+}
