@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const CLI = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
+/** How long a process may take to start or to say something before a test gives up. */
+const PATIENCE_MS = 20_000;
+
+/** A line of the gateway's log, as JSON. */
+export type LogLine = Readonly<Record<string, unknown>>;
+
+/** A gateway in a process of its own, started by the command line like any user's. */
+export class Gateway implements AsyncDisposable {
+  readonly folder: string;
+  readonly process: ChildProcess;
+  readonly log: LogLine[] = [];
+  readonly #ports = new Map<string, string[]>();
+  readonly #watchers = new Set<() => void>();
+  #stderr = "";
+
+  private constructor(folder: string, child: ChildProcess) {
+    this.folder = folder;
+    this.process = child;
+    const { stdout, stderr } = child;
+    if (stdout) createInterface({ input: stdout }).on("line", (line) => this.#onStdout(line));
+    if (stderr) createInterface({ input: stderr }).on("line", (line) => this.#onStderr(line));
+    child.on("exit", () => this.#wake());
+  }
+
+  /**
+   * Starts `restyconf start` on this configuration: the text of a TypeScript module (or of `file`'s type).
+   * Resolves when the last of `ports` ports is open.
+   */
+  static async start(
+    config: string,
+    options: { ports?: number; file?: string; wrap?: readonly string[]; files?: Record<string, string> } = {},
+  ): Promise<Gateway> {
+    const folder = mkdtempSync(join(tmpdir(), "restyconf-e2e-"));
+    const path = join(folder, options.file ?? "restyconf.config.ts");
+    for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(join(folder, name), text);
+    writeFileSync(path, config);
+    return Gateway.startFile(path, { ...options, folder });
+  }
+
+  /** The same for a configuration that is there already. `wrap` is a command in front, e.g. to limit resources. */
+  static async startFile(
+    path: string,
+    { ports = 1, wrap = [], folder = "" }: { ports?: number; wrap?: readonly string[]; folder?: string } = {},
+  ): Promise<Gateway> {
+    const [command = process.execPath, ...args] = [...wrap, process.execPath, CLI, "start", "--config", path];
+    const gateway = new Gateway(folder, spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] }));
+    await gateway.#until(`${ports} open ports`, () => gateway.addresses.length >= ports || undefined);
+    return gateway;
+  }
+
+  get addresses(): string[] {
+    return [...this.#ports.values()].flat();
+  }
+
+  /** The port of a server's n-th address. */
+  port(server = "edge", index = 0): number {
+    return Number(this.#ports.get(server)?.[index]?.split(":").at(-1));
+  }
+
+  /** Everything written on stderr so far. */
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** Waits for an access line (one with `end_cause`) that fits. */
+  access(fits: (line: LogLine) => boolean = () => true): Promise<LogLine> {
+    return this.#until("an access line", () => this.log.find((line) => "end_cause" in line && fits(line)));
+  }
+
+  /** Waits for any log line that fits. */
+  line(fits: (line: LogLine) => boolean): Promise<LogLine> {
+    return this.#until("a log line", () => this.log.find(fits));
+  }
+
+  /** Waits until so many sessions have ended, and returns their access lines. */
+  sessions(count: number): Promise<LogLine[]> {
+    return this.#until(`${count} ended sessions`, () => {
+      const ended = this.log.filter((line) => "end_cause" in line);
+      return ended.length >= count ? ended : undefined;
+    });
+  }
+
+  /** Sends a signal and waits for the exit code. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return this.process.exitCode;
+    const exited = once(this.process, "exit");
+    this.process.kill(signal);
+    await exited;
+    return this.process.exitCode;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop("SIGKILL");
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #onStdout(line: string): void {
+    const [, address = "", server = ""] = /^listening (\S+) (\S+)$/.exec(line) ?? [];
+    if (server) this.#ports.set(server, [...(this.#ports.get(server) ?? []), address]);
+    this.#wake();
+  }
+
+  #onStderr(line: string): void {
+    this.#stderr += `${line}\n`;
+    if (line.startsWith("{")) this.log.push(JSON.parse(line));
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const watcher of [...this.#watchers]) watcher();
+  }
+
+  #until<T>(what: string, look: () => T | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string): void =>
+        finish(() => reject(new Error(`${why} while waiting for ${what}\n${this.#stderr}`)));
+      const watcher = (): void => {
+        const seen = look();
+        if (seen !== undefined) finish(() => resolve(seen));
+        else if (this.process.exitCode !== null) fail(`exit ${this.process.exitCode}`);
+      };
+      const timer = setTimeout(() => fail("time is over"), PATIENCE_MS);
+      const finish = (settle: () => void): void => {
+        clearTimeout(timer);
+        this.#watchers.delete(watcher);
+        settle();
+      };
+      this.#watchers.add(watcher);
+      watcher();
+    });
+  }
+}
