@@ -1,0 +1,148 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { Inlet } from "../../src/stream/inlet.ts";
+import { Relay } from "../../src/stream/relay.ts";
+import { readAll } from "../support/client.ts";
+import { socketPair } from "../support/sockets.ts";
+
+const open: Socket[] = [];
+afterEach(() => {
+  for (const socket of open.splice(0)) socket.destroy();
+});
+
+interface Bench {
+  readonly relay: Relay;
+  readonly client: Socket;
+  readonly peer: Socket;
+}
+
+async function bench({ idleTimeoutMs = 60_000, before = "" } = {}): Promise<Bench> {
+  const [left, right] = await Promise.all([socketPair(), socketPair()]);
+  open.push(left.near, left.far, right.near, right.far);
+  const inlet = new Inlet(left.near);
+  if (before) {
+    left.far.write(before);
+    await inlet.grow(before.length);
+  }
+  return { relay: new Relay(inlet, new Inlet(right.near), { idleTimeoutMs }), client: left.far, peer: right.far };
+}
+
+test("bytes that were looked at before the relay come first, once", async () => {
+  const { relay, client, peer } = await bench({ before: "head " });
+  client.end("tail");
+  peer.end();
+  expect((await readAll(peer)).toString()).toBe("head tail");
+  await relay.ended;
+  expect(relay.bytesUp).toBe(9);
+});
+
+test("a half-close is passed on while the other direction flows", async () => {
+  const { relay, client, peer } = await bench();
+  client.end("question");
+  expect((await readAll(peer)).toString()).toBe("question");
+  peer.write("long ");
+  peer.end("answer");
+  expect((await readAll(client)).toString()).toBe("long answer");
+  expect(await relay.ended).toEqual({ cause: "client_closed" });
+  expect([relay.bytesUp, relay.bytesDown]).toEqual([8, 11]);
+});
+
+test("the side that ends first names the end", async () => {
+  const { relay, client, peer } = await bench();
+  peer.end();
+  await readAll(client);
+  client.end();
+  await readAll(peer);
+  expect(await relay.ended).toEqual({ cause: "peer_closed" });
+});
+
+describe.each([
+  ["client", "client_reset"],
+  ["peer", "peer_reset"],
+] as const)("a reset by the %s", (side, cause) => {
+  test("becomes a reset on the other side", async () => {
+    const sockets = await bench();
+    const other = side === "client" ? sockets.peer : sockets.client;
+    sockets.client.write("x");
+    await once(sockets.peer, "data");
+    other.resume();
+    sockets[side].resetAndDestroy();
+    await expect(once(other, "close")).rejects.toThrow("ECONNRESET");
+    expect(await sockets.relay.ended).toEqual({ cause });
+  });
+});
+
+test("a session without bytes in either direction ends at its idle timeout", async () => {
+  const { relay, client } = await bench({ idleTimeoutMs: 50 });
+  expect(await relay.ended).toEqual({ cause: "idle_timeout" });
+  expect((await readAll(client)).length).toBe(0);
+});
+
+test("activity in one direction keeps both alive", async () => {
+  const { relay, client, peer } = await bench({ idleTimeoutMs: 200 });
+  peer.resume();
+  for (let round = 0; round < 8; round++) {
+    client.write(".");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  expect(relay.bytesUp).toBe(8);
+  expect(await relay.ended).toEqual({ cause: "idle_timeout" });
+});
+
+test("ended from outside, both sides close and the cause is kept", async () => {
+  const { relay, client, peer } = await bench();
+  relay.end("killed");
+  await Promise.all([readAll(client), readAll(peer)]);
+  expect(await relay.ended).toEqual({ cause: "killed" });
+});
+
+test("a reader that stalls stops the sender, and memory does not grow past the buffers", async () => {
+  const { client, peer, relay } = await bench();
+  const block = Buffer.alloc(65_536, 1);
+  let moved = -1;
+  let idleRounds = 0;
+  while (idleRounds < 5) {
+    while (client.writableLength < 1_048_576) client.write(block);
+    idleRounds = relay.bytesUp === moved ? idleRounds + 1 : 0;
+    moved = relay.bytesUp;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const [inGateway] = open.filter((socket) => socket.writableLength > 0 && socket !== client);
+  expect(inGateway?.writableLength).toBeLessThan(512 * 1_024);
+  client.end();
+  const all = await readAll(peer);
+  expect(all.length).toBe(relay.bytesUp);
+});
+
+test("random pieces in both directions arrive whole and in order", async () => {
+  const { client, peer, relay } = await bench();
+  const up = pieces(16);
+  const down = pieces(16);
+  const [gotUp, gotDown] = await Promise.all([readAll(peer), readAll(client), send(client, up), send(peer, down)]);
+  expect(digest([gotUp])).toBe(digest(up));
+  expect(digest([gotDown])).toBe(digest(down));
+  await relay.ended;
+});
+
+function pieces(megabytes: number): Buffer[] {
+  const list: Buffer[] = [];
+  for (let left = megabytes * 1_048_576; left > 0; ) {
+    const size = Math.min(left, 1 + Math.floor(Math.random() ** 4 * 300_000));
+    list.push(Buffer.alloc(size, Math.floor(Math.random() * 256)));
+    left -= size;
+  }
+  return list;
+}
+
+async function send(socket: Socket, list: readonly Buffer[]): Promise<void> {
+  for (const piece of list) if (!socket.write(piece)) await once(socket, "drain");
+  socket.end();
+}
+
+function digest(list: readonly Buffer[]): string {
+  const hash = createHash("sha256");
+  for (const piece of list) hash.update(piece);
+  return hash.digest("hex");
+}
