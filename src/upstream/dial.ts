@@ -1,0 +1,129 @@
+import { connect, isIP, type Socket } from "node:net";
+import { connect as secure, type TLSSocket } from "node:tls";
+import { formatEndpoint } from "../codecs/address.ts";
+import { type ErrorCode, GatewayError, messageOf } from "../errors.ts";
+import { abortError } from "./abort.ts";
+import type { PeerSsl } from "./peer-ssl.ts";
+import type { Target } from "./upstream.ts";
+
+/** What belongs to one session and not to the target. */
+export interface DialOptions {
+  /** Sent first, in front of TLS: a PROXY header. */
+  readonly preface?: Uint8Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A connected peer. */
+export interface Dialed {
+  /** Where bytes are read and written: paused, nothing read from it yet. */
+  readonly stream: Socket;
+  /** The TCP or unix socket itself; the same as `stream` where there is no TLS. */
+  readonly transport: Socket;
+}
+
+/** Idle time before keepalive probes: half-dead peers are found within minutes, sleeping links are not woken too often. */
+const KEEP_ALIVE_MS = 60_000;
+
+/**
+ * Connects once, to one address. Rejects with nothing left open.
+ * The sockets keep a silent `error` listener: one that breaks before its owner listens must not end the process,
+ * and `destroyed` tells the owner of it.
+ * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, or the reason of the signal.
+ */
+export async function dial(target: Target, { preface, signal }: DialOptions = {}): Promise<Dialed> {
+  if (signal?.aborted) throw abortError(signal);
+  const where = formatEndpoint(target.endpoint);
+  const transport = open(target);
+  let stream: Socket = transport;
+  const expire = (): void => {
+    const detail = stream === transport ? where : `${where}: TLS handshake`;
+    stream.destroy(new GatewayError("RC_PEER_CONNECT_TIMEOUT", detail));
+  };
+  const abort = (): void => void (signal && stream.destroy(abortError(signal)));
+  const timer = setTimeout(expire, target.connectTimeoutMs);
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    await arrival(transport, "connect", { code: "RC_PEER_CONNECT", where });
+    if (preface && preface.length > 0) transport.write(preface);
+    if (target.ssl) {
+      stream = startTls(transport, target, target.ssl);
+      await arrival(stream, "secureConnect", { code: "RC_PEER_TLS", where });
+    }
+    return { stream: stream.pause(), transport };
+  } catch (cause) {
+    stream.destroy();
+    transport.destroy();
+    throw cause;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** Paused from the start: bytes of a peer that speaks first stay where they are until somebody asks. */
+function open({ endpoint, localAddress }: Target): Socket {
+  const shared = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  const socket =
+    endpoint.kind === "unix"
+      ? connect({ ...shared, path: endpoint.path })
+      : connect({
+          ...shared,
+          host: endpoint.host,
+          port: endpoint.port,
+          autoSelectFamily: false, // one address is one attempt; others are tried by the caller
+          ...(localAddress !== undefined && { localAddress }),
+        });
+  return socket.on("error", ignore).pause();
+}
+
+function startTls(transport: Socket, { endpoint }: Target, ssl: PeerSsl): TLSSocket {
+  const name = ssl.serverName ?? (endpoint.kind === "tcp" ? endpoint.host : "localhost");
+  const stream = secure({
+    socket: transport,
+    host: name, // what the certificate is verified against
+    secureContext: ssl.context,
+    rejectUnauthorized: ssl.verify,
+    ...(isIP(name) === 0 && { servername: name }), // RFC 6066 §3: no IP addresses
+    ...(ssl.alpn.length > 0 && { ALPNProtocols: [...ssl.alpn] }),
+  });
+  stream.on("error", ignore);
+  return stream;
+}
+
+/** Resolves on the event, rejects on an error or close before it. An error of ours, given to `destroy`, stays itself. */
+function arrival(
+  socket: Socket,
+  event: "connect" | "secureConnect",
+  failure: { readonly code: ErrorCode; readonly where: string },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const finish = (settle: () => void): void => {
+      socket.off(event, onArrival).off("error", onError).off("close", onClose);
+      settle();
+    };
+    const onArrival = (): void => finish(resolve);
+    const onError = (cause: unknown): void => finish(() => reject(wrapped(cause, failure)));
+    const onClose = (): void => onError(new Error("closed"));
+    socket.on(event, onArrival).on("error", onError).on("close", onClose);
+  });
+}
+
+function wrapped(cause: unknown, { code, where }: { readonly code: ErrorCode; readonly where: string }): GatewayError {
+  if (cause instanceof GatewayError) return cause;
+  const reason = code === "RC_PEER_TLS" ? tlsReason(cause) : connectReason(cause);
+  return new GatewayError(code, `${where}: ${reason}`, { cause });
+}
+
+/** `ECONNREFUSED`: the rest of Node's message repeats the address. */
+function connectReason(cause: unknown): string {
+  return cause instanceof Error && "code" in cause ? String(cause.code) : messageOf(cause);
+}
+
+/** OpenSSL's words, without the source file and line around them. */
+function tlsReason(cause: unknown): string {
+  return cause instanceof Error && "reason" in cause && typeof cause.reason === "string"
+    ? cause.reason
+    : messageOf(cause);
+}
+
+function ignore(): void {}

@@ -1,0 +1,35 @@
+import { messageOf } from "../errors.ts";
+import { isWeight, type Peer, type PeerLimits, type PeerMode, peerOf } from "./peer.ts";
+
+/** What an instance says of itself, or why that cannot be used. Unknown fields are for others. */
+export function readInstance(value: string, limits: PeerLimits): Peer | string {
+  const said = parseObject(value);
+  if (!said) return "expected a JSON object";
+  const { address, weight = 1, state = "ready", tags = [] } = said;
+  if (typeof address !== "string") return "address: expected text";
+  if (!isWeight(weight)) return "weight: expected a whole number from 1";
+  if (!isMode(state)) return "state: expected ready, drain or maint";
+  if (!isTexts(tags)) return "tags: expected a list of texts";
+  try {
+    return Object.freeze({ ...peerOf({ address, weight }, limits), mode: state, tags: Object.freeze([...tags]) });
+  } catch (cause) {
+    return messageOf(cause);
+  }
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isMode(value: unknown): value is PeerMode {
+  return value === "ready" || value === "drain" || value === "maint";
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
+}

@@ -1,0 +1,82 @@
+import type { LivePeer, LivePeers } from "./live-peers.ts";
+import type { Peer } from "./peer.ts";
+
+/** A list that has at least one element, as balancers want it. */
+export type NonEmpty<T> = readonly [T, ...T[]];
+
+/** A peer and what is known of it, for people. */
+export interface PeerStatus {
+  readonly peer: Peer;
+  readonly state: LivePeer["state"]["kind"];
+  readonly active: number;
+  readonly connected: number;
+  readonly failed: number;
+}
+
+/** The peers of an upstream at one moment, each with its live state. Never changed: a new list is a new group. */
+export class PeerGroup {
+  readonly peers: readonly Peer[];
+  /** An upstream's only peer is never taken down: there is nowhere else to go. As nginx. */
+  readonly single: boolean;
+  readonly #upstream: string;
+  readonly #table: LivePeers;
+  readonly #live = new Map<Peer, LivePeer>();
+  readonly #byAddress = new Map<string, Peer>();
+
+  constructor(upstream: string, peers: readonly Peer[], table: LivePeers) {
+    this.peers = Object.freeze([...peers]);
+    this.single = peers.length === 1;
+    this.#upstream = upstream;
+    this.#table = table;
+    for (const peer of peers) {
+      this.#live.set(peer, table.hold(upstream, peer.address));
+      this.#byAddress.set(peer.address, peer);
+    }
+  }
+
+  find(address: string): Peer | undefined {
+    return this.#byAddress.get(address);
+  }
+
+  live(peer: Peer): LivePeer | undefined {
+    return this.#live.get(peer);
+  }
+
+  /** Sessions on a peer; 0 for one that is not of this group. */
+  active(peer: Peer): number {
+    return this.#live.get(peer)?.active ?? 0;
+  }
+
+  /** The peers that may be given a session now: backups only when there is no other. */
+  usable(now: number, tried: ReadonlySet<string>): NonEmpty<Peer> | undefined {
+    const open = this.peers.filter((peer) => !tried.has(peer.address) && this.#isUsable(peer, now));
+    const first = open.filter(({ backup }) => !backup);
+    if (isNonEmpty(first)) return first;
+    return isNonEmpty(open) ? open : undefined;
+  }
+
+  status(): readonly PeerStatus[] {
+    return Array.from(this.#live, ([peer, { state, active, connected, failed }]) => ({
+      peer,
+      state: state.kind,
+      active,
+      connected,
+      failed,
+    }));
+  }
+
+  /** Lets the table forget what no other group lists. */
+  close(): void {
+    for (const peer of this.#live.keys()) this.#table.drop(this.#upstream, peer.address);
+  }
+
+  #isUsable(peer: Peer, now: number): boolean {
+    const live = this.#live.get(peer);
+    if (!live || peer.mode !== "ready" || live.active >= peer.maxConns) return false;
+    return live.isOpen(now) || (this.single && live.state.kind !== "draining");
+  }
+}
+
+function isNonEmpty<T>(list: readonly T[]): list is NonEmpty<T> {
+  return list.length > 0;
+}

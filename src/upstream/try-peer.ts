@@ -1,0 +1,97 @@
+import { type Endpoint, formatEndpoint } from "../codecs/address.ts";
+import { GatewayError, specs } from "../errors.ts";
+import type { Attempt, Claim } from "./lease.ts";
+import type { Peer } from "./peer.ts";
+import type { Resolver } from "./resolve.ts";
+import type { Target } from "./target.ts";
+
+/** One peer for one session, chosen and counted, not yet connected. */
+export interface Trial {
+  readonly peer: Peer;
+  readonly claim: Claim;
+  readonly target: Omit<Target, "endpoint">;
+}
+
+/** What a trial works with. */
+export interface TrialTools {
+  readonly resolver: Resolver;
+  readonly now: () => number;
+  readonly signal: AbortSignal | undefined;
+  readonly note: (attempt: Attempt) => void;
+}
+
+type Dial<T> = (target: Target) => Promise<T>;
+
+interface Connected<T> {
+  readonly value: T;
+  readonly connectMs: number;
+}
+
+/** Addresses tried behind one name: more would hold a session for minutes. Their order turns, so the others come next. */
+const MAX_ADDRESSES = 8;
+
+/**
+ * Connects to one peer, trying each address of its name, and lets the peer's state know how that ended.
+ * The claim is released unless this succeeds.
+ */
+export async function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<Connected<T>> {
+  const { claim } = trial;
+  try {
+    const connected = await dialEach(trial, dial, tools);
+    claim.connected();
+    return connected;
+  } catch (cause) {
+    const failure = GatewayError.from(cause);
+    if (mayRetry(failure, tools.signal)) claim.failed(tools.now());
+    else claim.abandoned(tools.now());
+    claim.release();
+    throw failure;
+  }
+}
+
+/** True when the peer is to blame, so that another one may do better; a session that ended itself blames nobody. */
+export function mayRetry(failure: GatewayError, signal: AbortSignal | undefined): boolean {
+  return specs[failure.code].retry && !signal?.aborted;
+}
+
+async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<Connected<T>> {
+  let failure = new GatewayError("RC_PEER_RESOLVE", trial.peer.address);
+  for (const endpoint of await endpointsOf(trial, tools)) {
+    const noteThis = noter(trial, formatEndpoint(endpoint), tools);
+    const begun = tools.now();
+    try {
+      const value = await dial({ ...trial.target, endpoint });
+      const connectMs = tools.now() - begun;
+      noteThis({ ok: true, connectMs, code: undefined });
+      return { value, connectMs };
+    } catch (cause) {
+      failure = GatewayError.from(cause);
+      noteThis({ ok: false, connectMs: undefined, code: failure.code });
+      if (!mayRetry(failure, tools.signal)) break;
+    }
+  }
+  throw failure;
+}
+
+/** Concrete places to connect to, for a name all that it stands for. */
+async function endpointsOf(trial: Trial, tools: TrialTools): Promise<readonly Endpoint[]> {
+  const { address, endpoint } = trial.peer;
+  if (endpoint.kind === "unix") return [endpoint];
+  try {
+    const patience = { signal: tools.signal, timeoutMs: trial.target.connectTimeoutMs };
+    const hosts = await tools.resolver.resolve(endpoint.host, patience);
+    return hosts.slice(0, MAX_ADDRESSES).map((host) => ({ ...endpoint, host }));
+  } catch (cause) {
+    const failure = GatewayError.from(cause);
+    noter(trial, address, tools)({ ok: false, connectMs: undefined, code: failure.code });
+    throw failure;
+  }
+}
+
+function noter(
+  { peer }: Trial,
+  address: string,
+  { note }: TrialTools,
+): (how: Omit<Attempt, "peer" | "address">) => void {
+  return (how) => note({ peer: peer.address, address, ...how });
+}
