@@ -1,5 +1,5 @@
 import { GatewayError } from "../errors.ts";
-import { type Certificate, certificate, isCertificate, type Pem } from "./certificate.ts";
+import { type Certificate, certificate, type Pem } from "./certificate.ts";
 import { normalName } from "./names.ts";
 import { Recent } from "./recent.ts";
 import type { CertSource, CertStore } from "./store.ts";
@@ -45,7 +45,7 @@ class CertCache implements CertStore {
   readonly #underWay = new Map<string, Promise<Certificate | undefined>>();
 
   constructor(source: CertSource, options: CertCacheOptions) {
-    const { lookupTimeoutMs = LOOKUP_TIMEOUT_MS, toCertificate = checkedOnce, now = () => performance.now() } = options;
+    const { lookupTimeoutMs = LOOKUP_TIMEOUT_MS, toCertificate = certificate, now = () => performance.now() } = options;
     this.#source = source;
     this.#options = { ...options, lookupTimeoutMs, toCertificate, now };
     this.#found = new Recent(options.max);
@@ -102,8 +102,4 @@ async function within<T>(ms: number, task: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-function checkedOnce(given: Pem | Certificate): Certificate {
-  return isCertificate(given) ? given : certificate(given);
 }

@@ -12,63 +12,56 @@ export interface Pem {
   readonly ca?: string | Uint8Array;
 }
 
-/** What a handshake presents: a key, its certificate, and the names that it is good for. Made by {@link certificate} alone. */
-export interface Certificate {
+/**
+ * What a handshake presents: a key, its certificate, and the names that it is good for. It exists only when it works:
+ * the constructor throws a TypeError that names the part at fault, and no message ever holds key material.
+ */
+export class Certificate {
   /** Lower-case DNS names and `*.` wildcards: those of the SAN, or the common name when the SAN has none. */
   readonly names: readonly string[];
   /** SHA-256 of the certificate, in hex with colons. */
   readonly fingerprint: string;
-  /** First and last moment of validity, in milliseconds since 1970. */
+  /** First moment of validity, in milliseconds since 1970. */
   readonly notBefore: number;
+  /** Last moment of validity, in milliseconds since 1970. */
   readonly notAfter: number;
-  /** PEM: the certificate, then its chain where given. */
+  /** PEM: the server's own certificate, then its chain where given. */
   readonly cert: string;
-  /** PEM; not enumerable, so that a certificate may be logged. */
-  readonly key: string;
-  /** PEM: further chain, sent after `cert`. */
+  /** PEM: more of the chain, sent after `cert`. */
   readonly ca: string | undefined;
+  readonly #key: string; // private, so that a certificate may be logged
+
+  constructor(pem: Pem) {
+    const [leaf, ...chain] = part("cert", () => certificateBlocks(textOf(pem.cert)));
+    const ca = pem.ca === undefined ? undefined : part("ca", () => certificateBlocks(textOf(pem.ca)));
+    const parsed = part("cert", () => x509(leaf));
+    const issuers = part("cert", () => chain.map(x509));
+    part("ca", () => ca?.map(x509));
+    this.#key = part("key", () => textOf(pem.key));
+    belongsTogether(
+      parsed,
+      issuers,
+      part("key", () => readKey(this.#key)),
+    );
+    this.names = namesOf(parsed);
+    this.fingerprint = parsed.fingerprint256;
+    this.notBefore = Date.parse(parsed.validFrom);
+    this.notAfter = Date.parse(parsed.validTo);
+    this.cert = pemOf([leaf, ...chain]);
+    this.ca = ca && pemOf(ca);
+    presentable(this);
+    Object.freeze(this);
+  }
+
+  /** PEM: the private key. */
+  get key(): string {
+    return this.#key;
+  }
 }
 
-const checked = new WeakSet<object>();
-
-/** Tells a checked {@link Certificate} from PEM that looks like one. */
-export function isCertificate(value: unknown): value is Certificate {
-  return typeof value === "object" && value !== null && checked.has(value);
-}
-
-/**
- * Makes a {@link Certificate} of PEM, as ngx.ssl's `parse_pem_cert` and `parse_pem_priv_key` do.
- * Throws a TypeError that names the part at fault; no message ever holds key material.
- */
-export function certificate(pem: Pem): Certificate {
-  const [leaf, ...chain] = part("cert", () => certificateBlocks(textOf(pem.cert)));
-  const ca = pem.ca === undefined ? undefined : part("ca", () => certificateBlocks(textOf(pem.ca)));
-  const parsed = part("cert", () => x509(leaf));
-  const issuers = part("cert", () => chain.map(x509));
-  part("ca", () => ca?.map(x509));
-  const keyText = part("key", () => textOf(pem.key));
-  belongsTogether(
-    parsed,
-    issuers,
-    part("key", () => readKey(keyText)),
-  );
-
-  const made = Object.defineProperty(
-    {
-      names: namesOf(parsed),
-      fingerprint: parsed.fingerprint256,
-      notBefore: Date.parse(parsed.validFrom),
-      notAfter: Date.parse(parsed.validTo),
-      cert: pemOf([leaf, ...chain]),
-      key: keyText,
-      ca: ca && pemOf(ca),
-    },
-    "key",
-    { enumerable: false },
-  );
-  presentable(made);
-  checked.add(made);
-  return Object.freeze(made);
+/** Makes a {@link Certificate} of PEM, as ngx.ssl's `parse_pem_cert` and `parse_pem_priv_key` do; one that is made already stays. */
+export function certificate(given: Pem | Certificate): Certificate {
+  return given instanceof Certificate ? given : new Certificate(given);
 }
 
 /** A key that is too weak, or a curve that OpenSSL has not: refuse it now, not in the first handshake. */

@@ -1,5 +1,5 @@
 import { messageOf } from "../errors.ts";
-import { type Certificate, certificate, isCertificate, type Pem } from "./certificate.ts";
+import { type Certificate, certificate, type Pem } from "./certificate.ts";
 import { normalName, normalPattern, wildcardFor } from "./names.ts";
 
 /** Chooses the certificate for the name that a client asks for; undefined for a client that names none (no SNI). */
@@ -54,7 +54,6 @@ export function certList(
 }
 
 function checked(given: Pem | Certificate, which: string): Certificate {
-  if (isCertificate(given)) return given;
   try {
     return certificate(given);
   } catch (cause) {

@@ -1,0 +1,141 @@
+import { join, resolve } from "node:path";
+import type { Certificate } from "./certificate.ts";
+import { folderClaims } from "./folder-claims.ts";
+import { watchPlan } from "./folder-links.ts";
+import { errnoOf, type Loaded, loadPairs, readPairs } from "./folder-pairs.ts";
+import { FolderWatch } from "./folder-watch.ts";
+import { type CertStore, type NameIndex, nameIndex } from "./store.ts";
+
+/** How a folder of certificates is looked after. */
+export interface CertFolderOptions {
+  /** Gets a sentence for each thing that an operator has to mend: once per broken content, once per certificate that ran out. */
+  readonly warn: (message: string) => void;
+  /** How often the folder is read without a sign of change: network file systems give none. Default 60,000. */
+  readonly pollMs?: number;
+}
+
+/** A store that watches files: close it when its server is gone. */
+export interface CertFolder extends CertStore {
+  /** Stops watching. What was read last is still answered, for sessions that began before. */
+  close(): Promise<void>;
+}
+
+/** What is wrong, by a key that changes when the thing itself does. */
+type Complaints = ReadonlyMap<string, string>;
+
+const POLL_MS = 60_000;
+
+/**
+ * Certificates from the pairs `name.crt` and `name.key` in a folder, read again when they change.
+ * `default.crt` answers unknown names and clients without one; without it they are refused.
+ * Rejects with a TypeError when the folder cannot be read or holds no usable pair.
+ */
+export async function certFolder(path: string, options: CertFolderOptions): Promise<CertFolder> {
+  const folder = new WatchedFolder(resolve(path), options);
+  try {
+    await folder.open();
+    return folder;
+  } catch (cause) {
+    await folder.close();
+    throw cause;
+  }
+}
+
+class WatchedFolder implements CertFolder {
+  readonly #path: string;
+  readonly #warn: (message: string) => void;
+  readonly #watch = new FolderWatch(() => this.#rescan());
+  readonly #poll: NodeJS.Timeout;
+  #pairs: ReadonlyMap<string, Loaded> = new Map();
+  #lookUp: NameIndex = () => undefined;
+  #said: Complaints = new Map();
+  #isStale = false;
+  #isClosed = false;
+  #scanning: Promise<void> | undefined;
+
+  constructor(path: string, { warn, pollMs = POLL_MS }: CertFolderOptions) {
+    this.#path = path;
+    this.#warn = warn;
+    this.#poll = setInterval(() => this.#rescan(), pollMs).unref();
+  }
+
+  async find(serverName: string | undefined): Promise<Certificate | undefined> {
+    return this.#lookUp(serverName);
+  }
+
+  async open(): Promise<void> {
+    const complaints = await this.#scan();
+    if (![...this.#pairs.values()].some(({ certificate }) => certificate)) {
+      throw new TypeError(`no usable certificate: ${[...complaints.values()].join("; ")}`);
+    }
+    this.#say(complaints);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#poll);
+    this.#watch.close();
+    await this.#scanning;
+  }
+
+  /** One scan at a time; a change during one asks for another. */
+  #rescan(): void {
+    this.#isStale = true;
+    this.#scanning ??= this.#scanWhileStale().finally(() => {
+      this.#scanning = undefined;
+    });
+  }
+
+  async #scanWhileStale(): Promise<void> {
+    while (this.#isStale && !this.#isClosed) {
+      this.#isStale = false;
+      this.#say(await this.#scan());
+    }
+  }
+
+  /** Watches before it reads, so that no change falls between; builds the whole index before it takes the place of the old one. */
+  async #scan(): Promise<Complaints> {
+    const complaints = new Map<string, string>();
+    for (const directory of await this.#watch.follow(await watchPlan(this.#path))) {
+      complaints.set(directory, `cannot watch ${directory}; changes there are noticed by the slow poll only`);
+    }
+    try {
+      const pairs = loadPairs(await readPairs(this.#path), this.#pairs);
+      const { claims, fallback } = folderClaims(pairs.values());
+      this.#lookUp = nameIndex(claims, fallback);
+      this.#pairs = pairs;
+      if (pairs.size === 0) complaints.set("empty", `${this.#path} holds no name.crt with name.key`);
+    } catch (cause) {
+      const stays = this.#pairs.size > 0 ? "; its certificates stay in use" : "";
+      complaints.set("folder", `${this.#path} cannot be read (${errnoOf(cause)})${stays}`);
+    }
+    return new Map([...complaints, ...this.#faults()]);
+  }
+
+  #faults(): Complaints {
+    const faults = new Map<string, string>();
+    const now = Date.now();
+    for (const { name, digest, certificate, fault } of this.#pairs.values()) {
+      const file = join(this.#path, `${name}.crt`);
+      const rest = certificate ? "the certificate before it stays in use" : "left out";
+      if (fault !== undefined) faults.set(`${name} ${digest}`, `${join(this.#path, fault)}; ${rest}`);
+      if (certificate === undefined) continue;
+      const { fingerprint, notBefore, notAfter } = certificate;
+      if (now > notAfter) faults.set(`ended ${fingerprint}`, `${file} expired at ${isoTime(notAfter)}`);
+      if (now < notBefore) faults.set(`early ${fingerprint}`, `${file} is not valid before ${isoTime(notBefore)}`);
+    }
+    return faults;
+  }
+
+  /** Says what was not said after the scan before. */
+  #say(complaints: Complaints): void {
+    const before = this.#said;
+    this.#said = complaints;
+    if (this.#isClosed) return;
+    for (const [key, message] of complaints) if (!before.has(key)) this.#warn(message);
+  }
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
