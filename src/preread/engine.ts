@@ -56,7 +56,11 @@ export function ask(round: Round, bytes: Uint8Array): Round {
  * the buffer, a match that waited for hungrier sniffers wins. Undefined: no sniffer matches.
  * @throws GatewayError RC_PREREAD_FULL, RC_PREREAD_TIMEOUT, RC_CLIENT_RESET
  */
-export async function preread(sniffers: readonly Sniffer[], head: Head, maxBytes: number): Promise<Sniffed | undefined> {
+export async function preread(
+  sniffers: readonly Sniffer[],
+  head: Head,
+  maxBytes: number,
+): Promise<Sniffed | undefined> {
   for (let round = unasked(sniffers); ; ) {
     const bytes = head.bytes.subarray(0, maxBytes);
     round = ask(round, bytes);

@@ -9,7 +9,8 @@ import type { Connection } from "./connection.ts";
  */
 export async function chooseCertificate(session: Connection, ssl: ServerSsl): Promise<Certificate> {
   const { phases } = session.settings;
-  const chosen = phases.sslCertificate && (await session.hook("sslCertificate", () => phases.sslCertificate?.(session)));
+  const chosen =
+    phases.sslCertificate && (await session.hook("sslCertificate", () => phases.sslCertificate?.(session)));
   if (chosen && "kind" in chosen) throw new GatewayError("RC_REJECTED", chosen.reason, { status: chosen.status });
   if (chosen) return chosen instanceof Certificate ? chosen : certificateOf(chosen);
   const found = await ssl.certs.find(session.hello.serverName);

@@ -23,7 +23,8 @@ export function compileRoutes(routes: readonly Route[]): RouteTable {
   const tls = on.filter(({ sniffer }) => sniffer.name === "tls");
   return {
     ...table(on),
-    passthrough: tls.length > 0 ? { ...table(tls), passthrough: undefined, silent: undefined, otherwise: undefined } : undefined,
+    passthrough:
+      tls.length > 0 ? { ...table(tls), passthrough: undefined, silent: undefined, otherwise: undefined } : undefined,
     silent: routes.find((route) => route.kind === "silent"),
     otherwise: routes.find((route) => route.kind === "otherwise")?.action,
   };

@@ -10,8 +10,18 @@ import { Patience } from "./patience.ts";
 import { Reader, type Received } from "./reader.ts";
 import type { Relay } from "./relay.ts";
 import type { Server } from "./server.ts";
+import type {
+  Awaitable,
+  BalancerSession,
+  ContentSession,
+  LogSession,
+  Phase,
+  PrereadSession,
+  SessionCtx,
+  SessionSsl,
+  SslSession,
+} from "./session.ts";
 import { sslOfHello } from "./session-ssl.ts";
-import type { Awaitable, BalancerSession, ContentSession, LogSession, Phase, PrereadSession, SessionCtx, SessionSsl, SslSession } from "./session.ts";
 
 /** One attempt to reach a peer, as the log shows it. */
 export interface Attempt {
@@ -115,7 +125,11 @@ export class Connection implements Views {
   }
 
   /** What a PROXY header told: the client that the balancer in front of us saw. */
-  cameThrough(header: { readonly size: number; readonly source?: Address | undefined; readonly destination?: Address | undefined }): void {
+  cameThrough(header: {
+    readonly size: number;
+    readonly source?: Address | undefined;
+    readonly destination?: Address | undefined;
+  }): void {
     this.head.consume(header.size);
     this.#headerBytes = header.size;
     this.remote = header.source ?? this.remote;
@@ -150,7 +164,9 @@ export class Connection implements Views {
     const { stream } = this.takeOver();
     this.#written += typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
     await new Promise<void>((resolve, reject) => {
-      stream.write(bytes, (cause) => (cause ? reject(new GatewayError("RC_CLIENT_RESET", "while writing", { cause })) : resolve()));
+      stream.write(bytes, (cause) =>
+        cause ? reject(new GatewayError("RC_CLIENT_RESET", "while writing", { cause })) : resolve(),
+      );
     });
   }
 
@@ -173,7 +189,9 @@ export class Connection implements Views {
       return await run();
     } catch (cause) {
       if (this.#stopped || cause instanceof GatewayError) throw cause;
-      throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+        cause,
+      });
     }
   }
 

@@ -7,11 +7,11 @@ import type { ServerSsl } from "../ssl/settings.ts";
 import { verdictOf } from "../ssl/verify.ts";
 import type { Action } from "./action.ts";
 import { chooseCertificate } from "./choose-certificate.ts";
+import { passthrough } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
 import { Deadline } from "./deadline.ts";
 import { beginsTls, readHello } from "./hello.ts";
 import { Inlet } from "./inlet.ts";
-import { passthrough } from "./choose-route.ts";
 import { sslOfHandshake } from "./session-ssl.ts";
 
 /**
@@ -77,7 +77,8 @@ function established(tls: TLSSocket, raw: Socket, deadline: Deadline): Promise<v
 
 /** OpenSSL's words; a client that was told to show a certificate and did not has a code of its own. */
 function failure(cause: Error): GatewayError {
-  if ("code" in cause && cause.code === "ECONNRESET") return new GatewayError("RC_CLIENT_RESET", "in the handshake", { cause });
+  if ("code" in cause && cause.code === "ECONNRESET")
+    return new GatewayError("RC_CLIENT_RESET", "in the handshake", { cause });
   const noCertificate = messageOf(cause).includes("peer did not return a certificate");
   return new GatewayError(noCertificate ? "RC_TLS_CLIENT_CERTIFICATE" : "RC_TLS_HANDSHAKE", reasonOf(cause), { cause });
 }

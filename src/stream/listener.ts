@@ -44,8 +44,12 @@ export class Listener {
     this.#options = options;
     this.#bound = endpoint;
     this.#local = { host: formatEndpoint(endpoint), port: 0 };
-    this.#failures = new OncePerSecond((count, reason) => options.log.error("accept failed", { address: this.address, reason, count }));
-    this.#drops = new OncePerSecond((count) => options.log.warn("no room for more sessions", { address: this.address, count }));
+    this.#failures = new OncePerSecond((count, reason) =>
+      options.log.error("accept failed", { address: this.address, reason, count }),
+    );
+    this.#drops = new OncePerSecond((count) =>
+      options.log.warn("no room for more sessions", { address: this.address, count }),
+    );
     const { keepAliveMs, noDelay } = options;
     const tcp = { noDelay, keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs };
     this.server = createServer({ ...tcp, allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
@@ -77,7 +81,8 @@ export class Listener {
   }
 
   #listen(): Promise<void> {
-    const at = this.#bound.kind === "unix" ? { path: this.#bound.path } : { host: this.#bound.host, port: this.#bound.port };
+    const at =
+      this.#bound.kind === "unix" ? { path: this.#bound.path } : { host: this.#bound.host, port: this.#bound.port };
     return new Promise((resolve, reject) => {
       this.server.once("error", reject);
       this.server.listen({ ...at, backlog: BACKLOG, ipv6Only: this.#options.ipv6Only }, () => {

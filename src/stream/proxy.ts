@@ -1,10 +1,11 @@
 import { encodeProxyHeader } from "../codecs/proxy-protocol-encode.ts";
-import { writeTlvs } from "../codecs/proxy-protocol-tlv.ts";
+import { type ProxyFields, writeTlvs } from "../codecs/proxy-protocol-tlv.ts";
 import { GatewayError } from "../errors.ts";
+import type { PeerChoice } from "../upstream/choice.ts";
 import type { Target } from "../upstream/upstream.ts";
 import type { Connection } from "./connection.ts";
 import type { Relay } from "./relay.ts";
-import type { PeerChoice } from "./session.ts";
+import type { SessionSsl } from "./session.ts";
 
 /** Finds a peer and carries the session to it, until both sides have ended. */
 export async function proxyTo(session: Connection, name: string): Promise<void> {
@@ -47,12 +48,15 @@ function connect(session: Connection, target: Target): Promise<Relay> {
 
 /** What we tell a peer about the client; version 1 has room for the addresses only. */
 function proxyHeader(session: Connection, version: 1 | 2): Uint8Array {
-  const { ssl, id, remote: source, local: destination } = session;
-  const tlvs = writeTlvs({
-    uniqueId: Buffer.from(id),
-    authority: ssl?.serverName,
-    alpn: ssl?.alpn,
-    ssl: ssl?.protocol === undefined ? undefined : { version: ssl.protocol, cipher: ssl.cipher, verified: ssl.verify === "SUCCESS" },
-  });
-  return encodeProxyHeader(version, { source, destination, tlvs });
+  const { id, ssl, remote: source, local: destination } = session;
+  const fields = { uniqueId: Buffer.from(id), authority: ssl?.serverName, alpn: ssl?.alpn };
+  return encodeProxyHeader(version, { source, destination, tlvs: writeTlvs({ ...fields, ssl: ssl && proxySsl(ssl) }) });
+}
+
+/** Only for TLS that ended here: what passes through is the peer's own to judge. */
+function proxySsl({ protocol, cipher, verify, clientCertificate }: SessionSsl): ProxyFields["ssl"] {
+  if (protocol === undefined) return undefined;
+  const shown = clientCertificate !== undefined;
+  const facts = { ssl: true, certOnConnection: shown, certInSession: shown, verify: verify === "SUCCESS" ? 0 : 1 };
+  return { ...facts, version: protocol, cipher };
 }

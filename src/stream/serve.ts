@@ -1,7 +1,7 @@
 import { GatewayError } from "../errors.ts";
 import type { Action } from "./action.ts";
 import { chooseRoute } from "./choose-route.ts";
-import { Connection } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { handshake } from "./handshake.ts";
 import { proxyTo } from "./proxy.ts";
 import { readProxyHeader } from "./proxy-header.ts";

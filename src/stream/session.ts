@@ -2,6 +2,7 @@ import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/client-hello.ts";
 import type { EndCause } from "../errors.ts";
 import type { Certificate, Pem } from "../ssl/certificate.ts";
+import type { PeerChoice } from "../upstream/choice.ts";
 import type { Action, RejectAction } from "./action.ts";
 import type { Reader, Received } from "./reader.ts";
 
@@ -39,7 +40,9 @@ export interface SessionSsl {
   readonly ja4: string;
   /** `SUCCESS`, `NONE` (no certificate shown or asked for) or `FAILED:reason`, as nginx's `$ssl_client_verify`. */
   readonly verify: string;
-  readonly clientCertificate: { readonly subject: string; readonly fingerprint: string; readonly pem: string } | undefined;
+  readonly clientCertificate:
+    | { readonly subject: string; readonly fingerprint: string; readonly pem: string }
+    | undefined;
 }
 
 /** What every hook sees. */
@@ -110,11 +113,6 @@ export interface LogSession extends Session {
   readonly bytesSent: number;
   readonly sessionTimeMs: number;
 }
-
-/** What `phases.balancer` may answer instead of leaving the choice to the upstream's balancer. */
-export type PeerChoice =
-  | string
-  | { readonly address: string; readonly connectTimeoutMs?: number; readonly localAddress?: string };
 
 /** Hooks of a server, each with the session as that phase may use it. */
 export interface ServerPhases<Upstream extends string = string> {

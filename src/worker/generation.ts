@@ -6,6 +6,8 @@ import { compileRoutes } from "../stream/choose-route.ts";
 import type { Log } from "../stream/log.ts";
 import type { Server } from "../stream/server.ts";
 import { trusts } from "../stream/trust.ts";
+import type { LivePeers } from "../upstream/live-peers.ts";
+import type { Resolver } from "../upstream/resolve.ts";
 import { Upstream } from "../upstream/upstream.ts";
 
 /** What a configuration becomes: frozen, and kept by each session from its begin to its end. */
@@ -21,6 +23,9 @@ export interface Surroundings {
   readonly baseDir: string;
   readonly log: Log;
   readonly registry: Registry;
+  /** What is known of peers; it survives a new generation. */
+  readonly live: LivePeers;
+  readonly resolver: Resolver;
 }
 
 const DEFAULT_PREREAD_BYTES = 16_384; // nginx: preread_buffer_size 16k
@@ -34,13 +39,19 @@ export async function compile(config: GatewayConfig, around: Surroundings): Prom
   const upstreams = new Map<string, Upstream>();
   const servers: Server[] = [];
   const close = async (): Promise<void> => {
-    for (const server of servers) server.ssl?.close();
+    for (const server of servers) await server.ssl?.close();
     for (const upstream of upstreams.values()) await upstream.close();
   };
   try {
     for (const [name, upstream] of Object.entries(config.upstreams ?? {})) {
-      upstreams.set(name, await Upstream.open(name, upstream, around));
+      const parts = {
+        ...around,
+        source: around.registry,
+        warn: (text: string) => around.log.warn(text, { upstream: name }),
+      };
+      upstreams.set(name, new Upstream(name, upstream, parts));
     }
+    await Promise.all([...upstreams.values()].map((upstream) => upstream.ready()));
     for (const [name, server] of Object.entries(config.servers)) {
       servers.push(await compileServer(name, server, upstreams, around));
     }
@@ -65,8 +76,13 @@ async function compileServer(
       trusts: trusts(proxyProtocol.trust),
       timeoutMs: proxyProtocol.timeoutMs ?? DEFAULT_PROXY_HEADER_MS,
     },
-    ssl: ssl && (await compileSsl(ssl, { serverName: name, baseDir, warn: (text: string) => log.warn(text, { server: name }) })),
-    preread: { maxBytes: preread?.maxBytes ?? DEFAULT_PREREAD_BYTES, timeoutMs: preread?.timeoutMs ?? DEFAULT_PREREAD_MS },
+    ssl:
+      ssl &&
+      (await compileSsl(ssl, { serverName: name, baseDir, warn: (text: string) => log.warn(text, { server: name }) })),
+    preread: {
+      maxBytes: preread?.maxBytes ?? DEFAULT_PREREAD_BYTES,
+      timeoutMs: preread?.timeoutMs ?? DEFAULT_PREREAD_MS,
+    },
     routes: compileRoutes(config.routes),
     upstreams,
     idleTimeoutMs: config.idleTimeoutMs ?? DEFAULT_IDLE_MS,
@@ -80,6 +96,7 @@ async function compileServer(
 
 function endpointOf(text: string): Endpoint {
   const endpoint = parseEndpoint(text);
-  if (!endpoint) throw new TypeError(`listen: expected host:port, [v6]:port or unix:/path, got ${JSON.stringify(text)}`);
+  if (!endpoint)
+    throw new TypeError(`listen: expected host:port, [v6]:port or unix:/path, got ${JSON.stringify(text)}`);
   return endpoint;
 }

@@ -7,6 +7,8 @@ import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
+import { LivePeers } from "../upstream/live-peers.ts";
+import { Resolver } from "../upstream/resolve.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compile, type Generation } from "./generation.ts";
 
@@ -19,10 +21,13 @@ export interface Running {
 }
 
 /** Opens all ports of a checked configuration, or none. @throws BindError, and TypeError for what only shows when it is built. */
-export async function startWorker(config: GatewayConfig, { baseDir, log }: { baseDir: string; log: Log }): Promise<Running> {
+export async function startWorker(
+  config: GatewayConfig,
+  { baseDir, log }: { baseDir: string; log: Log },
+): Promise<Running> {
   const registry = memoryRegistry();
   await config.phases?.init?.();
-  const generation = await compile(config, { baseDir, log, registry });
+  const generation = await compile(config, { baseDir, log, registry, live: new LivePeers(), resolver: new Resolver() });
   const worker = new Worker(generation, log);
   try {
     await config.phases?.initWorker?.({ id: 0, number: 0, masterId: 0, registry });

@@ -1,0 +1,102 @@
+import { describe, expect, test } from "vitest";
+import { type Head, preread } from "../../src/preread/engine.ts";
+import { match, mismatch, more, type Sniffer, startsWith } from "../../src/preread/sniffer.ts";
+
+/** A client that sends these pieces, one at each wait, then ends, stalls or resets. */
+function client(pieces: readonly string[], then: "ended" | "timeout" | "reset" = "ended"): Head & { waits: number[] } {
+  let bytes = Buffer.alloc(0);
+  const left = [...pieces];
+  const waits: number[] = [];
+  return {
+    waits,
+    get bytes() {
+      return bytes;
+    },
+    async grow(atLeast) {
+      waits.push(atLeast);
+      while (bytes.length < atLeast) {
+        const piece = left.shift();
+        if (piece === undefined) return then;
+        bytes = Buffer.concat([bytes, Buffer.from(piece)]);
+      }
+      return "enough";
+    },
+  };
+}
+
+const prefix = (text: string): Sniffer => ({
+  name: text,
+  examples: [],
+  sniff: (head) => {
+    const verdict = startsWith(head, Buffer.from(text));
+    return verdict.kind === "match" ? match({ seen: head.length }) : verdict;
+  },
+});
+/** Wants `size` bytes before it says anything, and counts how often it is asked. */
+const hungry = (size: number, verdict: "match" | "mismatch"): Sniffer & { asked: number } => ({
+  name: "hungry",
+  examples: [],
+  asked: 0,
+  sniff(head) {
+    this.asked++;
+    if (head.length < size) return more(size);
+    return verdict === "match" ? match({}) : mismatch;
+  },
+});
+
+describe("the preread engine", () => {
+  test("takes the first sniffer that matches, in the order of the list", async () => {
+    const found = await preread([prefix("GAME"), prefix("GA")], client(["GAME!"]), 100);
+    expect(found).toMatchObject({ index: 0, protocol: "GAME" });
+  });
+
+  test("lets a later match wait while an earlier sniffer is hungry, and gives way when that one matches", async () => {
+    const found = await preread([prefix("GAME"), prefix("GA")], client(["GA", "ME"]), 100);
+    expect(found?.protocol).toBe("GAME");
+  });
+
+  test("returns the match that waited once the earlier sniffer gives up", async () => {
+    const found = await preread([prefix("GAME"), prefix("GA")], client(["GA", "TE"]), 100);
+    expect(found).toEqual({ index: 1, protocol: "GA", info: { seen: 2 } });
+  });
+
+  test.each(["ended", "timeout"] as const)("a match that waited wins when the client has %s", async (then) => {
+    const found = await preread([prefix("GAME"), prefix("GA")], client(["GA"], then), 100);
+    expect(found?.protocol).toBe("GA");
+  });
+
+  test("a match that waited wins when the buffer is full", async () => {
+    const found = await preread([hungry(50, "match"), prefix("GA")], client(["GATE"]), 10);
+    expect(found?.protocol).toBe("GA");
+  });
+
+  test("answers undefined as soon as nobody can match any more, without waiting for bytes", async () => {
+    const head = client(["X"]);
+    expect(await preread([prefix("GAME"), prefix("SSH-")], head, 100)).toBeUndefined();
+    expect(head.waits).toEqual([4]);
+  });
+
+  test("answers undefined when the client ended before anybody was sure", async () => {
+    expect(await preread([prefix("GAME")], client(["GA"]), 100)).toBeUndefined();
+  });
+
+  test.each([
+    ["RC_PREREAD_TIMEOUT", "timeout", 100],
+    ["RC_CLIENT_RESET", "reset", 100],
+    ["RC_PREREAD_FULL", "ended", 3],
+  ] as const)("fails with %s when it must", async (code, then, maxBytes) => {
+    await expect(preread([prefix("GAME")], client(["GA"], then), maxBytes)).rejects.toMatchObject({ code });
+  });
+
+  test("asks a sniffer again only when the bytes it wanted are there", async () => {
+    const big = hungry(40, "mismatch");
+    const found = await preread([big, prefix("0123456789")], client([..."0123456789".repeat(5)]), 100);
+    expect(found?.protocol).toBe("0123456789");
+    expect(big.asked).toBe(2);
+  });
+
+  test("never looks beyond the limit, so the verdict does not depend on how much came at once", async () => {
+    const whole = client(["GAMEGAMEGAME"]);
+    await expect(preread([hungry(8, "match")], whole, 6)).rejects.toMatchObject({ code: "RC_PREREAD_FULL" });
+  });
+});
