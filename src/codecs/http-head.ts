@@ -69,11 +69,12 @@ function requestLine(bytes: Uint8Array): Decoded<RequestLine> {
 /** Can `method`, and the bytes from `start` that have no line end yet, still become a request line? */
 function lineBegun(method: string, bytes: Uint8Array, start: number): boolean {
   const space = bytes.indexOf(SP, start);
-  const targetEnd = space === -1 ? bytes.length : space;
-  const target = latin1(bytes, start, Math.min(targetEnd, start + MAX_SCHEME + 3)); // a look at its form is enough
-  if (target !== "" && !targetBegun(method, target)) return false;
-  if (space === -1) return true;
-  return target !== "" && VERSION_BEGUN.test(latin1(bytes, space + 1, space + 1 + "HTTP/1.1\r ".length));
+  if (space === -1) {
+    const target = latin1(bytes, start, Math.min(bytes.length, start + MAX_SCHEME + 3)); // its form is enough
+    return target === "" || targetBegun(method, target);
+  }
+  const version = latin1(bytes, space + 1, Math.min(bytes.length, space + 1 + "HTTP/1.1\r ".length));
+  return VERSION_BEGUN.test(version) && isTarget(method, latin1(bytes, start, space));
 }
 
 function targetBegun(method: string, target: string): boolean {

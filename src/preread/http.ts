@@ -22,7 +22,7 @@ export interface HttpInfo {
   readonly upgrade: string | undefined;
 }
 
-/** Tests on a request; all that are given must hold. Texts for `host` are compared in lower case. */
+/** Tests on a request; all that are given must hold. `host` is compared without regard to case. */
 export interface HttpConditions {
   readonly method?: Condition;
   readonly path?: Condition;
@@ -53,7 +53,7 @@ function compile(conditions: HttpConditions): (info: HttpInfo) => boolean {
   const tests: ((info: HttpInfo) => boolean)[] = [];
   if (method !== undefined) tests.push(on(method, (info) => info.method));
   if (path !== undefined) tests.push(on(path, (info) => info.path));
-  if (host !== undefined) tests.push(on(lowered(host), (info) => info.host));
+  if (host !== undefined) tests.push(on(ignoringCase(host), (info) => info.host));
   for (const [name, condition] of Object.entries(headers)) {
     const key = name.toLowerCase();
     tests.push(on(condition, (info) => info.headers[key]));
@@ -66,8 +66,11 @@ function on(condition: Condition, field: (info: HttpInfo) => string | undefined)
   return (info) => test(field(info));
 }
 
-function lowered(condition: Condition): Condition {
-  return typeof condition === "string" ? condition.toLowerCase() : condition;
+/** Host names are compared without case (RFC 3986 §3.2.2); the info's is in lower case. */
+function ignoringCase(condition: Condition): Condition {
+  if (typeof condition === "string") return condition.toLowerCase();
+  if (condition instanceof RegExp && !condition.ignoreCase) return new RegExp(condition, `${condition.flags}i`);
+  return condition;
 }
 
 /** Undefined when it is unclear whom the request is for: two Host fields, a malformed host, credentials in the target. */
