@@ -35,13 +35,13 @@ function table(on: readonly Extract<Route, { kind: "on" }>[]): Pick<RouteTable, 
 }
 
 /**
- * Finds what to do with a session by its first clear-text bytes; `phases.preread` has the last word.
+ * Finds what to do with a session by its first clear-text bytes, unless the hello has told it; `phases.preread` has the last word.
  * @throws GatewayError RC_NO_ROUTE, RC_PREREAD_FULL, RC_PREREAD_TIMEOUT, RC_CLIENT_CLOSED, RC_CLIENT_RESET
  */
-export async function chooseRoute(session: Connection): Promise<Action> {
+export async function chooseRoute(session: Connection, byHello: Action | undefined): Promise<Action> {
   const { routes, phases } = session.settings;
   session.phase = "preread";
-  const sniffed = await sniff(session);
+  const sniffed = byHello ?? (await sniff(session));
   const chosen = phases.preread && (await session.hook("preread", () => phases.preread?.(session)));
   return chosen || sniffed || routes.otherwise || noRoute(session);
 }

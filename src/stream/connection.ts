@@ -1,9 +1,11 @@
+import { TLSSocket } from "node:tls";
 import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/client-hello.ts";
 import { type EndCause, GatewayError, specs } from "../errors.ts";
 import type { Target } from "../upstream/upstream.ts";
 import { accessLine } from "./access-log.ts";
 import { type CarryOptions, carry } from "./carry.ts";
+import { upgrade } from "./handshake.ts";
 import type { Head, Incoming } from "./incoming.ts";
 import type { Inlet } from "./inlet.ts";
 import { Patience } from "./patience.ts";
@@ -20,6 +22,7 @@ import type {
   SessionCtx,
   SessionSsl,
   SslSession,
+  StartedTls,
 } from "./session.ts";
 import { sslOfHello } from "./session-ssl.ts";
 
@@ -146,6 +149,8 @@ export class Connection implements Views {
   speakThrough(inlet: Inlet): void {
     this.#inlet = inlet;
     this.#headerBytes = 0;
+    this.#reader?.stop();
+    this.#reader = undefined; // it read the plain bytes
     this.#patience?.rearm();
   }
 
@@ -168,6 +173,16 @@ export class Connection implements Views {
         cause ? reject(new GatewayError("RC_CLIENT_RESET", "while writing", { cause })) : resolve(),
       );
     });
+  }
+
+  async startTls(): Promise<StartedTls> {
+    this.#talks("startTls");
+    const { ssl } = this.settings;
+    if (!ssl) throw new TypeError("startTls: ssl not configured for this server");
+    if (!this.ssl?.protocol) await upgrade(this, ssl);
+    const { protocol = "", cipher = "" } = this.ssl ?? {};
+    const { stream } = this.takeOver();
+    return { protocol, cipher, sessionReused: stream instanceof TLSSocket && stream.isSessionReused() };
   }
 
   async shutdown(_how: "send"): Promise<void> {

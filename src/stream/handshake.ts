@@ -19,7 +19,9 @@ import { sslOfHandshake } from "./session-ssl.ts";
  * or when a `tls()` route wants the hello passed through as it is; undefined: ask the routes about the clear text.
  * @throws GatewayError RC_TLS_HELLO, RC_TLS_PLAIN, RC_TLS_NO_CERTIFICATE, RC_TLS_HANDSHAKE, RC_TLS_HANDSHAKE_TIMEOUT, …
  */
-export async function handshake(session: Connection, ssl: ServerSsl): Promise<Action | undefined> {
+export async function handshake(session: Connection): Promise<Action | undefined> {
+  const { ssl } = session.settings;
+  if (!ssl || ssl.mode === "starttls") return undefined;
   session.phase = "handshake";
   if (ssl.mode === "auto" && !(await beginsTls(session))) return undefined;
   using deadline = new Deadline(ssl.handshakeTimeoutMs);
@@ -27,8 +29,7 @@ export async function handshake(session: Connection, ssl: ServerSsl): Promise<Ac
     await readHello(session, deadline);
     const action = passthrough(session);
     if (action) return action;
-    const chosen = await chooseCertificate(session, ssl);
-    await secure(session, ssl, chosen, deadline);
+    await secure(session, ssl, { chosen: await chooseCertificate(session, ssl), deadline });
     return undefined;
   } catch (cause) {
     sayWhy(session, GatewayError.from(cause));
@@ -36,8 +37,30 @@ export async function handshake(session: Connection, ssl: ServerSsl): Promise<Ac
   }
 }
 
+/**
+ * Upgrades a plain session to TLS after a STARTTLS dialog; the ClientHello may be glued to the command.
+ * @throws GatewayError RC_TLS_PLAIN when plain commands were pipelined behind it, else as {@link handshake}
+ */
+export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void> {
+  const { phase } = session;
+  using deadline = new Deadline(ssl.handshakeTimeoutMs);
+  try {
+    await readHello(session, deadline);
+    await secure(session, ssl, { chosen: await chooseCertificate(session, ssl), deadline });
+  } catch (cause) {
+    sayWhy(session, GatewayError.from(cause));
+    throw cause;
+  } finally {
+    session.phase = phase;
+  }
+}
+
 /** Runs the handshake, and puts the clear text in the place of the client's bytes. */
-async function secure(session: Connection, ssl: ServerSsl, chosen: Certificate, deadline: Deadline): Promise<void> {
+async function secure(
+  session: Connection,
+  ssl: ServerSsl,
+  { chosen, deadline }: { readonly chosen: Certificate; readonly deadline: Deadline },
+): Promise<void> {
   session.phase = "handshake";
   const inlet = session.takeOver();
   const raw = inlet.stream;

@@ -12,8 +12,7 @@ export async function serve(session: Connection): Promise<void> {
   let error: GatewayError | undefined;
   try {
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
-    const passthrough = settings.ssl && (await handshake(session, settings.ssl));
-    const chosen = passthrough ?? (await chooseRoute(session));
+    const chosen = await chooseRoute(session, await handshake(session));
     const refused = await access(session, chosen);
     for (let action: Action | undefined = refused ?? chosen; action; ) action = await perform(session, action);
   } catch (cause) {

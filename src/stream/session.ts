@@ -76,6 +76,18 @@ interface Talk {
   readonly reader: Reader;
   /** Sends to the client; resolves when the bytes are with the kernel. Text is UTF-8. */
   write(bytes: string | Uint8Array): Promise<void>;
+  /**
+   * Upgrades to TLS after a STARTTLS dialog. From then on `reader` is a new one, over the clear text; a second call answers the
+   * same. OpenResty: `serversslhandshake`. Rejects with RC_TLS_PLAIN when plain bytes were pipelined behind the command.
+   */
+  startTls(): Promise<StartedTls>;
+}
+
+/** What a client and we agreed on. */
+export interface StartedTls {
+  readonly protocol: string;
+  readonly cipher: string;
+  readonly sessionReused: boolean;
 }
 
 /** `phases.preread`: the protocol is sniffed; bytes may be looked at, read and answered. */
