@@ -21,10 +21,10 @@ export function isPem(text: string): boolean {
   return text.includes("-----BEGIN ");
 }
 
-/** What OpenSSL complains about, without its library names and numbers. */
+/** What OpenSSL complains about, without its numbers and library names; other errors as they are. */
 export function opensslReason(cause: unknown): string {
   const text = messageOf(cause);
-  return text.split("::").at(-1)?.trim() || text;
+  return text.startsWith("error:") ? text.split(":").at(-1)?.trim() || text : text;
 }
 
 function looksLikePath(text: string): boolean {
