@@ -1,0 +1,114 @@
+import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
+
+/** What `lengthPrefixed()` learned of the first frame. */
+export interface LengthPrefixedInfo<Inner = undefined> {
+  /** Bytes of the payload, the length field not counted. */
+  readonly length: number;
+  /** What the inner sniffer learned of the payload. */
+  readonly inner: Inner | undefined;
+  /** The inner sniffer's name. */
+  readonly innerProtocol: string | undefined;
+}
+
+/** The shape of a frame's length field, and which values of it are plausible. */
+export interface LengthPrefixedOptions<Inner = undefined> {
+  /** Bytes of the length field. */
+  readonly size: 1 | 2 | 4;
+  /** Default `"big"`, network order. */
+  readonly endian?: "big" | "little";
+  /** Does the value count the length field, too? Default false. */
+  readonly includesHeader?: boolean;
+  /** The largest value. The smaller it is, the fewer strangers match; so there is no default. */
+  readonly max: number;
+  /** The smallest value. Default: one byte of payload, because zeros begin many other protocols. */
+  readonly min?: number;
+  /** Must match the payload; it sees nothing else, and no byte behind it. */
+  readonly inner?: Sniffer<string, Inner>;
+}
+
+type Frame<Inner> = LengthPrefixedInfo<Inner>;
+
+/** A frame without inner sniffer that is larger than this gives no example. */
+const MAX_EXAMPLE = 65_536;
+const ONES = 0xff;
+
+/**
+ * Frames of your own: a length, then so many bytes. Matches when the first frame is there as a whole, so it must fit into
+ * the preread buffer; mismatches at the first byte that makes the length too large or too small.
+ * @throws TypeError when no value of the field can lie between `min` and `max`
+ */
+export function lengthPrefixed<Inner = undefined>(
+  options: LengthPrefixedOptions<Inner>,
+): Sniffer<"lengthPrefixed", Frame<Inner>> {
+  const { size, endian = "big", inner } = options;
+  const extra = options.includesHeader ? size : 0;
+  const { min, max } = checked(options, extra);
+  const sniff = (head: Uint8Array): Verdict<Frame<Inner>> => {
+    const field = head.subarray(0, size);
+    if (numberOf(padded(field, size, 0), endian) > max) return mismatch;
+    if (numberOf(padded(field, size, ONES), endian) < min) return mismatch;
+    if (field.length < size) return more(head.length + 1);
+    const length = numberOf(field, endian) - extra;
+    return judged(head.subarray(size, size + length), { size, length, inner });
+  };
+  const shortest = Buffer.alloc(Math.min(min - extra, MAX_EXAMPLE), "x");
+  const payloads = inner ? inner.examples : [shortest];
+  const examples = payloads.map((payload) => framed(payload, { size, endian, extra }));
+  return { name: "lengthPrefixed", examples: examples.filter((example) => sniff(example).kind === "match"), sniff };
+}
+
+interface Expected<Inner> {
+  readonly size: number;
+  readonly length: number;
+  readonly inner: Sniffer<string, Inner> | undefined;
+}
+
+/** Asks the inner sniffer as soon as it wants: what it refuses need not be waited for. */
+function judged<Inner>(payload: Uint8Array, { size, length, inner }: Expected<Inner>): Verdict<Frame<Inner>> {
+  const whole = payload.length === length;
+  const verdict = inner?.sniff(payload);
+  if (verdict?.kind === "mismatch") return mismatch;
+  if (verdict?.kind === "more") return whole ? mismatch : more(size + Math.min(length, verdict.atLeast));
+  return whole ? match({ length, inner: verdict?.info, innerProtocol: inner?.name }) : more(size + length);
+}
+
+function checked(
+  options: LengthPrefixedOptions<unknown>,
+  extra: number,
+): { readonly min: number; readonly max: number } {
+  const { size, max, min = extra + 1 } = options;
+  if (size !== 1 && size !== 2 && size !== 4) throw new TypeError(`lengthPrefixed: size is not 1, 2 or 4: ${size}`);
+  if (!Number.isInteger(max) || max >= 256 ** size)
+    throw new TypeError(`lengthPrefixed: max has no ${size} bytes: ${max}`);
+  if (!Number.isInteger(min) || min < extra || min > max) {
+    throw new TypeError(`lengthPrefixed: min is not between ${extra} and max: ${min}`);
+  }
+  return { min, max };
+}
+
+/** The field with its missing bytes filled: the smallest or the largest value that it can still become. */
+function padded(field: Uint8Array, size: number, filler: number): Uint8Array {
+  if (field.length === size) return field;
+  const whole = new Uint8Array(size).fill(filler);
+  whole.set(field);
+  return whole;
+}
+
+function numberOf(field: Uint8Array, endian: "big" | "little"): number {
+  const order = endian === "big" ? field : field.toReversed();
+  return order.reduce((value, byte) => value * 256 + byte, 0);
+}
+
+interface Shape {
+  readonly size: number;
+  readonly endian: "big" | "little";
+  readonly extra: number;
+}
+
+function framed(payload: Uint8Array, { size, endian, extra }: Shape): Buffer {
+  const field = Buffer.alloc(size);
+  const value = Math.min(payload.length + extra, 256 ** size - 1); // one too long is sorted out with the others
+  if (endian === "big") field.writeUIntBE(value, 0, size);
+  else field.writeUIntLE(value, 0, size);
+  return Buffer.concat([field, payload]);
+}
