@@ -1,8 +1,12 @@
 /** A test on one field of a sniffed protocol: text where `*` stands for any run of characters, a RegExp, or a function. */
 export type Condition<Value = string> = string | RegExp | ((value: Value) => boolean);
 
-/** Compiles a condition once, so that a session pays for the test alone. An absent field never fulfils a text or RegExp. */
-export function fulfils<Value>(condition: Condition<Value>): (value: Value | undefined) => boolean {
+/**
+ * Compiles a condition once, so that a session pays for the test alone. An absent field never fulfils a text or RegExp.
+ * A number or boolean means just itself.
+ */
+export function fulfils<Value>(condition: Condition<Value> | number | boolean): (value: Value | undefined) => boolean {
+  if (typeof condition === "number" || typeof condition === "boolean") return (value) => value === condition;
   if (typeof condition === "function") return (value) => value !== undefined && condition(value) === true;
   if (condition instanceof RegExp) {
     const stateless = new RegExp(condition.source, condition.flags.replace(/[gy]/g, ""));
