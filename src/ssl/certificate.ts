@@ -9,7 +9,7 @@ export interface Pem {
   readonly cert: string | Uint8Array;
   readonly key: string | Uint8Array;
   /** Intermediate certificates to send after `cert`, where they are not in it already. */
-  readonly ca?: string | Uint8Array;
+  readonly ca?: string | Uint8Array | undefined;
 }
 
 /**

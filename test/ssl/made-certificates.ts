@@ -37,7 +37,7 @@ export async function made({ names = [], commonName = names[0] ?? "test", ...wis
         : []),
     ],
   });
-  return { cert: result.cert, key: result.private };
+  return { cert: `${result.cert}\n`, key: result.private };
 }
 
 /** A certificate that signs others. */
