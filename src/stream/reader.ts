@@ -1,0 +1,327 @@
+import type { Codec } from "../codecs/codec.ts";
+import { GatewayError } from "../errors.ts";
+import { Deadline } from "./deadline.ts";
+import { Delimiter } from "./delimiter.ts";
+import type { Inlet } from "./inlet.ts";
+
+/** Why a read gave no data, in OpenResty's words. After `closed` and `connection reset by peer` nothing more comes. */
+export type ReadError =
+  | "closed"
+  | "timeout"
+  | "connection reset by peer"
+  | "socket busy reading"
+  | "buffer full"
+  | "line too long"
+  | "pattern is empty";
+
+/** A read without data; `partial` is what had come until then. */
+export interface ReadFailure {
+  readonly data?: undefined;
+  readonly err: ReadError;
+  readonly partial: Buffer;
+}
+
+/** What a read answers: data, or an error word with the bytes that had come. */
+export type Received = { readonly data: Buffer; readonly err?: undefined; readonly partial?: undefined } | ReadFailure;
+
+/** The end of a run of chunks: neither data nor error. */
+export interface RunEnd {
+  readonly data?: undefined;
+  readonly err?: undefined;
+  readonly partial?: undefined;
+}
+
+/** Reads up to a delimiter; with a size in chunks of about that many bytes, then once `{}`, then anew. */
+export interface UntilIterator {
+  (): Promise<Received>;
+  (size: number): Promise<Received | RunEnd>;
+}
+
+/** What {@link Reader.receiveFrame} answers. */
+export type ReceivedFrame<T> =
+  | { readonly value: T; readonly err?: undefined; readonly partial?: undefined }
+  | (ReadFailure & { readonly value?: undefined });
+
+/** Bounds of one read. */
+export interface ReadLimits {
+  /** Most bytes held for it. Default 1,048,576. */
+  readonly maxBytes?: number;
+  /** Total time: the idle timeout alone lets a slow sender go on for ever. Default: none. */
+  readonly deadlineMs?: number;
+}
+
+export interface UntilOptions extends ReadLimits {
+  /** Gives the delimiter as the end of the data. Default false: it is dropped. */
+  readonly inclusive?: boolean;
+}
+
+export interface PeekOptions {
+  /** Is content with what is there, at least one byte. */
+  readonly orLess?: boolean;
+  /** Total time, instead of the reader's idle timeout. */
+  readonly timeoutMs?: number;
+}
+
+/** Waits for the next bytes; the error word when none came. */
+type Wait = () => Promise<ReadError | undefined>;
+
+/** One `receiveUntil`, from call to call. */
+interface Run {
+  readonly delimiter: Delimiter;
+  readonly options: UntilOptions;
+  ended: boolean;
+}
+
+const EMPTY = Buffer.alloc(0);
+const LF = 0x0a;
+const CR = 0x0d;
+const READ_TIMEOUT_MS = 60_000; // OpenResty: lua_socket_read_timeout
+const MAX_TIMEOUT_MS = 2 ** 31; // the first that OpenResty refuses
+const MAX_BYTES = 1_048_576; // a line or frame that never ends must not become a memory leak
+const PEEK_BYTES = 16_384; // nginx: preread_buffer_size
+
+/**
+ * Reads a client's bytes as OpenResty's request socket does (`ngx.req.socket`): lines, sizes, delimiters, all, any.
+ * One read at a time. A timeout is no end: later reads go on behind the bytes that were handed out.
+ */
+export class Reader {
+  readonly #inlet: Inlet;
+  readonly #peekBytes: number;
+  #timeoutMs = READ_TIMEOUT_MS;
+  #idle: { readonly ms: number; readonly deadline: Deadline } | undefined;
+  #busy = false;
+  /** How a read has told that the connection ended. */
+  #told: "closed" | "connection reset by peer" | undefined;
+
+  constructor(inlet: Inlet, options: { readonly peekBytes?: number } = {}) {
+    this.#inlet = inlet;
+    this.#peekBytes = options.peekBytes ?? PEEK_BYTES;
+  }
+
+  /** Longest wait for the next byte, for reads from now on; 0 stands for the default, 60,000. OpenResty: `settimeout`. */
+  setTimeout(ms: number): void {
+    if (typeof ms !== "number" || !(ms >= 0 && ms < MAX_TIMEOUT_MS)) throw new TypeError(`bad timeout value: ${ms}`);
+    this.#timeoutMs = ms === 0 ? READ_TIMEOUT_MS : ms;
+  }
+
+  /** A line (`*l`, without LF and any CR), all until the end (`*a`), or exactly so many bytes. OpenResty: `receive`. */
+  async receive(pattern: "*l" | "*a" | number | `${number}` = "*l", limits: ReadLimits = {}): Promise<Received> {
+    const { maxBytes = MAX_BYTES, deadlineMs } = limits;
+    if (pattern === "*l") return this.#alone((wait) => this.#line(maxBytes, wait), deadlineMs);
+    if (pattern === "*a") return this.#alone((wait) => this.#all(maxBytes, wait), deadlineMs);
+    const size = sizeOf(pattern);
+    return this.#alone((wait) => this.#exactly(size, maxBytes, wait), deadlineMs);
+  }
+
+  /** What is there: at least one byte, at most `max`. OpenResty: `receiveany`. */
+  async receiveAny(max: number): Promise<Received> {
+    if (!Number.isInteger(max) || max <= 0) throw new TypeError(`bad max argument: ${max}`);
+    return this.#alone(async (wait) => {
+      const err = this.#inlet.size > 0 ? undefined : await wait();
+      return err ? this.#fail(err) : { data: this.#take(Math.min(max, this.#inlet.size)) };
+    });
+  }
+
+  /** Makes an iterator that reads up to a delimiter, which is consumed too. OpenResty: `receiveuntil`. */
+  receiveUntil(delimiter: string | Uint8Array, options: UntilOptions = {}): UntilIterator {
+    const { inclusive = false } = options;
+    if (typeof inclusive !== "boolean") throw new TypeError(`bad "inclusive" option value type: ${typeof inclusive}`);
+    const run = { delimiter: new Delimiter(Buffer.from(delimiter)), options, ended: false };
+    const read = (size: number): Promise<Received | RunEnd> => this.#next(run, size);
+    function next(): Promise<Received>;
+    function next(size: number): Promise<Received | RunEnd>;
+    function next(size = 0): Promise<Received | RunEnd> {
+      return read(size);
+    }
+    return next;
+  }
+
+  /** The first unread bytes without consuming them: exactly `size`, or an error with those that came. OpenResty: `peek`. */
+  async peek(size: number, options: PeekOptions = {}): Promise<Received> {
+    if (!Number.isInteger(size) || size < 0) throw new TypeError(`bad size argument: ${size}`);
+    const { orLess = false, timeoutMs } = options;
+    const enough = orLess ? Math.min(size, 1) : size;
+    return this.#alone(
+      async (wait) => {
+        if (enough > this.#peekBytes) return { err: "buffer full", partial: this.#glance(this.#peekBytes) };
+        while (this.#inlet.size < enough) {
+          const err = await wait();
+          if (err) return { err, partial: this.#glance(this.#peekBytes) };
+        }
+        return { data: this.#glance(Math.min(size, this.#peekBytes)) };
+      },
+      timeoutMs,
+      timeoutMs === undefined,
+    );
+  }
+
+  /**
+   * One frame of a codec. After `timeout` and `buffer full` its bytes stay unread, and the frame may still be received.
+   * @throws GatewayError RC_FRAME when the bytes are no frame
+   */
+  async receiveFrame<T>(codec: Codec<T>, limits: ReadLimits = {}): Promise<ReceivedFrame<T>> {
+    const { maxBytes = MAX_BYTES, deadlineMs } = limits;
+    return this.#alone((wait) => this.#frame(codec, maxBytes, wait), deadlineMs);
+  }
+
+  /** Ends the idle timer. */
+  stop(): void {
+    this.#idle?.deadline.stop();
+    this.#idle = undefined;
+  }
+
+  async #line(maxBytes: number, wait: Wait): Promise<Received> {
+    for (let seen = 0; ; ) {
+      const line = this.#inlet.bytes.subarray(0, maxBytes + 1);
+      const end = line.indexOf(LF, seen);
+      if (end !== -1) return { data: withoutCr(this.#take(end + 1).subarray(0, end)) };
+      if (line.length > maxBytes) return withoutCrInPartial(this.#fail("line too long", maxBytes));
+      seen = line.length;
+      const err = await wait();
+      if (err) return withoutCrInPartial(this.#fail(err));
+    }
+  }
+
+  async #all(maxBytes: number, wait: Wait): Promise<Received> {
+    for (;;) {
+      if (this.#inlet.size > maxBytes) return this.#fail("buffer full", maxBytes);
+      const err = await wait();
+      if (err === "closed" && this.#told !== "connection reset by peer") return { data: this.#take(this.#inlet.size) };
+      if (err) return this.#fail(err);
+    }
+  }
+
+  async #exactly(size: number, maxBytes: number, wait: Wait): Promise<Received> {
+    if (this.#told) return this.#fail("closed"); // also when no byte is asked for
+    if (size > maxBytes) return this.#fail("buffer full", 0);
+    while (this.#inlet.size < size) {
+      const err = await wait();
+      if (err) return this.#fail(err);
+    }
+    return { data: this.#take(size) };
+  }
+
+  async #next(run: Run, size: number): Promise<Received | RunEnd> {
+    if (typeof size !== "number" || Number.isNaN(size)) throw new TypeError(`bad size argument: ${size}`);
+    if (run.delimiter.bytes.length === 0) return { err: "pattern is empty", partial: EMPTY };
+    const inChunks = size > 0;
+    return this.#alone<Received | RunEnd>(async (wait) => {
+      if (!run.ended) return this.#until(run, inChunks ? size : Number.POSITIVE_INFINITY, wait);
+      run.ended = false;
+      return inChunks ? {} : { data: EMPTY }; // the rest of this run
+    }, run.options.deadlineMs);
+  }
+
+  /**
+   * Bytes that may be the delimiter's beginning stay unread until that is decided: the search of the next call finds
+   * them again, and any other read does not lose them.
+   */
+  async #until(run: Run, chunk: number, wait: Wait): Promise<Received> {
+    const { inclusive = false, maxBytes = MAX_BYTES } = run.options;
+    const search = { at: 0, matched: 0, rest: chunk };
+    for (;;) {
+      const state = run.delimiter.advance(this.#inlet.bytes, search);
+      const before = search.at - search.matched;
+      if (before > maxBytes && chunk === Number.POSITIVE_INFINITY) return this.#fail("buffer full", maxBytes);
+      if (state === "full") return { data: this.#take(before) };
+      if (state === "found") {
+        run.ended = chunk !== Number.POSITIVE_INFINITY;
+        return { data: this.#take(search.at).subarray(0, inclusive ? search.at : before) };
+      }
+      const err = await wait();
+      if (err) return this.#fail(err, err === "timeout" ? before : undefined);
+    }
+  }
+
+  async #frame<T>(codec: Codec<T>, maxBytes: number, wait: Wait): Promise<ReceivedFrame<T>> {
+    for (;;) {
+      const decoded = codec.decode(this.#inlet.bytes);
+      if (decoded.kind === "malformed") throw new GatewayError("RC_FRAME", `${codec.name}: ${decoded.reason}`);
+      const size = decoded.kind === "frame" ? decoded.size : decoded.atLeast;
+      if (size > maxBytes) return { err: "buffer full", partial: this.#glance(maxBytes) };
+      if (decoded.kind === "frame") {
+        this.#inlet.consume(size);
+        return { value: decoded.value };
+      }
+      do {
+        const err = await wait();
+        if (err === "timeout") return { err, partial: this.#glance(size) };
+        if (err) return this.#fail(err);
+      } while (this.#inlet.size < size); // waits at least once, whatever a codec asks for
+    }
+  }
+
+  /** Runs one read with nobody else reading, within its total time and, if `idle`, the idle timeout. */
+  async #alone<Result>(
+    read: (wait: Wait) => Promise<Result>,
+    totalMs?: number,
+    idle = true,
+  ): Promise<Result | (ReadFailure & { value?: undefined })> {
+    if (this.#busy || this.#inlet.busy) return { err: "socket busy reading", partial: EMPTY };
+    this.#busy = true;
+    const between = idle ? this.#idleDeadline() : undefined;
+    const total = totalMs === undefined ? undefined : new Deadline(totalMs);
+    // A wait hears of one deadline only, so the total time passes its end on to the other one.
+    if (total && between) total.onExpire = () => between.onExpire?.();
+    try {
+      return await read(() => this.#wait(between, total));
+    } finally {
+      total?.stop();
+      this.#busy = false;
+    }
+  }
+
+  async #wait(between: Deadline | undefined, total: Deadline | undefined): Promise<ReadError | undefined> {
+    if (this.#told) return "closed";
+    if (total?.expired) return "timeout";
+    between?.rearm();
+    const growth = await this.#inlet.grow(this.#inlet.size + 1, between ?? total);
+    if (growth === "enough") return undefined;
+    if (growth === "timeout") return "timeout";
+    return growth === "reset" ? "connection reset by peer" : "closed";
+  }
+
+  /** One timer for all reads, made anew only when the time has been changed. */
+  #idleDeadline(): Deadline {
+    if (this.#idle?.ms === this.#timeoutMs) return this.#idle.deadline;
+    this.#idle?.deadline.stop();
+    this.#idle = { ms: this.#timeoutMs, deadline: new Deadline(this.#timeoutMs) };
+    return this.#idle.deadline;
+  }
+
+  /** Gives up on a read and hands out the bytes that it had. */
+  #fail(err: ReadError, size = this.#inlet.size): ReadFailure {
+    if (err === "closed" || err === "connection reset by peer") this.#told ??= err;
+    return { err, partial: this.#take(size) };
+  }
+
+  /** Consumes. The copy is the caller's for good, and does not hold on to the much larger buffer that it came in. */
+  #take(size: number): Buffer {
+    return Buffer.from(this.#inlet.consume(size));
+  }
+
+  /** Does not consume. */
+  #glance(size: number): Buffer {
+    return Buffer.from(this.#inlet.bytes.subarray(0, size));
+  }
+}
+
+/** The size in `receive(size)`; OpenResty takes numeric text as well. */
+function sizeOf(pattern: unknown): number {
+  const size = typeof pattern === "string" && /^-?\d+$/.test(pattern) ? Number(pattern) : pattern;
+  if (typeof size !== "number" || !Number.isInteger(size))
+    throw new TypeError(`bad pattern argument: ${String(pattern)}`);
+  if (size < 0) throw new TypeError(`bad size argument: ${size}`);
+  return size;
+}
+
+/** Drops every CR, wherever it stands, as OpenResty does. */
+function withoutCr(line: Buffer): Buffer {
+  const first = line.indexOf(CR);
+  if (first === -1) return line;
+  return first === line.length - 1 ? line.subarray(0, first) : Buffer.from(line.filter((byte) => byte !== CR));
+}
+
+function withoutCrInPartial({ err, partial }: ReadFailure): ReadFailure {
+  return { err, partial: withoutCr(partial) };
+}
