@@ -13,8 +13,8 @@ export interface DnsInfo {
 const PREFIX = 2; // RFC 1035 §4.2.2: the message's length
 const HEADER = PREFIX + 12; // … and its header
 const MIN_MESSAGE = 12 + 5; // a header and the question for the root
-/** A query has some hundred bytes, with a signature some thousand. With this limit no ASCII text can be a length. */
-const MAX_MESSAGE = 4095;
+/** A query has some hundred bytes, with a signature 2,000 at most. Within this limit no line of text can be a length. */
+const MAX_MESSAGE = 0x08ff;
 const MIN_RECORD = 11; // the root's name, type, class, time to live, length of nothing
 const MAX_RECORDS = 64; // an update brings some; a query at most two (RFC 6891, RFC 8945)
 const MAX_LABEL = 63; // RFC 1035 §2.3.4, which also rules out compression: nothing stands before the question

@@ -79,6 +79,6 @@ describe("dns()", () => {
   });
 
   test("takes no text for a length", () => {
-    for (let byte = 0x10; byte < 256; byte++) expect(dns().sniff(Buffer.of(byte)).kind).toBe("mismatch");
+    for (let byte = 0x09; byte < 256; byte++) expect(dns().sniff(Buffer.of(byte)).kind).toBe("mismatch");
   });
 });

@@ -1,0 +1,16 @@
+export { type AmqpInfo, amqp } from "./amqp.ts";
+export { type BytesInfo, bytes, type PatternOptions, type PrefixOptions } from "./bytes.ts";
+export type { Condition } from "./condition.ts";
+export { type DnsInfo, dns } from "./dns.ts";
+export { type HttpConditions, type HttpInfo, http } from "./http.ts";
+export { type Http2Info, http2 } from "./http2.ts";
+export { type LengthPrefixedInfo, type LengthPrefixedOptions, lengthPrefixed } from "./length-prefixed.ts";
+export { type MqttConditions, type MqttInfo, type MqttOptions, mqtt } from "./mqtt.ts";
+export { type PostgresConditions, type PostgresInfo, postgres } from "./postgres.ts";
+export { type RdpInfo, type RdpProtocol, rdp } from "./rdp.ts";
+export { type RedisInfo, redis } from "./redis.ts";
+export { match, mismatch, more, type Sniffer, startsWith, type Verdict } from "./sniffer.ts";
+export { type SocksInfo, socks } from "./socks.ts";
+export { ssh } from "./ssh.ts";
+export { type TlsConditions, tls } from "./tls.ts";
+export { type XmppInfo, xmpp } from "./xmpp.ts";
