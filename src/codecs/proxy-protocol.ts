@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import type { Address } from "./address.ts";
 import { type Decoded, frame, malformed, needs } from "./codec.ts";
 import { crc32c } from "./crc32c.ts";
-import { ipFromBytes, ipToBytes } from "./ip.ts";
+import { ipFromBytes, ipToBytes, unmapped } from "./ip.ts";
 import { parseTlvs, TLV_TYPE, type Tlv } from "./proxy-protocol-tlv.ts";
 
 /** Who the client is, as a trusted sender in front of us says (PROXY protocol specification, HAProxy). */
@@ -196,8 +196,8 @@ function addressesOf(header: Uint8Array, family: number): { source: Address; des
   if (family === FAMILY.unix) return { source: unixAddress(source), destination: unixAddress(destination) };
   const ports = new DataView(header.buffer, header.byteOffset + FIXED_BYTES + 2 * width, 4);
   return {
-    source: { host: ipFromBytes(source), port: ports.getUint16(0) },
-    destination: { host: ipFromBytes(destination), port: ports.getUint16(2) },
+    source: { host: hostOf(source), port: ports.getUint16(0) },
+    destination: { host: hostOf(destination), port: ports.getUint16(2) },
   };
 }
 
@@ -223,7 +223,12 @@ function checksumFault(header: Uint8Array, tlvs: readonly Tlv[]): string | undef
 
 function canonical(ip: string): string {
   const bytes = ipToBytes(ip);
-  return bytes ? ipFromBytes(bytes) : ip;
+  return bytes ? hostOf(bytes) : ip;
+}
+
+/** One text for one client: IPv4 stays IPv4 when a sender open to both families wrote it as IPv6. */
+function hostOf(bytes: Uint8Array): string {
+  return ipFromBytes(unmapped(bytes));
 }
 
 function latin1(bytes: Uint8Array): string {

@@ -32,12 +32,12 @@ const accepted: [string, Buffer, object][] = [
     { version: 1, command: "proxy", ...v6Ends, tlvs: [] },
   ],
   [
-    "v1 TCP6 of mapped IPv4",
+    "v1 TCP6 with IPv4 written as IPv6",
     line("PROXY TCP6 ::ffff:192.0.2.1 ::1 0 65535\r\n"),
     {
       version: 1,
       command: "proxy",
-      source: { host: "::ffff:192.0.2.1", port: 0 },
+      source: { host: "192.0.2.1", port: 0 },
       destination: { host: "::1", port: 65_535 },
       tlvs: [],
     },
