@@ -1,4 +1,5 @@
-import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { stat, unlink } from "node:fs/promises";
+import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
 import { type Address, type Endpoint, formatEndpoint } from "../codecs/address.ts";
 import { messageOf } from "../errors.ts";
 import { type Incoming, NodeIncoming } from "./incoming.ts";
@@ -59,6 +60,7 @@ export class Listener {
   static async open(endpoint: Endpoint, options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(endpoint, options);
     try {
+      if (endpoint.kind === "unix") await removeStale(endpoint.path);
       await listener.#listen();
     } catch (cause) {
       throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });
@@ -118,4 +120,21 @@ export class Listener {
       if (!this.#closed) this.#listen().catch(this.#pause);
     }, ACCEPT_PAUSE_MS);
   };
+}
+
+/** A process that was killed leaves its unix socket behind. Nobody answers there, so it is taken away; a living one is not. */
+async function removeStale(path: string): Promise<void> {
+  const isSocket = await stat(path).then(
+    (found) => found.isSocket(),
+    () => false,
+  );
+  if (!isSocket) return;
+  const probe = connect(path);
+  const answer = await new Promise<string | undefined>((resolve) => {
+    probe
+      .once("connect", () => resolve(undefined))
+      .once("error", (cause: NodeJS.ErrnoException) => resolve(cause.code));
+  });
+  probe.destroy();
+  if (answer === "ECONNREFUSED") await unlink(path);
 }

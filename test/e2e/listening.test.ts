@@ -1,0 +1,148 @@
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dialIn, exchange, readAll } from "../support/client.ts";
+import { Gateway } from "../support/gateway.ts";
+import { cpuMs } from "../support/process.ts";
+import { echo, TestServer } from "../support/servers.ts";
+
+let peer: TestServer;
+let folder: string;
+beforeAll(async () => {
+  peer = await echo();
+  folder = mkdtempSync(join(tmpdir(), "restyconf-listen-"));
+});
+afterAll(async () => {
+  await peer[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+
+const config = (listen: unknown, more = ""): string => `
+  import { defineGateway, otherwise, proxy } from "restyconf";
+  export default defineGateway({
+    upstreams: { echo: { peers: ["${peer.address}"] } },
+    servers: { edge: { listen: ${JSON.stringify(listen)}, routes: [otherwise(proxy("echo"))] } },
+    ${more}
+  });`;
+
+describe("a server", () => {
+  test("listens on IPv4, IPv6 and a unix socket at once, and names each on stdout", async () => {
+    const path = join(folder, "edge.sock");
+    await using gateway = await Gateway.start(config(["127.0.0.1:0", "[::1]:0", `unix:${path}`]), { ports: 3 });
+    expect(gateway.addresses).toEqual([
+      expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+      expect.stringMatching(/^\[::1\]:\d+$/),
+      `unix:${path}`,
+    ]);
+    expect(await exchange(gateway.port("edge", 0), "four")).toBe("four");
+    const six = await dialIn(gateway.port("edge", 1), "::1");
+    six.end("six");
+    expect((await readAll(six)).toString()).toBe("six");
+    const unix = connect({ path, allowHalfOpen: true });
+    unix.end("unix");
+    expect((await readAll(unix)).toString()).toBe("unix");
+    const lines = await gateway.sessions(3);
+    expect(lines.map((line) => line["remote_addr"])).toEqual(["127.0.0.1", "::1", "unix:"]);
+  });
+
+  test("listens on both wildcards with one port", async () => {
+    const free = await TestServer.open(() => {});
+    const { port } = free;
+    await free[Symbol.asyncDispose]();
+    await using gateway = await Gateway.start(config([`0.0.0.0:${port}`, `[::]:${port}`]), { ports: 2 });
+    expect(gateway.addresses).toHaveLength(2);
+    expect(await exchange(port, "x")).toBe("x");
+  });
+
+  test("takes IPv4 clients on [::] alone, and logs them as IPv4", async () => {
+    await using gateway = await Gateway.start(config("[::]:0"));
+    expect(await exchange(gateway.port(), "x")).toBe("x");
+    expect(await gateway.access()).toMatchObject({ remote_addr: "127.0.0.1" });
+  });
+
+  test("takes the place of a unix socket that a killed process left behind, and removes its own", async () => {
+    const path = join(folder, "stale.sock");
+    const first = await Gateway.start(config(`unix:${path}`));
+    await first.stop("SIGKILL");
+    expect(statSync(path).isSocket()).toBe(true);
+    const second = await Gateway.start(config(`unix:${path}`));
+    expect(await second.stop("SIGTERM")).toBe(0);
+    expect(() => statSync(path)).toThrow("ENOENT");
+    await Promise.all([first[Symbol.asyncDispose](), second[Symbol.asyncDispose]()]);
+  });
+
+  test("that cannot be bound ends the start with exit code 3, and nothing else stays open", async () => {
+    await expect(Gateway.start(config(["127.0.0.1:0", peer.address]), { ports: 3 })).rejects.toThrow(
+      /exit 3[\s\S]*EADDRINUSE/,
+    );
+  });
+
+  test("keeps its clients' connections alive and undelayed by socket options", async () => {
+    await using gateway = await Gateway.start(config("127.0.0.1:0"));
+    const socket = await dialIn(gateway.port());
+    socket.write("x");
+    await once(socket, "data");
+    const seen = spawnSync("ss", ["-tnoH", "state", "established", `( sport = :${gateway.port()} )`], {
+      encoding: "utf8",
+    });
+    expect(seen.stdout).toContain("timer:(keepalive");
+    socket.destroy();
+  });
+});
+
+describe("at the limit of open files", () => {
+  const limited = (files: number): string[] => ["bash", "-c", `ulimit -n ${files}; exec "$@"`, "--"];
+
+  test("no more sessions are taken than fit, the rest is turned away at once and counted in the log", async () => {
+    await using gateway = await Gateway.start(config("127.0.0.1:0"), { wrap: limited(100) });
+    expect(await gateway.line((line) => line["msg"] === "session limit")).toMatchObject({
+      sessions: 45,
+      open_files: 100,
+    });
+    const sockets = await crowd(gateway.port(), 80);
+    await gateway.line((line) => line["msg"] === "no room for more sessions");
+    for (const socket of sockets) socket.destroy();
+    await gateway.sessions(45);
+    expect(await exchange(gateway.port(), "room again")).toBe("room again");
+  });
+
+  test("accepts that fail neither spin nor kill the listener, and are reported at most once a second", async () => {
+    // Files that something else has opened: the limit derived from the system's is too high now.
+    const hog = `phases: { initWorker: async () => { const { openSync } = await import("node:fs");
+      try { for (;;) openSync("/dev/null"); } catch {} globalThis.hogged = true; } },`;
+    await using gateway = await Gateway.start(
+      config("127.0.0.1:0", hog.replace("for (;;)", "for (let n = 0; n < 60; n++)")),
+      {
+        wrap: limited(100),
+      },
+    );
+    const began = performance.now();
+    const sockets = await crowd(gateway.port(), 120);
+    const before = cpuMs(gateway.process.pid);
+    await new Promise((resolve) => setTimeout(resolve, 1_000)); // the measured second
+    expect(cpuMs(gateway.process.pid) - before).toBeLessThan(300);
+    const failures = gateway.log.filter((line) => line["msg"] === "accept failed");
+    expect(failures.length).toBeLessThanOrEqual(Math.ceil((performance.now() - began) / 1_000) + 1);
+    for (const socket of sockets) socket.destroy();
+    await expect.poll(() => exchange(gateway.port(), "alive").catch(() => ""), { timeout: 10_000 }).toBe("alive");
+  });
+});
+
+/** So many clients at once; some are turned away, which is what the tests are about. */
+async function crowd(port: number, size: number): Promise<Socket[]> {
+  const sockets = Array.from({ length: size }, () => connect({ port, host: "127.0.0.1" }));
+  await Promise.all(
+    sockets.map(
+      (socket) =>
+        new Promise<void>((resolve) => {
+          socket.on("error", () => resolve());
+          socket.once("connect", () => resolve(void socket.write("x")));
+        }),
+    ),
+  );
+  return sockets;
+}

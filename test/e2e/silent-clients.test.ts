@@ -1,0 +1,62 @@
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { dialIn } from "../support/client.ts";
+import { Gateway } from "../support/gateway.ts";
+import { cpuMs } from "../support/process.ts";
+
+const CLIENTS = 5_000;
+const PREREAD_MS = 5_000;
+
+let gateway: Gateway;
+beforeAll(async () => {
+  gateway = await Gateway.start(
+    `import { defineGateway, on, reject } from "restyconf";
+     import { http, mqtt } from "restyconf/preread";
+     export default defineGateway({ servers: { edge: { listen: "127.0.0.1:0",
+       routes: [on(http(), reject("-")), on(mqtt(), reject("-"))] } } });`,
+  );
+});
+afterAll(() => gateway[Symbol.asyncDispose]());
+
+test("5,000 silent clients cost no CPU while they wait, and each is let go at its own timeout", {
+  timeout: 60_000,
+}, async () => {
+  const lives: Promise<number>[] = [];
+  for (let count = 0; count < CLIENTS; count += 100) {
+    const batch = await Promise.all(Array.from({ length: 100 }, () => dialIn(gateway.port())));
+    lives.push(...batch.map(life));
+  }
+  const before = cpuMs(gateway.process.pid);
+  await sleep(1_000); // the measured second: all are connected, none is due
+  expect(cpuMs(gateway.process.pid) - before).toBeLessThan(50);
+  const lived = await Promise.all(lives);
+  expect(Math.min(...lived)).toBeGreaterThan(PREREAD_MS - 100);
+  expect(Math.max(...lived)).toBeLessThan(PREREAD_MS + 2_000);
+  const lines = (await gateway.sessions(CLIENTS)).slice(0, CLIENTS);
+  expect(new Set(lines.map((line) => line["end_cause"]))).toEqual(new Set(["preread_timeout"]));
+  for (const line of lines) expect(Number(line["session_time"])).toBeCloseTo(PREREAD_MS / 1_000, 0);
+});
+
+test("a client that sends a byte per second is let go by the same limit", { timeout: 30_000 }, async () => {
+  const socket = await dialIn(gateway.port());
+  const trickle = setInterval(() => socket.write("G"), 1_000);
+  const lived = await life(socket);
+  clearInterval(trickle);
+  expect(lived).toBeGreaterThan(PREREAD_MS - 100);
+  expect(lived).toBeLessThan(PREREAD_MS + 1_000);
+  expect(await gateway.access((line) => Number(line["bytes_received"]) > 0)).toMatchObject({
+    end_cause: "preread_timeout",
+    code: "RC_PREREAD_TIMEOUT",
+  });
+});
+
+/** How long until the gateway ends the connection. */
+async function life(socket: Socket): Promise<number> {
+  const began = performance.now();
+  socket.resume();
+  await once(socket, "end");
+  socket.destroy();
+  return performance.now() - began;
+}

@@ -1,0 +1,14 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Open file descriptors of a process. */
+export function openFiles(pid: number | undefined): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** CPU time that a process has used so far, user and system, in milliseconds. */
+export function cpuMs(pid: number | undefined): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const ticks = Number(fields[11]) + Number(fields[12]);
+  return ticks * 10; // clock ticks are 10 ms on Linux
+}
