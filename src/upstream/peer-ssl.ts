@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { messageOf } from "../errors.ts";
 
@@ -29,11 +30,11 @@ export interface PeerSsl {
  * Reads what the configuration names, so that no session waits for a file.
  * @throws TypeError for a file that cannot be read, a certificate without key, and PEM text that OpenSSL refuses.
  */
-export function peerSslOf(config: PeerSslConfig): PeerSsl {
+export function peerSslOf(config: PeerSslConfig, baseDir = "."): PeerSsl {
   if ((config.cert === undefined) !== (config.key === undefined)) throw new TypeError("ssl: cert and key go together");
-  const pem = { ca: pemOf("ca", config.ca), cert: pemOf("cert", config.cert), key: pemOf("key", config.key) };
+  const read = (key: keyof Pems): string | undefined => pemOf(key, config[key], baseDir);
   return Object.freeze({
-    context: contextOf(pem),
+    context: contextOf({ ca: read("ca"), cert: read("cert"), key: read("key") }),
     serverName: config.serverName,
     verify: config.verify ?? true,
     alpn: [...(config.alpn ?? [])],
@@ -43,18 +44,17 @@ export function peerSslOf(config: PeerSslConfig): PeerSsl {
 type Pems = Readonly<Record<"ca" | "cert" | "key", string | undefined>>;
 
 function contextOf(pems: Pems): SecureContext {
-  const given = Object.entries(pems).filter(([, pem]) => pem !== undefined);
   try {
-    return createSecureContext(Object.fromEntries(given)); // a key with the value undefined would hide the default
+    return createSecureContext(pems);
   } catch (cause) {
     throw new TypeError(`ssl: ${messageOf(cause)}`, { cause });
   }
 }
 
-function pemOf(key: keyof Pems, value: string | undefined): string | undefined {
+function pemOf(key: keyof Pems, value: string | undefined, baseDir: string): string | undefined {
   if (value === undefined || value.includes("-----BEGIN ")) return value;
   try {
-    return readFileSync(value, "utf8");
+    return readFileSync(resolve(baseDir, value), "utf8");
   } catch (cause) {
     throw new TypeError(`ssl.${key}: ${messageOf(cause)}`, { cause });
   }

@@ -15,5 +15,6 @@ export interface Target {
   readonly ssl?: PeerSsl | undefined;
   /** The version of the PROXY header that the peer expects. */
   readonly proxyProtocol?: 1 | 2 | undefined;
-  readonly idleTimeoutMs: number;
+  /** The upstream's own; undefined: the server's holds. */
+  readonly idleTimeoutMs?: number | undefined;
 }

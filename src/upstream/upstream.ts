@@ -32,7 +32,7 @@ export interface UpstreamConfig extends PeerLimitOptions {
   readonly connectTimeoutMs?: number | undefined;
   /** Most peers tried for one session. Default 3. nginx: `proxy_next_upstream_tries`. */
   readonly tries?: number | undefined;
-  /** Default 600,000. nginx: `proxy_timeout`. */
+  /** Ends a relayed session when no byte moved for so long. Default: the server's. nginx: `proxy_timeout`. */
   readonly idleTimeoutMs?: number | undefined;
   /** Version of the PROXY header sent to peers. nginx: `proxy_protocol`. */
   readonly proxyProtocol?: 1 | 2 | undefined;
@@ -46,6 +46,8 @@ export interface UpstreamParts {
   /** Where `peers: registry(…)` looks. */
   readonly source?: PeerSource | undefined;
   readonly warn?: ((message: string) => void) | undefined;
+  /** What relative paths in the configuration are relative to. Default: the working directory. */
+  readonly baseDir?: string | undefined;
   /** A steady clock in milliseconds. */
   readonly now?: (() => number) | undefined;
 }
@@ -68,7 +70,6 @@ export type ChoosePeer = (
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const TRIES = 3;
-const IDLE_TIMEOUT_MS = 600_000;
 
 /** What is known of an attempt before its peer is. */
 interface Round {
@@ -80,7 +81,6 @@ interface Round {
 /** Where sessions go: a list of peers, who chooses among them, and how often another one is tried. */
 export class Upstream implements AsyncDisposable {
   readonly name: string;
-  readonly idleTimeoutMs: number;
   readonly #config: UpstreamConfig;
   readonly #limits: PeerLimits;
   readonly #balancer: Balancer;
@@ -93,11 +93,10 @@ export class Upstream implements AsyncDisposable {
   /** @throws TypeError for a configuration that cannot work. */
   constructor(name: string, config: UpstreamConfig, parts: UpstreamParts) {
     this.name = name;
-    this.idleTimeoutMs = config.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
     this.#config = config;
     this.#limits = limitsOf(config);
     this.#balancer = config.balancer ?? roundRobin();
-    this.#ssl = config.ssl && peerSslOf(config.ssl);
+    this.#ssl = config.ssl && peerSslOf(config.ssl, parts.baseDir);
     this.#live = parts.live;
     this.#tools = { resolver: parts.resolver, now: parts.now ?? (() => performance.now()) };
     const listed = "kind" in config.peers ? [] : peersOf(config.peers, this.#limits);
@@ -235,7 +234,7 @@ export class Upstream implements AsyncDisposable {
       localAddress: choice?.localAddress,
       ssl: this.#ssl && { ...this.#ssl, serverName: this.#ssl.serverName ?? host },
       proxyProtocol: this.#config.proxyProtocol,
-      idleTimeoutMs: this.idleTimeoutMs,
+      idleTimeoutMs: this.#config.idleTimeoutMs,
     };
   }
 }
