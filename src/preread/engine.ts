@@ -29,7 +29,12 @@ export interface Round {
 
 /** The state before any byte was seen. */
 export function unasked(sniffers: readonly Sniffer[]): Round {
-  return { open: sniffers.map((sniffer, index) => ({ index, sniffer, atLeast: 0 })), found: undefined };
+  return { open: sniffers.map((sniffer, index) => ({ index, sniffer: begun(sniffer), atLeast: 0 })), found: undefined };
+}
+
+function begun(sniffer: Sniffer): Sniffer {
+  const { begin } = sniffer;
+  return begin ? { ...sniffer, sniff: begin() } : sniffer;
 }
 
 /**

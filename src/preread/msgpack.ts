@@ -1,0 +1,115 @@
+import type { Decoded } from "../codecs/codec.ts";
+import { msgpackCodec, msgpackDecoder } from "../codecs/msgpack.ts";
+import type { MsgpackLimits } from "../codecs/msgpack-scanner.ts";
+import { type Condition, exampleOf, fulfils } from "./condition.ts";
+import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
+
+/** What a msgpack client said first: the value, and how many bytes of the head it is. */
+export interface MsgpackInfo {
+  readonly value: unknown;
+  readonly bytes: number;
+}
+
+/** A test on one value of the message; a text or RegExp is fulfilled by text, numbers and booleans alone. */
+export type MsgpackCondition = Condition<unknown> | number | boolean;
+
+/**
+ * MessagePack clients whose first message is a map or an array that is not empty, with conditions on values by path:
+ * `msgpack({ cmd: "login", "user.region": "eu-*", "0": 7 })`. All of them must be fulfilled.
+ * @throws TypeError when `options.extensions` names a type that cannot be allowed
+ */
+export function msgpack(
+  conditions: Readonly<Record<string, MsgpackCondition>> = {},
+  options: MsgpackLimits = {},
+): Sniffer<"msgpack", MsgpackInfo> {
+  const codec = msgpackCodec(options); // also checks the options, at start and not at the first client
+  const tests = Object.entries(conditions).map(([path, condition]) => compile(path, condition));
+  const mapOnly = tests.some(({ path: [first = ""] }) => !/^\d+$/.test(first)); // an array has no such element
+  const begin = (): Sniff => {
+    const decode = msgpackDecoder(options);
+    return (head) => {
+      const [first] = head;
+      if (first === undefined) return more(1);
+      if (!isMap(first) && (mapOnly || !isArray(first))) return mismatch;
+      return judge(decode(head), tests);
+    };
+  };
+  const sniff: Sniff = (head) => begin()(head);
+  const examples = [exampleMap(conditions), ["x"]].map((value) => codec.encode(value));
+  return { name: "msgpack", examples: examples.filter((example) => sniff(example).kind === "match"), sniff, begin };
+}
+
+type Sniff = Sniffer<"msgpack", MsgpackInfo>["sniff"];
+
+function judge(decoded: Decoded<unknown>, tests: readonly Test[]): Verdict<MsgpackInfo> {
+  if (decoded.kind === "more") return more(decoded.atLeast);
+  if (decoded.kind === "malformed" || isEmpty(decoded.value)) return mismatch;
+  const { value, size } = decoded;
+  return tests.every(({ path, accepts }) => accepts(valueAt(value, path))) ? match({ value, bytes: size }) : mismatch;
+}
+
+const isMap = (first: number): boolean => (first & 0xf0) === 0x80 || first === 0xde || first === 0xdf;
+const isArray = (first: number): boolean => (first & 0xf0) === 0x90 || first === 0xdc || first === 0xdd;
+
+/** An empty container is one byte that says nothing: SSLv2 and many other protocols begin with it. */
+function isEmpty(value: unknown): boolean {
+  return typeof value !== "object" || value === null || Object.keys(value).length === 0;
+}
+
+interface Test {
+  readonly path: readonly string[];
+  readonly accepts: (value: unknown) => boolean;
+}
+
+function compile(path: string, condition: MsgpackCondition): Test {
+  return { path: path.split("."), accepts: acceptor(condition) };
+}
+
+function acceptor(condition: MsgpackCondition): (value: unknown) => boolean {
+  const accepts = fulfils(condition);
+  if (typeof condition === "function") return accepts;
+  if (typeof condition === "number") return (value) => accepts(typeof value === "bigint" ? Number(value) : value);
+  return (value) => isScalar(value) && accepts(value);
+}
+
+/** The text of anything else is the client's to choose: an object may carry a `toString` that is no function. */
+function isScalar(value: unknown): boolean {
+  return ["string", "number", "bigint", "boolean"].includes(typeof value);
+}
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  let current = value;
+  for (const key of path) {
+    if (typeof current !== "object" || current === null || !Object.hasOwn(current, key)) return undefined;
+    current = Reflect.get(current, key);
+  }
+  return current;
+}
+
+/** A message which fulfils the conditions, where one can be told from them. */
+function exampleMap(conditions: Readonly<Record<string, MsgpackCondition>>): object {
+  const entries = Object.entries(conditions);
+  if (entries.length === 0) return { cmd: "login" };
+  const example: Branch = new Map();
+  for (const [path, condition] of entries) {
+    plant(example, path.split("."), typeof condition === "object" ? "x" : exampleValue(condition));
+  }
+  return example;
+}
+
+function exampleValue(condition: Exclude<MsgpackCondition, RegExp>): string | number | boolean {
+  return typeof condition === "number" || typeof condition === "boolean" ? condition : exampleOf(condition, "x");
+}
+
+type Branch = Map<string, unknown>;
+
+function plant(branch: Branch, [key = "", ...rest]: readonly string[], value: unknown): void {
+  if (rest.length === 0) {
+    branch.set(key, value);
+    return;
+  }
+  const known = branch.get(key);
+  const next: Branch = known instanceof Map ? known : new Map();
+  branch.set(key, next);
+  plant(next, rest, value);
+}
