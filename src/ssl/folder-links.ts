@@ -1,5 +1,5 @@
 import { lstat, readdir, readlink } from "node:fs/promises";
-import { dirname, join, parse, resolve, sep } from "node:path";
+import { join, parse, resolve, sep } from "node:path";
 import { pairOf } from "./folder-pairs.ts";
 
 const MAX_LINKS = 40; // as many as Linux follows in one path before it says ELOOP
@@ -14,42 +14,46 @@ export type WatchPlan = ReadonlyMap<string, ReadonlySet<string>>;
 export async function watchPlan(folder: string): Promise<WatchPlan> {
   const plan = new Map<string, Set<string>>();
   const real = await trace(resolve(folder), plan);
+  if (real === undefined) return plan;
+  if (!plan.has(real)) plan.set(real, new Set()); // its pairs count in any case
   const entries = await readdir(real, { withFileTypes: true }).catch(() => []);
   for (const entry of entries) {
     if (pairOf(entry.name) !== undefined && entry.isSymbolicLink()) await trace(join(real, entry.name), plan);
   }
-  if (!plan.has(real)) plan.set(real, new Set()); // its pairs count in any case
   return plan;
 }
 
-/** Follows a path link by link, notes each directory that holds one of them, and the last; returns the real path. */
-async function trace(path: string, plan: Map<string, Set<string>>): Promise<string> {
-  const { root } = parse(path);
-  let real = root;
+/**
+ * Follows a path link by link, and notes each directory that holds one of them, or the last, or the first that is not there
+ * but may come. Returns the real path; undefined when it leads nowhere.
+ */
+async function trace(path: string, plan: Map<string, Set<string>>): Promise<string | undefined> {
+  let real = parse(path).root;
   let ahead = partsOf(path);
   for (let links = 0; ahead.length > 0; ) {
     const [name = "", ...rest] = ahead;
-    const place = join(real, name);
-    const target = links < MAX_LINKS ? await targetOf(place) : undefined;
-    if (target !== undefined || rest.length === 0) note(plan, real, name);
-    if (target === undefined) {
-      real = place;
-      ahead = rest;
-    } else {
+    const place = await placeAt(join(real, name));
+    if (place.kind !== "other" || rest.length === 0) note(plan, real, name);
+    if (place.kind === "absent" || links > MAX_LINKS) return undefined;
+    if (place.kind === "link") {
       links++;
-      real = root;
-      ahead = [...partsOf(resolve(dirname(place), target)), ...rest];
+      ahead = [...partsOf(resolve(real, place.target)), ...rest];
+      real = parse(path).root;
+    } else {
+      real = join(real, name);
+      ahead = rest;
     }
   }
   return real;
 }
 
-/** What a symlink points to; undefined for anything else, also for what is not there. */
-async function targetOf(place: string): Promise<string | undefined> {
+type Place = { readonly kind: "link"; readonly target: string } | { readonly kind: "absent" | "other" };
+
+async function placeAt(path: string): Promise<Place> {
   try {
-    return (await lstat(place)).isSymbolicLink() ? await readlink(place) : undefined;
+    return (await lstat(path)).isSymbolicLink() ? { kind: "link", target: await readlink(path) } : { kind: "other" };
   } catch {
-    return undefined;
+    return { kind: "absent" };
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { lstat, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../errors.ts";
 import { Certificate } from "./certificate.ts";
@@ -63,8 +63,15 @@ async function readSide(path: string): Promise<Side> {
     if (found.size > MAX_FILE_BYTES) return { kind: "fault", fault: `is larger than ${MAX_FILE_BYTES} bytes` };
     return { kind: "bytes", bytes: await readFile(path) };
   } catch (cause) {
-    return { kind: "fault", fault: errnoOf(cause) === "ENOENT" ? MISSING : `cannot be read (${errnoOf(cause)})` };
+    if (errnoOf(cause) !== "ENOENT") return { kind: "fault", fault: `cannot be read (${errnoOf(cause)})` };
+    return { kind: "fault", fault: (await isLink(path)) ? "is a link that leads nowhere" : MISSING };
   }
+}
+
+/** A link whose target is late is a broken pair; a file that is not there may mean that its pair was taken away. */
+async function isLink(path: string): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  return found?.isSymbolicLink() ?? false;
 }
 
 function isMissing(side: Side): boolean {

@@ -14,6 +14,14 @@ interface Watched {
   entries: ReadonlySet<string>;
 }
 
+/** What came of following a plan. */
+interface Followed {
+  /** Something was not watched before: what changed between plan and watch went unseen, so plan again. */
+  readonly isNew: boolean;
+  /** Directories that cannot be watched, with the reason. */
+  readonly unwatched: readonly string[];
+}
+
 /** Tells when a directory of a plan changes: once per burst. Never keeps the process alive. */
 export class FolderWatch {
   readonly #onChange: () => void;
@@ -26,19 +34,26 @@ export class FolderWatch {
     this.#onChange = onChange;
   }
 
-  /** Watches what the plan says from now on, and returns what cannot be watched, with the reason. */
-  async follow(plan: WatchPlan): Promise<readonly string[]> {
+  /** Watches what the plan says from now on. */
+  async follow(plan: WatchPlan): Promise<Followed> {
     for (const [directory, { watcher }] of this.#watched) {
       if (plan.has(directory)) continue;
       watcher.close();
       this.#watched.delete(directory);
     }
+    let isNew = false;
     const unwatched: string[] = [];
     for (const [directory, entries] of plan) {
-      const failure = await this.#watch(directory, entries);
-      if (failure !== undefined) unwatched.push(`${directory} (${failure})`);
+      const result = await this.#watch(directory, entries);
+      if (result === "new") isNew = true;
+      else if (result !== "known") unwatched.push(`${directory} (${result.failure})`);
     }
-    return unwatched;
+    return { isNew, unwatched };
+  }
+
+  /** True between a change and the call that tells of it. */
+  get isSettling(): boolean {
+    return this.#settling !== undefined;
   }
 
   close(): void {
@@ -48,23 +63,28 @@ export class FolderWatch {
     this.#watched.clear();
   }
 
-  async #watch(directory: string, entries: ReadonlySet<string>): Promise<string | undefined> {
+  async #watch(
+    directory: string,
+    entries: ReadonlySet<string>,
+  ): Promise<"known" | "new" | { readonly failure: string }> {
     const known = this.#watched.get(directory);
     try {
       const { dev, ino } = await stat(directory);
       const identity = `${dev}:${ino}`;
-      if (this.#closed) return undefined;
+      if (this.#closed) return "known";
       if (known?.identity === identity) {
+        const isSame = [...entries].every((entry) => known.entries.has(entry));
         known.entries = entries;
-        return undefined;
+        return isSame ? "known" : "new";
       }
       known?.watcher.close();
       this.#watched.delete(directory);
-      if (this.#watched.size >= MAX_DIRECTORIES) return `more than ${MAX_DIRECTORIES} directories`;
+      if (this.#watched.size >= MAX_DIRECTORIES) return { failure: `more than ${MAX_DIRECTORIES} directories` };
       this.#watched.set(directory, { watcher: this.#open(directory), identity, entries });
-      return undefined;
+      return "new";
     } catch (cause) {
-      return errnoOf(cause);
+      // Gone since the plan was made: the directory above tells, and the next plan is without it.
+      return errnoOf(cause) === "ENOENT" ? "known" : { failure: errnoOf(cause) };
     }
   }
 

@@ -24,6 +24,7 @@ export interface CertFolder extends CertStore {
 type Complaints = ReadonlyMap<string, string>;
 
 const POLL_MS = 60_000;
+const MAX_ROUNDS = 5; // the second is the rule; more are needed only while links change under our eyes
 
 /**
  * Certificates from the pairs `name.crt` and `name.key` in a folder, read again when they change.
@@ -96,7 +97,7 @@ class WatchedFolder implements CertFolder {
   /** Watches before it reads, so that no change falls between; builds the whole index before it takes the place of the old one. */
   async #scan(): Promise<Complaints> {
     const complaints = new Map<string, string>();
-    for (const directory of await this.#watch.follow(await watchPlan(this.#path))) {
+    for (const directory of await this.#follow()) {
       complaints.set(directory, `cannot watch ${directory}; changes there are noticed by the slow poll only`);
     }
     try {
@@ -110,6 +111,14 @@ class WatchedFolder implements CertFolder {
       complaints.set("folder", `${this.#path} cannot be read (${errnoOf(cause)})${stays}`);
     }
     return new Map([...complaints, ...this.#faults()]);
+  }
+
+  /** Plans until nothing new turns up, or it changes faster than we can look: then the next change or the poll helps. */
+  async #follow(): Promise<readonly string[]> {
+    for (let round = 1; ; round++) {
+      const { isNew, unwatched } = await this.#watch.follow(await watchPlan(this.#path));
+      if (!isNew || round === MAX_ROUNDS) return unwatched;
+    }
   }
 
   #faults(): Complaints {
@@ -127,11 +136,11 @@ class WatchedFolder implements CertFolder {
     return faults;
   }
 
-  /** Says what was not said after the scan before. */
+  /** Says what was not said before; but nothing amid changes, when a pair may have been read half old, half new: another scan follows. */
   #say(complaints: Complaints): void {
+    if (this.#isClosed || this.#isStale || this.#watch.isSettling) return;
     const before = this.#said;
     this.#said = complaints;
-    if (this.#isClosed) return;
     for (const [key, message] of complaints) if (!before.has(key)) this.#warn(message);
   }
 }
