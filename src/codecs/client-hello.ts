@@ -76,9 +76,11 @@ function decodeBody(body: Uint8Array, size: number): Decoded<ClientHello> {
   const said = readKnown(extensions, faults);
   const [fault] = faults;
   if (fault !== undefined) return malformed(fault);
-  const { serverName, alpn, ech, ...lists } = said;
-  const input = { ...lists, legacyVersion, ciphers: real(ciphers), extensions: real([...extensions.keys()]) };
-  return frame(helloOf({ ...input, firstAlpn: alpn[0] }, { serverName, alpn, ech }), size);
+  const { serverName, alpn, ech, supportedVersions, groups, pointFormats, signatureAlgorithms } = said;
+  const types = real([...extensions.keys()]);
+  const lists = { ciphers: real(ciphers), extensions: types, groups, pointFormats, signatureAlgorithms };
+  const input = { legacyVersion, supportedVersions, firstAlpn: alpn[0], ...lists };
+  return frame(helloOf(input, serverName, alpn, ech), size);
 }
 
 function readExtensions(bytes: Uint8Array, faults: string[]): Map<number, Uint8Array> {
@@ -147,19 +149,23 @@ function readEch(fields: Fields): boolean {
   return true;
 }
 
-type Named = Pick<ClientHello, "serverName" | "alpn" | "ech">;
-
-function helloOf(input: FingerprintInput, named: Named): ClientHello {
-  const { legacyVersion, supportedVersions, ciphers, extensions, groups, signatureAlgorithms } = input;
+function helloOf(
+  input: FingerprintInput,
+  serverName: string | undefined,
+  alpn: readonly string[],
+  ech: boolean,
+): ClientHello {
   let ja3Digest: string | undefined;
   let ja4Digest: string | undefined;
   return {
-    ...named,
-    versions: versionsOf(legacyVersion, supportedVersions),
-    ciphers,
-    extensions,
-    groups,
-    signatureAlgorithms,
+    serverName,
+    alpn,
+    versions: versionsOf(input.legacyVersion, input.supportedVersions),
+    ciphers: input.ciphers,
+    extensions: input.extensions,
+    groups: input.groups,
+    signatureAlgorithms: input.signatureAlgorithms,
+    ech,
     // Hashed on first use: most sessions never ask.
     get ja3(): string {
       ja3Digest ??= ja3(input);
@@ -175,9 +181,11 @@ function helloOf(input: FingerprintInput, named: Named): ClientHello {
 function versionsOf(legacy: number, supported: readonly number[] | undefined): string[] {
   const highest = Math.min(legacy, TLS12); // RFC 8446 §4.2.1: without the extension no more than TLS 1.2
   const lowest = Math.min(highest, TLS10);
-  const isOffered = (version: number) =>
-    supported ? supported.includes(version) : version <= highest && version >= lowest;
-  return [...VERSION_NAMES].filter(([version]) => isOffered(version)).map(([, name]) => name);
+  const names: string[] = [];
+  for (const [version, name] of VERSION_NAMES) {
+    if (supported ? supported.includes(version) : version <= highest && version >= lowest) names.push(name);
+  }
+  return names;
 }
 
 /** Without GREASE, the values reserved to keep servers tolerant: 0x0a0a, 0x1a1a, … 0xfafa (RFC 8701 §2). */

@@ -26,22 +26,17 @@ export class Fields {
   }
 
   take(size: number): Uint8Array {
-    const start = this.#at;
-    if (start + size > this.#bytes.length) {
-      this.fail("cut short");
-      return this.#bytes.subarray(0, 0);
-    }
-    this.#at = start + size;
+    const start = this.#advance(size);
     return this.#bytes.subarray(start, this.#at);
   }
 
   u8(): number {
-    return this.take(1)[0] ?? 0;
+    return this.#bytes[this.#advance(1)] ?? 0;
   }
 
   u16(): number {
-    const [high = 0, low = 0] = this.take(2);
-    return (high << 8) | low;
+    const at = this.#advance(2);
+    return ((this.#bytes[at] ?? 0) << 8) | (this.#bytes[at + 1] ?? 0);
   }
 
   /** A vector with its length in one byte; `least` is the floor that the RFC sets for it. */
@@ -63,6 +58,15 @@ export class Fields {
   /** Call after the last field: bytes behind it are a fault. */
   end(): void {
     if (this.left) this.fail("trailing bytes");
+  }
+
+  /** Where the field begins; past all bytes when it is cut short. */
+  #advance(size: number): number {
+    const start = this.#at;
+    this.#at = start + size;
+    if (this.#at <= this.#bytes.length) return start;
+    this.fail("cut short");
+    return this.#at;
   }
 
   #atLeast(least: number, bytes: Uint8Array): Uint8Array {
