@@ -6,6 +6,7 @@ export { type HttpConditions, type HttpInfo, http } from "./http.ts";
 export { type Http2Info, http2 } from "./http2.ts";
 export { type LengthPrefixedInfo, type LengthPrefixedOptions, lengthPrefixed } from "./length-prefixed.ts";
 export { type MqttConditions, type MqttInfo, type MqttOptions, mqtt } from "./mqtt.ts";
+export { type MsgpackCondition, type MsgpackInfo, msgpack } from "./msgpack.ts";
 export { type PostgresConditions, type PostgresInfo, postgres } from "./postgres.ts";
 export { type RdpInfo, type RdpProtocol, rdp } from "./rdp.ts";
 export { type RedisInfo, redis } from "./redis.ts";

@@ -43,18 +43,23 @@ export function lengthPrefixed<Inner = undefined>(
   const { size, endian = "big", inner } = options;
   const extra = options.includesHeader ? size : 0;
   const { min, max } = checked(options, extra);
-  const sniff = (head: Uint8Array): Verdict<Frame<Inner>> => {
-    const field = head.subarray(0, size);
-    if (numberOf(padded(field, size, 0), endian) > max) return mismatch;
-    if (numberOf(padded(field, size, ONES), endian) < min) return mismatch;
-    if (field.length < size) return more(head.length + 1);
-    const length = numberOf(field, endian) - extra;
-    return judged(head.subarray(size, size + length), { size, length, inner });
-  };
+  const sniffWith =
+    (inside: Sniffer<string, Inner> | undefined) =>
+    (head: Uint8Array): Verdict<Frame<Inner>> => {
+      const field = head.subarray(0, size);
+      if (numberOf(padded(field, size, 0), endian) > max) return mismatch;
+      if (numberOf(padded(field, size, ONES), endian) < min) return mismatch;
+      if (field.length < size) return more(head.length + 1);
+      const length = numberOf(field, endian) - extra;
+      return judged(head.subarray(size, size + length), { size, length, inner: inside });
+    };
+  const sniff = sniffWith(inner);
+  const beginInner = inner?.begin;
+  const begin = inner && beginInner && (() => sniffWith({ ...inner, sniff: beginInner() }));
   const shortest = Buffer.alloc(Math.min(min - extra, MAX_EXAMPLE), "x");
-  const payloads = inner ? inner.examples : [shortest];
-  const examples = payloads.map((payload) => framed(payload, { size, endian, extra }));
-  return { name: "lengthPrefixed", examples: examples.filter((example) => sniff(example).kind === "match"), sniff };
+  const candidates = (inner?.examples ?? [shortest]).map((payload) => framed(payload, { size, endian, extra }));
+  const examples = candidates.filter((example) => sniff(example).kind === "match");
+  return { name: "lengthPrefixed", examples, sniff, ...(begin && { begin }) };
 }
 
 interface Expected<Inner> {

@@ -2,6 +2,7 @@ import { describe, expect, expectTypeOf, test } from "vitest";
 import { bytes } from "../../src/preread/bytes.ts";
 import { http } from "../../src/preread/http.ts";
 import { lengthPrefixed } from "../../src/preread/length-prefixed.ts";
+import { msgpack } from "../../src/preread/msgpack.ts";
 import { ssh } from "../../src/preread/ssh.ts";
 import { promptLaw } from "../laws/prompt-law.ts";
 import { type Sample, snifferLaws } from "../laws/sniffer-laws.ts";
@@ -68,6 +69,16 @@ describe("lengthPrefixed()", () => {
     const { examples } = lengthPrefixed({ size: 4, endian: "little", includesHeader: true, max: 1_000, inner: http() });
     expect(examples.length).toBe(http().examples.length);
     expect(lengthPrefixed({ size: 1, max: 5, inner: ssh() }).examples).toEqual([]);
+  });
+
+  test("lets an inner sniffer remember what it saw of one client", () => {
+    const sniffer = lengthPrefixed({ size: 4, max: 10_000, inner: msgpack({ type: "login" }) });
+    const [payload = Buffer.alloc(0)] = msgpack({ type: "login" }).examples;
+    const frame = Buffer.concat([Buffer.of(0, 0, 0, payload.length), payload]);
+    const begun = sniffer.begin?.();
+    for (let size = 0; size < frame.length; size++) expect(begun?.(frame.subarray(0, size)).kind).toBe("more");
+    expect(begun?.(frame)).toEqual(sniffer.sniff(frame));
+    expect(lengthPrefixed({ size: 4, max: 10, inner: ssh() }).begin).toBeUndefined();
   });
 
   test("knows the type of its inner info", () => {
