@@ -15,7 +15,12 @@ test("an alert is one record of seven bytes", () => {
 
 describe("a real client understands", () => {
   test.each(cases)("$name as an answer to its $version hello", async ({ description, version }) => {
-    const server = createServer((socket) => socket.on("error", () => {}).resume().end(alert(description)));
+    const server = createServer((socket) =>
+      socket
+        .on("error", () => {})
+        .resume()
+        .end(alert(description)),
+    );
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
