@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { type AlertDescription, alert, alertDescriptions } from "../codecs/tls-alert.ts";
+import { tlsOpening } from "../codecs/tls-opening.ts";
 import { GatewayError, messageOf } from "../errors.ts";
 import type { Certificate } from "../ssl/certificate.ts";
 import type { ServerSsl } from "../ssl/settings.ts";
@@ -119,6 +120,7 @@ const alerts: Partial<Record<GatewayError["code"], AlertDescription>> = {
 };
 
 function sayWhy(session: Connection, error: GatewayError): void {
-  const description = error.message.includes("SSLv2") ? alertDescriptions.protocolVersion : alerts[error.code];
+  const isSslv2 = error.code === "RC_TLS_HELLO" && tlsOpening(session.head.bytes).kind === "sslv2";
+  const description = isSslv2 ? alertDescriptions.protocolVersion : alerts[error.code];
   if (description !== undefined) session.lastWords(alert(description));
 }
