@@ -10,7 +10,7 @@
 //   $ printf 'PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\nhello\n' | nc -N 127.0.0.1 5050 | tr -cd '[:print:]\n'
 //   game
 //   QUIT
-//   hello
+//   …hello
 import { defineGateway, otherwise, proxy } from "restyconf";
 
 const { LISTEN = "127.0.0.1:5050", GAME = "127.0.0.1:7001" } = process.env;

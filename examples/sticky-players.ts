@@ -8,9 +8,9 @@
 //
 // Try: { "player": "ann" } from two addresses. Both answers are the same.
 //   $ printf '\x81\xa6player\xa3ann' | nc -N 127.0.0.1 5050 | head -n 1
-//   server
+//   server …
 //   $ printf '\x81\xa6player\xa3ann' | nc -N -s 127.0.0.2 127.0.0.1 5050 | head -n 1
-//   server
+//   server …
 import { defineGateway, hash, on, otherwise, proxy, reject } from "restyconf";
 import { msgpack } from "restyconf/preread";
 

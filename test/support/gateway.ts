@@ -13,6 +13,14 @@ const PATIENCE_MS = 20_000;
 /** A line of the gateway's log, as JSON. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
+interface StartOptions {
+  readonly ports?: number;
+  /** A command in front, e.g. to limit resources. */
+  readonly wrap?: readonly string[];
+  /** On top of the test's own environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** A gateway in a process of its own, started by the command line like any user's. */
 export class Gateway implements AsyncDisposable {
   readonly folder: string;
@@ -20,6 +28,7 @@ export class Gateway implements AsyncDisposable {
   readonly log: LogLine[] = [];
   readonly #ports = new Map<string, string[]>();
   readonly #watchers = new Set<() => void>();
+  #stdout = "";
   #stderr = "";
 
   private constructor(folder: string, child: ChildProcess) {
@@ -37,7 +46,7 @@ export class Gateway implements AsyncDisposable {
    */
   static async start(
     config: string,
-    options: { ports?: number; file?: string; wrap?: readonly string[]; files?: Record<string, string> } = {},
+    options: StartOptions & { file?: string; files?: Record<string, string> } = {},
   ): Promise<Gateway> {
     const folder = mkdtempSync(join(tmpdir(), "restyconf-e2e-"));
     const path = join(folder, options.file ?? "restyconf.config.ts");
@@ -46,14 +55,20 @@ export class Gateway implements AsyncDisposable {
     return Gateway.startFile(path, { ...options, folder });
   }
 
-  /** The same for a configuration that is there already. `wrap` is a command in front, e.g. to limit resources. */
+  /** The same for a configuration that is there already. */
   static async startFile(
     path: string,
-    { ports = 1, wrap = [], folder = "" }: { ports?: number; wrap?: readonly string[]; folder?: string } = {},
+    { ports = 1, wrap = [], folder = "", env = {} }: StartOptions & { folder?: string } = {},
   ): Promise<Gateway> {
     const [command = process.execPath, ...args] = [...wrap, process.execPath, CLI, "start", "--config", path];
-    const gateway = new Gateway(folder, spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] }));
-    await gateway.#until(`${ports} open ports`, () => gateway.addresses.length >= ports || undefined);
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    const gateway = new Gateway(folder, child);
+    try {
+      await gateway.#until(`${ports} open ports`, () => gateway.addresses.length >= ports || undefined);
+    } catch (cause) {
+      await gateway[Symbol.asyncDispose](); // a test that fails leaves no process behind
+      throw cause;
+    }
     return gateway;
   }
 
@@ -64,6 +79,11 @@ export class Gateway implements AsyncDisposable {
   /** The port of a server's n-th address. */
   port(server = "edge", index = 0): number {
     return Number(this.#ports.get(server)?.[index]?.split(":").at(-1));
+  }
+
+  /** Everything written on stdout so far. */
+  get stdout(): string {
+    return this.#stdout;
   }
 
   /** Everything written on stderr so far. */
@@ -104,6 +124,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   #onStdout(line: string): void {
+    this.#stdout += `${line}\n`;
     const [, address = "", server = ""] = /^listening (\S+) (\S+)$/.exec(line) ?? [];
     if (server) this.#ports.set(server, [...(this.#ports.get(server) ?? []), address]);
     this.#wake();
