@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { formatEndpoint, parseEndpoint } from "../codecs/address.ts";
 import { GatewayError } from "../errors.ts";
 
@@ -30,6 +31,9 @@ export function checkChoice(choice: PeerChoice): CheckedChoice {
   if (!endpoint) throw new GatewayError("RC_HOOK_FAILED", `balancer: bad address ${JSON.stringify(address)}`);
   if (connectTimeoutMs !== undefined && !(connectTimeoutMs > 0 && connectTimeoutMs <= MAX_TIMEOUT_MS)) {
     throw new GatewayError("RC_HOOK_FAILED", "balancer: bad connect timeout");
+  }
+  if (localAddress !== undefined && isIP(localAddress) === 0) {
+    throw new GatewayError("RC_HOOK_FAILED", `balancer: bad local address ${JSON.stringify(localAddress)}`);
   }
   return { address: formatEndpoint(endpoint), connectTimeoutMs, localAddress };
 }

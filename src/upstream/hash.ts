@@ -21,8 +21,8 @@ export function hash(key: (session: BalancerSession) => string | undefined): Bal
   return {
     name: "hash",
     pick(peers, input) {
-      const text = key(input.session);
-      if (text === undefined || text === "") return turn.pick(peers, input);
+      const text = String(key(input.session) ?? ""); // no compiler has seen a key made in JavaScript
+      if (text === "") return turn.pick(peers, input);
       const hashed = hashText(text);
       let [best] = peers;
       let bestLot = Number.NEGATIVE_INFINITY;

@@ -32,13 +32,22 @@ export interface PeerSsl {
  */
 export function peerSslOf(config: PeerSslConfig, baseDir = "."): PeerSsl {
   if ((config.cert === undefined) !== (config.key === undefined)) throw new TypeError("ssl: cert and key go together");
+  const { alpn = [] } = config;
+  for (const name of alpn)
+    if (!isProtocolName(name)) throw new TypeError(`ssl.alpn: ${JSON.stringify(name)} is too short or too long`);
   const read = (key: keyof Pems): string | undefined => pemOf(key, config[key], baseDir);
   return Object.freeze({
     context: contextOf({ ca: read("ca"), cert: read("cert"), key: read("key") }),
     serverName: config.serverName,
     verify: config.verify ?? true,
-    alpn: [...(config.alpn ?? [])],
+    alpn: [...alpn],
   });
+}
+
+/** RFC 7301 §3.1: `opaque ProtocolName<1..2^8-1>`. */
+function isProtocolName(name: string): boolean {
+  const size = Buffer.byteLength(name);
+  return size >= 1 && size <= 255;
 }
 
 type Pems = Readonly<Record<"ca" | "cert" | "key", string | undefined>>;

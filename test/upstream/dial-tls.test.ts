@@ -277,6 +277,7 @@ describe("peerSslOf", () => {
     ["a file that is not there", () => ({ ca: "/nowhere/ca.pem" }), "ssl.ca: ENOENT"],
     ["a certificate without its key", () => ({ cert: client.cert }), "ssl: cert and key go together"],
     ["a key of another certificate", () => ({ cert: client.cert, key: peer.key }), "ssl: "],
+    ["a protocol without a name", () => ({ alpn: [""] }), 'ssl.alpn: ""'],
     ["a broken certificate", () => ({ cert: "-----BEGIN CERTIFICATE-----\nx", key: client.key }), "ssl: "],
   ])("refuses %s", (_, ssl, reason) => {
     expect(() => peerSslOf(ssl())).toThrow(TypeError);
