@@ -8,6 +8,7 @@ import { type CarryOptions, carry } from "./carry.ts";
 import { upgrade } from "./handshake.ts";
 import type { Head, Incoming } from "./incoming.ts";
 import type { Inlet } from "./inlet.ts";
+import { Outlet } from "./outlet.ts";
 import { Patience } from "./patience.ts";
 import { Reader, type Received } from "./reader.ts";
 import type { Relay } from "./relay.ts";
@@ -61,6 +62,7 @@ export class Connection implements Views {
   /** The client's bytes, once JavaScript owns them. */
   #inlet: Inlet | undefined;
   #reader: Reader | undefined;
+  #outlet: Outlet | undefined;
   #patience: Patience | undefined;
   #relay: Relay | undefined;
   #abort: AbortController | undefined;
@@ -166,13 +168,9 @@ export class Connection implements Views {
 
   async write(bytes: string | Uint8Array): Promise<void> {
     this.#talks("write");
-    const { stream } = this.takeOver();
     this.#written += typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
-    await new Promise<void>((resolve, reject) => {
-      stream.write(bytes, (cause) =>
-        cause ? reject(new GatewayError("RC_CLIENT_RESET", "while writing", { cause })) : resolve(),
-      );
-    });
+    this.#outlet ??= new Outlet(this.settings.idleTimeoutMs);
+    await this.#outlet.write(this.takeOver().stream, bytes);
   }
 
   async startTls(): Promise<StartedTls> {
@@ -232,6 +230,7 @@ export class Connection implements Views {
   async finalize(error: GatewayError | undefined): Promise<void> {
     this.#patience?.stop();
     this.#reader?.stop();
+    this.#outlet?.stop();
     if (error) this.status = error.status;
     if (error) this.endCause = specs[error.code].endCause;
     if (this.#stopped) this.endCause = this.#stopped;
