@@ -52,7 +52,7 @@ snifferLaws(mqtt(), [
     verdict: "match",
   },
   { name: "all of a CONNECT but a byte", bytes: recorded.v5.subarray(0, -1), verdict: "more" },
-  { name: "a client id of 50,000 bytes", bytes: encodeConnect({ clientId: "x".repeat(50_000) }), verdict: "match" },
+  { name: "a client id of 5,000 bytes", bytes: encodeConnect({ clientId: "x".repeat(5_000) }), verdict: "match" },
   { name: "a PUBLISH", bytes: Buffer.from("300500016161", "hex"), verdict: "mismatch" },
   { name: "a CONNECT with flags in its first byte", bytes: Buffer.from("1110", "hex"), verdict: "mismatch" },
   { name: "a CONNECT over 64 KiB", bytes: Buffer.from("10808004", "hex"), verdict: "mismatch" },

@@ -27,7 +27,7 @@ snifferLaws(msgpack(), [
     info: { value: { a: 1 }, bytes: 4 },
   },
   { name: "a map in its longest form", bytes: bytesOf("df 00 00 00 01 a1 61 01"), verdict: "match" },
-  { name: "an array of 2,000 elements", bytes: pack(Array(2000).fill("abc")), verdict: "match" },
+  { name: "an array of 500 elements", bytes: pack(Array(500).fill("abc")), verdict: "match" },
   { name: "a message without its last byte", bytes: pack(login).subarray(0, -1), verdict: "more" },
   { name: "an empty map, which SSLv2 also begins with", bytes: bytesOf("80 2e 01 00 02"), verdict: "mismatch" },
   { name: "an empty array", bytes: bytesOf("90"), verdict: "mismatch" },
@@ -38,7 +38,7 @@ snifferLaws(msgpack(), [
   { name: "plain text", bytes: Buffer.from(text), verdict: "mismatch" },
   { name: "a TLS ClientHello", bytes: bytesOf("16 03 01 02 00 01 00 01 fc 03 03"), verdict: "mismatch" },
   { name: "an MQTT CONNECT", bytes: bytesOf("10 0e 00 04 4d 51 54 54"), verdict: "mismatch" },
-  { name: "arrays 100,000 levels deep", bytes: Buffer.alloc(100_000, 0x91), verdict: "mismatch" },
+  { name: "arrays 1,000 levels deep", bytes: Buffer.alloc(1_000, 0x91), verdict: "mismatch" },
   { name: "a map of 4,294,967,295 entries", bytes: bytesOf("df ff ff ff ff"), verdict: "mismatch" },
   { name: "a text of 4,294,967,295 bytes", bytes: bytesOf("91 db ff ff ff ff"), verdict: "mismatch" },
 ]);
