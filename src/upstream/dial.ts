@@ -119,11 +119,10 @@ function connectReason(cause: unknown): string {
   return cause instanceof Error && "code" in cause ? String(cause.code) : messageOf(cause);
 }
 
-/** OpenSSL's words, without the source file and line around them. */
+/** OpenSSL's words, without the source file and line around them, and without the advice that Node 24 adds. */
 function tlsReason(cause: unknown): string {
-  return cause instanceof Error && "reason" in cause && typeof cause.reason === "string"
-    ? cause.reason
-    : messageOf(cause);
+  if (cause instanceof Error && "reason" in cause && typeof cause.reason === "string") return cause.reason;
+  return messageOf(cause).replace(/; if the root CA is .*$/, "");
 }
 
 function ignore(): void {}
