@@ -31,10 +31,13 @@ export function proxy<const Upstream extends string>(upstream: Upstream): ProxyA
   return { kind: "proxy", upstream };
 }
 
+// `NoInfer` in the result, here and in routes: names of upstreams come from the actions alone. Without it TypeScript infers
+// them from where the route stands, while the names there are not known yet, and finds just `string`.
+
 /** Answers the client in TypeScript; the session ends when the handler does. OpenResty: `content_by_lua`. */
 export function content<const Upstream extends string = never>(
   handler: ContentAction<Upstream>["handler"],
-): ContentAction<Upstream> {
+): ContentAction<NoInfer<Upstream>> {
   return { kind: "content", handler };
 }
 

@@ -8,7 +8,10 @@ export type Route<Upstream extends string = string> =
   | { readonly kind: "otherwise"; readonly action: Action<Upstream> };
 
 /** Takes the action when the client's first bytes match. Routes are asked in order. */
-export function on<const Upstream extends string = never>(sniffer: Sniffer, action: Action<Upstream>): Route<Upstream> {
+export function on<const Upstream extends string = never>(
+  sniffer: Sniffer,
+  action: Action<Upstream>,
+): Route<NoInfer<Upstream>> {
   return { kind: "on", sniffer, action };
 }
 
@@ -16,11 +19,11 @@ export function on<const Upstream extends string = never>(sniffer: Sniffer, acti
 export function silent<const Upstream extends string = never>(
   afterMs: number,
   action: Action<Upstream>,
-): Route<Upstream> {
+): Route<NoInfer<Upstream>> {
   return { kind: "silent", afterMs, action };
 }
 
 /** Takes the action when no route matches. */
-export function otherwise<const Upstream extends string = never>(action: Action<Upstream>): Route<Upstream> {
+export function otherwise<const Upstream extends string = never>(action: Action<Upstream>): Route<NoInfer<Upstream>> {
   return { kind: "otherwise", action };
 }
