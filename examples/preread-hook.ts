@@ -36,13 +36,13 @@ export default defineGateway({
       listen: LISTEN,
       routes: [on(bytes(/^HELLO .+\n/, { name: "hello" }), proxy("stable")), otherwise(reject("no hello"))],
       phases: {
-        // Runs when the routes have been asked; `session.protocol` tells what matched. To return nothing is to agree.
+        // Runs when the routes have been asked; `session.protocol` tells what matched. Undefined means: as they say.
         preread: async (session) => {
-          if (session.protocol !== "hello") return;
+          if (session.protocol !== "hello") return undefined;
           // Nothing is consumed. The route has seen a whole line, so there is no need to wait for more.
           const first = await session.peek(100, { orLess: true });
           const [, version, player] = first.data?.toString().split(/\s+/) ?? [];
-          if (version === "2" || (await isTester(player))) return proxy("next");
+          return version === "2" || (await isTester(player)) ? proxy("next") : undefined;
         },
       },
     },

@@ -1,12 +1,10 @@
-import { fileURLToPath } from "node:url";
 import { defineGateway, on, otherwise, proxy, silent } from "restyconf";
 import { http, mqtt, msgpack, tls } from "restyconf/preread";
-import { ensureCertificates } from "./certificates.ts";
+import { defaultCertificates, ensureCertificates } from "./certificates.ts";
 import { printTryIt } from "./try-it.ts";
 import { addresses, startUpstreams } from "./upstreams.ts";
 
-const { RESTYCONF_PORT = "5050", RESTYCONF_CERTS = fileURLToPath(new URL("../../certs", import.meta.url)) } =
-  process.env;
+const { RESTYCONF_PORT = "5050", RESTYCONF_CERTS = defaultCertificates } = process.env;
 
 export default defineGateway({
   // Where clients may go. Each has one peer here; give it more, and a balancer chooses.
