@@ -2,6 +2,7 @@ import { TLSSocket } from "node:tls";
 import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/client-hello.ts";
 import { type EndCause, GatewayError, specs } from "../errors.ts";
+import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import type { Target } from "../upstream/upstream.ts";
 import { accessLine } from "./access-log.ts";
 import { type CarryOptions, carry } from "./carry.ts";
@@ -20,8 +21,6 @@ import type {
   LogSession,
   Phase,
   PrereadSession,
-  SessionCtx,
-  SessionSsl,
   SslSession,
   StartedTls,
 } from "./session.ts";

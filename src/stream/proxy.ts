@@ -2,10 +2,10 @@ import { encodeProxyHeader } from "../codecs/proxy-protocol-encode.ts";
 import { type ProxyFields, writeTlvs } from "../codecs/proxy-protocol-tlv.ts";
 import { GatewayError } from "../errors.ts";
 import type { PeerChoice } from "../upstream/choice.ts";
+import type { SessionSsl } from "../upstream/session-facts.ts";
 import type { Target } from "../upstream/upstream.ts";
 import type { Connection } from "./connection.ts";
 import type { Relay } from "./relay.ts";
-import type { SessionSsl } from "./session.ts";
 
 /** Finds a peer and carries the session to it, until both sides have ended. */
 export async function proxyTo(session: Connection, name: string): Promise<void> {

@@ -1,27 +1,9 @@
-import type { Address } from "../codecs/address.ts";
 import type { Peer } from "./peer.ts";
-
-/** The facts of a session that a balancer may decide by. */
-export interface BalancerSession {
-  readonly id: string;
-  readonly server: string;
-  /** Name of the sniffer that matched, and what it learned. */
-  readonly protocol: string | undefined;
-  readonly info: unknown;
-  readonly remote: Address;
-  readonly local: Address;
-  readonly ssl:
-    | {
-        readonly serverName?: string | undefined;
-        readonly alpn?: string | undefined;
-        readonly ja4?: string | undefined;
-      }
-    | undefined;
-}
+import type { SessionFacts } from "./session-facts.ts";
 
 /** What a balancer is told besides the peers. */
 export interface BalancerInput {
-  readonly session: BalancerSession;
+  readonly session: SessionFacts;
   /** 1 for the first attempt of a session. */
   readonly attempt: number;
   /** Sessions on that peer at this moment. */

@@ -1,6 +1,7 @@
-import type { Balancer, BalancerSession } from "./balancer.ts";
+import type { Balancer } from "./balancer.ts";
 import type { Peer } from "./peer.ts";
 import { roundRobin } from "./round-robin.ts";
+import type { SessionFacts } from "./session-facts.ts";
 
 /**
  * Sessions with the same key go to the same peer, on every gateway with the same peers. A session without a key goes
@@ -10,7 +11,7 @@ import { roundRobin } from "./round-robin.ts";
  * move, and they spread over all others by weight; when it returns exactly these come back. There is no ring to build,
  * so a peer that is down or full for a moment costs nothing either.
  */
-export function hash(key: (session: BalancerSession) => string | undefined): Balancer {
+export function hash(key: (session: SessionFacts) => string | undefined): Balancer {
   const seeds = new WeakMap<Peer, number>();
   const turn = roundRobin();
   const seedOf = (peer: Peer): number => {

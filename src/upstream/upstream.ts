@@ -1,6 +1,6 @@
 import { GatewayError } from "../errors.ts";
 import { abortError, patiently } from "./abort.ts";
-import type { Balancer, BalancerSession } from "./balancer.ts";
+import type { Balancer } from "./balancer.ts";
 import { type CheckedChoice, checkChoice, type PeerChoice } from "./choice.ts";
 import { Discovery, type PeerSource, type RegistryPeers } from "./discovery.ts";
 import { type Attempt, Claim, Lease } from "./lease.ts";
@@ -18,6 +18,7 @@ import { PeerGroup, type PeerStatus } from "./peer-group.ts";
 import { type PeerSsl, type PeerSslConfig, peerSslOf } from "./peer-ssl.ts";
 import type { Resolver } from "./resolve.ts";
 import { roundRobin } from "./round-robin.ts";
+import type { SessionFacts } from "./session-facts.ts";
 import type { Target } from "./target.ts";
 import { mayRetry, type Trial, tryPeer } from "./try-peer.ts";
 
@@ -54,7 +55,7 @@ export interface UpstreamParts {
 
 /** One session that wants a peer. */
 export interface ConnectInput {
-  readonly session: BalancerSession;
+  readonly session: SessionFacts;
   /** The balancer hook, asked before each attempt; undefined leaves the choice to the configured balancer. */
   readonly choose?: ChoosePeer | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -189,7 +190,7 @@ export class Upstream implements AsyncDisposable {
   }
 
   /** Chooses and counts in one go: an await in between would let sessions at the same time overrun `maxConns`. */
-  #place(session: BalancerSession, round: Round): Trial | undefined {
+  #place(session: SessionFacts, round: Round): Trial | undefined {
     const { choice } = round;
     const peer = choice ? this.#chosen(choice, round.tried) : this.#pick(session, round);
     if (!peer) return undefined;
@@ -199,7 +200,7 @@ export class Upstream implements AsyncDisposable {
     return { peer, claim, target: this.#targetOf(peer, choice) };
   }
 
-  #pick(session: BalancerSession, { number, tried }: Round): Peer | undefined {
+  #pick(session: SessionFacts, { number, tried }: Round): Peer | undefined {
     const group = this.#group;
     const usable = group.usable(this.#tools.now(), tried);
     if (!usable) return undefined;

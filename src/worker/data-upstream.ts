@@ -1,4 +1,5 @@
-import type { Balancer, BalancerSession } from "../upstream/balancer.ts";
+import type { Balancer } from "../upstream/balancer.ts";
+import type { SessionFacts } from "../upstream/session-facts.ts";
 import { type RegistryPeers, registry } from "../upstream/discovery.ts";
 import { hash } from "../upstream/hash.ts";
 import { leastConn } from "../upstream/least-conn.ts";
@@ -8,7 +9,7 @@ import { checked, either, isRecord, made, oneOf, type Schema, shape, text } from
 
 import { WHAT_PEERS } from "./schema-upstream.ts";
 
-type Key = (session: BalancerSession) => string | undefined;
+type Key = (session: SessionFacts) => string | undefined;
 
 /** What `{ hash: … }` may name, in nginx's words. */
 const VARIABLES: ReadonlyMap<string, Key> = new Map<string, Key>([

@@ -1,7 +1,7 @@
-import type { BalancerSession } from "../../src/upstream/balancer.ts";
+import type { SessionFacts } from "../../src/upstream/session-facts.ts";
 
 /** A session as a balancer sees it. */
-export function sampleSession(id = "1", host = "192.0.2.1"): BalancerSession {
+export function sampleSession(id = "1", host = "192.0.2.1"): SessionFacts {
   return {
     id,
     server: "edge",
@@ -10,5 +10,7 @@ export function sampleSession(id = "1", host = "192.0.2.1"): BalancerSession {
     remote: { host, port: 50_000 },
     local: { host: "127.0.0.1", port: 5_050 },
     ssl: undefined,
+    ctx: {},
+    vars: {},
   };
 }
