@@ -30,9 +30,9 @@ export function more(atLeast: number): { readonly kind: "more"; readonly atLeast
   return { kind: "more", atLeast };
 }
 
-/** Compares the head with a fixed prefix: `match` when all of it is there, `more` while it still may come. */
+/** Compares the head with a fixed prefix: `match` when all of it is there, `more` while it still may come: the next byte may decide. */
 export function startsWith(head: Uint8Array, prefix: Uint8Array): Verdict<undefined> {
   const known = Math.min(head.length, prefix.length);
   for (let index = 0; index < known; index++) if (head[index] !== prefix[index]) return mismatch;
-  return known === prefix.length ? match(undefined) : more(prefix.length);
+  return known === prefix.length ? match(undefined) : more(known + 1);
 }
