@@ -28,8 +28,8 @@ export interface Surroundings {
   readonly resolver: Resolver;
 }
 
-const DEFAULT_PREREAD_BYTES = 16_384; // nginx: preread_buffer_size 16k
-const DEFAULT_PREREAD_MS = 5_000;
+export const DEFAULT_PREREAD_BYTES = 16_384; // nginx: preread_buffer_size 16k
+export const DEFAULT_PREREAD_MS = 5_000;
 const DEFAULT_IDLE_MS = 600_000; // nginx: proxy_timeout 10m
 const DEFAULT_PROXY_HEADER_MS = 3_000;
 const DEFAULT_KEEPALIVE_MS = 60_000;

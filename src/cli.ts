@@ -1,0 +1,157 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { Command, CommanderError } from "commander";
+import { messageOf } from "./errors.ts";
+import type { GatewayConfig } from "./gateway.ts";
+import { BindError } from "./stream/listener.ts";
+import { ConfigError, UsageError } from "./worker/config-error.ts";
+import { explain } from "./worker/explain.ts";
+import { bytesOfHex, bytesOfText } from "./worker/explain-input.ts";
+import { fileFaults } from "./worker/file-faults.ts";
+import { type Loaded, loadConfig } from "./worker/load-config.ts";
+import { createLog } from "./worker/log.ts";
+import { nodeNotice, noticesOf } from "./worker/notices.ts";
+import { runGateway } from "./worker/run-gateway.ts";
+import { shortPath } from "./worker/source-place.ts";
+import { validate } from "./worker/validate.ts";
+
+/** Exit codes, as the documentation promises them. */
+const FINE = 0;
+const WRONG_CONFIG = 1;
+const WRONG_USAGE = 2;
+const CANNOT_BIND = 3;
+
+interface ConfigOption {
+  readonly config?: string;
+}
+
+interface ExplainOptions extends ConfigOption {
+  readonly hex?: string;
+  readonly text?: string;
+  readonly server?: string;
+}
+
+/** More first bytes than any preread buffer holds. */
+const MAX_STDIN_BYTES = 1024 * 1024;
+
+async function start(given: string | undefined, options: ConfigOption): Promise<void> {
+  const loaded = await loadConfig(pathOf(given, options));
+  const config = validate(loaded);
+  refuse(await fileFaults(config, { baseDir: loaded.baseDir, warn: () => {} }), loaded); // start says the warnings itself
+  const log = createLog(config.log, loaded);
+  const notices = [nodeNotice(process.versions.node, new Date()), ...noticesOf(config)];
+  for (const notice of notices) if (notice !== undefined) log.warn(notice);
+  const listening = await runGateway(config, { baseDir: loaded.baseDir, log });
+  for (const { address, server } of listening) print(`listening ${address} ${server}`);
+}
+
+async function check(given: string | undefined, options: ConfigOption): Promise<void> {
+  const loaded = await loadConfig(pathOf(given, options));
+  const config = validate(loaded);
+  const warn = (text: string): void => complain(`warning: ${text}`);
+  refuse(await fileFaults(config, { baseDir: loaded.baseDir, warn }), loaded);
+  for (const notice of noticesOf(config)) warn(notice);
+  print(`ok ${shortPath(loaded.path)}: ${summaryOf(config)}`);
+  process.exit(FINE); // whatever the configuration's code has opened
+}
+
+async function explainBytes(given: string | undefined, options: ExplainOptions): Promise<void> {
+  const typed = typedBytes(options);
+  const config = validate(await loadConfig(pathOf(given, options)));
+  for (const line of explain(config, typed ?? (await readStdin()), options.server)) print(line);
+  process.exit(FINE);
+}
+
+function typedBytes({ hex, text }: ExplainOptions): Uint8Array | undefined {
+  if (hex !== undefined && text !== undefined) throw new UsageError("--hex and --text exclude each other");
+  if (hex !== undefined) return bytesOfHex(hex);
+  return text === undefined ? undefined : bytesOfText(text);
+}
+
+async function readStdin(): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of process.stdin) {
+    const bytes = Buffer.from(chunk);
+    chunks.push(bytes);
+    size += bytes.length;
+    if (size >= MAX_STDIN_BYTES) break;
+  }
+  return Buffer.concat(chunks);
+}
+
+function pathOf(given: string | undefined, { config }: ConfigOption): string | undefined {
+  if (given === undefined || config === undefined) return given ?? config;
+  throw new UsageError("expected one configuration: as an argument or with --config");
+}
+
+function refuse(faults: readonly string[], { path }: Loaded): void {
+  if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${shortPath(path)}: ${fault}`));
+}
+
+function summaryOf({ servers, upstreams = {} }: GatewayConfig): string {
+  const routes = Object.values(servers).reduce((sum, server) => sum + server.routes.length, 0);
+  const counts = { server: Object.keys(servers).length, route: routes, upstream: Object.keys(upstreams).length };
+  return Object.entries(counts)
+    .map(([thing, count]) => `${count} ${thing}${count === 1 ? "" : "s"}`)
+    .join(", ");
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function complain(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Says what went wrong, and with which code to end. */
+function report(cause: unknown): number {
+  if (cause instanceof CommanderError) return cause.exitCode === 0 ? FINE : WRONG_USAGE; // it has spoken already
+  if (cause instanceof ConfigError) {
+    for (const line of cause.lines) complain(line);
+    return WRONG_CONFIG;
+  }
+  if (cause instanceof UsageError || cause instanceof BindError) {
+    complain(`restyconf: ${cause.message}`);
+    return cause instanceof BindError ? CANNOT_BIND : WRONG_USAGE;
+  }
+  complain(`restyconf: ${cause instanceof Error ? (cause.stack ?? cause.message) : messageOf(cause)}`); // a hook's, or a bug
+  return WRONG_CONFIG;
+}
+
+function version(): string {
+  const { version }: { version: string } = JSON.parse(
+    readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+  );
+  return version;
+}
+
+function program(): Command {
+  const root = new Command("restyconf")
+    .description("A programmable TCP/TLS gateway: one port in front of many protocols.")
+    .version(version())
+    .exitOverride();
+  const command = (name: string, what: string): Command =>
+    root
+      .command(name)
+      .description(what)
+      .argument("[config]", "a .ts, .mts, .js, .mjs, .json or .yaml file (default: restyconf.config.* in this folder)")
+      .option("--config <path>", "the same as an option");
+  command("start", "serve in the foreground").action(start);
+  command("check", "say what is wrong in a configuration, and open nothing").action(check);
+  command("explain", "say what each sniffer makes of a client's first bytes, and which route they take")
+    .option("--hex <digits>", "the bytes in hex")
+    .option("--text <text>", "the bytes as text with \\r, \\n and \\x16 (default: standard input)")
+    .option("--server <name>", "ask this server only")
+    .action(explainBytes);
+  return root;
+}
+
+process.stdout.on("error", () => {}); // whoever read it has gone
+try {
+  await program().parseAsync(process.argv);
+} catch (cause) {
+  process.exit(report(cause));
+}

@@ -1,0 +1,54 @@
+export type { Address } from "./codecs/address.ts";
+export type { ClientHello } from "./codecs/client-hello.ts";
+export { type EndCause, type ErrorCode, GatewayError, type Side } from "./errors.ts";
+export {
+  defineGateway,
+  type GatewayConfig,
+  type GatewayPhases,
+  type LogConfig,
+  type PrereadConfig,
+  type ProxyProtocolConfig,
+  type ServerConfig,
+  type UpstreamName,
+  type Upstreams,
+  type WorkerContext,
+} from "./gateway.ts";
+export type { Change, Registry } from "./registry/registry.ts";
+export { type Certificate, certificate, type Pem } from "./ssl/certificate.ts";
+export type { SslConfig } from "./ssl/settings.ts";
+export { type CertSource, type CertStore, certList } from "./ssl/store.ts";
+export {
+  type Action,
+  type ContentAction,
+  content,
+  type ProxyAction,
+  proxy,
+  type RejectAction,
+  reject,
+} from "./stream/action.ts";
+export type { Reader, Received } from "./stream/reader.ts";
+export { on, otherwise, type Route, silent } from "./stream/route.ts";
+export type {
+  AccessSession,
+  Awaitable,
+  BalancerSession,
+  ContentSession,
+  LogSession,
+  Phase,
+  PrereadSession,
+  ServerPhases,
+  Session,
+  SslSession,
+  StartedTls,
+} from "./stream/session.ts";
+export type { Balancer, BalancerInput } from "./upstream/balancer.ts";
+export type { PeerChoice } from "./upstream/choice.ts";
+export { type RegistryPeers, registry } from "./upstream/discovery.ts";
+export { hash } from "./upstream/hash.ts";
+export { leastConn } from "./upstream/least-conn.ts";
+export type { Peer, PeerConfig, PeerOptions } from "./upstream/peer.ts";
+export type { PeerSslConfig } from "./upstream/peer-ssl.ts";
+export { randomTwo } from "./upstream/random-two.ts";
+export { roundRobin } from "./upstream/round-robin.ts";
+export type { SessionCtx, SessionFacts, SessionSsl } from "./upstream/session-facts.ts";
+export type { UpstreamConfig } from "./upstream/upstream.ts";

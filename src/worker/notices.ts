@@ -1,0 +1,24 @@
+import type { GatewayConfig } from "../gateway.ts";
+import { endOfNodeLine } from "./node-lines.ts";
+import { overlaps } from "./overlap.ts";
+
+/** Keys that are checked, and do nothing yet. This is the one list of them. */
+const UNUSED: Readonly<Record<string, (config: GatewayConfig) => boolean>> = {
+  workers: ({ workers = 1 }) => workers !== 1,
+  redis: ({ redis }) => redis !== undefined,
+  shared: ({ shared }) => shared !== undefined,
+  stateDir: ({ stateDir }) => stateDir !== undefined,
+  admin: ({ admin }) => admin !== undefined,
+};
+
+/** What a user should know about a right configuration before it serves. */
+export function noticesOf(config: GatewayConfig): readonly string[] {
+  const unused = Object.entries(UNUSED).filter(([, isSet]) => isSet(config));
+  return [...unused.map(([key]) => `${key}: not used by this version`), ...overlaps(config)];
+}
+
+/** The same about the machine. */
+export function nodeNotice(version: string, now: Date): string | undefined {
+  const end = endOfNodeLine(version, now);
+  return end && `Node.js ${version} has had no security fixes since ${end}; use 24`;
+}
