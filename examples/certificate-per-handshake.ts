@@ -26,6 +26,7 @@ async function issue(name: string): Promise<{ cert: string; key: string }> {
 function certificateFor(name: string): Promise<{ cert: string; key: string }> {
   const known = issued.get(name) ?? issue(name);
   issued.set(name, known);
+  known.catch(() => issued.delete(name)); // the next client asks anew
   return known;
 }
 

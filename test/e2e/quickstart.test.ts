@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -40,13 +40,30 @@ describe("the quickstart", () => {
     expect(ran.code).toBe(0);
   });
 
-  test("logs each session with its protocol and its upstream, and no error", async () => {
-    const ended = await gateway.sessions(lines.length);
-    const upstreams = new Set(ended.map((line) => line["upstream"]));
+  test("logs each session with its upstream, and no failure", async () => {
+    const mqttClients = lines.filter(({ command }) => command.includes(" && ")).length; // two in one line
+    const ended = await gateway.sessions(lines.length + mqttClients);
+    expect(ended.filter((line) => line["status"] !== 200)).toEqual([]);
+    const silent = ended.filter((line) => line["upstream"] === undefined); // they came for the certificate
+    expect(silent.map((line) => line["code"])).toEqual(["RC_CLIENT_CLOSED", "RC_CLIENT_CLOSED"]);
+    const upstreams = new Set(ended.flatMap((line) => line["upstream"] ?? []));
     expect(upstreams).toEqual(new Set(["page", "broker", "game", "lines", "greeter", "raw"]));
   });
 
   test("ends at once, though its upstreams live in the same process", async () => {
     expect(await gateway.stop()).toBe(0);
   });
+});
+
+test("to check the quickstart opens and writes nothing", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "restyconf-check-"));
+  const env = `TMPDIR=${folder} RESTYCONF_CERTS=${folder}/certs`;
+  const { code, stderr } = await shell(`${env} ${process.execPath} dist/cli.js check --config ${CONFIG}`);
+  expect({ code, stderr, files: readdirSync(folder) }).toEqual({ code: 0, stderr: "", files: [] });
+  rmSync(folder, { recursive: true });
+});
+
+test("`npm start` starts the quickstart", () => {
+  const { scripts } = JSON.parse(readFileSync(join(EXAMPLES, "../package.json"), "utf8"));
+  expect(scripts.start).toBe("node dist/cli.js start --config examples/quickstart/restyconf.config.ts");
 });

@@ -1,0 +1,113 @@
+import { expect } from "vitest";
+import { decodeProxyHeader } from "../../src/codecs/proxy-protocol.ts";
+import { authority } from "../ssl/made-certificates.ts";
+import { dialTls, exchange, readAll } from "../support/client.ts";
+import type { Story } from "../support/story.ts";
+
+/** What else the comments of an example say, checked when the lines of its header have been tried. */
+export const facts: Readonly<Record<string, (story: Story) => Promise<void>>> = {
+  "access-list.ts": accessList,
+  "behind-a-load-balancer.ts": loadBalancer,
+  "certificate-per-handshake.ts": certificates,
+  "client-certificates.ts": clientCertificates,
+  "custom-binary.ts": customBinary,
+  "custom-sniffer.ts": customSniffer,
+  "failover.ts": failover,
+  "gateway.yaml": data,
+  "msgpack-by-field.ts": largeMessage,
+  "passthrough-and-termination.ts": passthrough,
+  "preread-hook.ts": prereadHook,
+  "sticky-players.ts": stickyPlayers,
+};
+
+async function accessList({ gateway }: Story): Promise<void> {
+  const reasons = (await gateway.sessions(4)).map((line) => line["reason"]);
+  const refused = ["blocked: 127.0.0.66", "banned: 127.0.0.67", "banned by name"];
+  expect(reasons).toEqual([undefined, ...refused.map((reason) => `rejected: ${reason}`)]);
+}
+
+async function loadBalancer(story: Story): Promise<void> {
+  expect(await story.gateway.access()).toMatchObject({ remote_addr: "203.0.113.7", remote_port: 40_000 });
+  const answer = await exchange(story.gateway.port(), "PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\nhello");
+  const decoded = decodeProxyHeader(Buffer.from(answer.slice("game\n".length), "latin1"));
+  expect(decoded).toMatchObject({
+    kind: "frame",
+    value: { version: 2, source: { host: "203.0.113.7", port: 40_000 } },
+  });
+  const stranger = await story.run("printf 'PROXY TCP4 203.0.113.7 192.0.2.1 1 2' | nc -N -s 127.0.0.2 127.0.0.1 5050");
+  expect(stranger.stdout).toContain("PROXY TCP4"); // not trusted, so these bytes are its own
+}
+
+async function certificates({ gateway }: Story): Promise<void> {
+  const shown = Array.from({ length: 5 }, async () => {
+    const socket = await dialTls(gateway.port(), { servername: "bob.example.test" });
+    const { fingerprint256 } = socket.getPeerCertificate();
+    socket.destroy();
+    return fingerprint256;
+  });
+  expect(new Set(await Promise.all(shown)).size).toBe(1);
+}
+
+async function clientCertificates({ gateway }: Story): Promise<void> {
+  const socket = await dialTls(gateway.port("optional"), await authority("mallory"));
+  expect(await readAll(socket)).toHaveLength(0);
+  const line = await gateway.access((ended) => ended["end_cause"] === "rejected");
+  expect(line["reason"]).toMatch(/^rejected: FAILED:/);
+}
+
+async function customBinary({ gateway }: Story): Promise<void> {
+  const protocols = (await gateway.sessions(3)).map((line) => line["protocol"]);
+  expect(protocols).toEqual(["chat", "lengthPrefixed", "lengthPrefixed"]);
+}
+
+async function customSniffer({ gateway }: Story): Promise<void> {
+  const [known, unknown] = await gateway.sessions(2);
+  expect(known).toMatchObject({ protocol: "meter", status: 200 });
+  expect(unknown).toMatchObject({ end_cause: "rejected", reason: "rejected: not a meter" });
+  expect(gateway.stdout).toContain("meter { device: '0000002a' } 15");
+}
+
+async function failover(story: Story): Promise<void> {
+  const { gateway, ports } = story;
+  const [primary, backup] = ["7001", "7002"].map((port) => `127.0.0.1:${ports.get(port)}`);
+  await story.run("echo again | nc -N 127.0.0.1 5050");
+  const tried = (await gateway.sessions(2)).map((line) => line["upstream_addr"]);
+  expect(tried).toEqual([`${primary}, ${backup}`, backup]); // the second session spares itself the peer that is down
+  expect(gateway.stdout).toMatch(/attempt 2, since cannot connect to peer/);
+}
+
+async function data({ gateway }: Story): Promise<void> {
+  await gateway.sessions(3);
+  const lines = ["mqtt to bots: client_closed", "mqtt to players: client_closed", "unknown to nobody: rejected"];
+  expect(gateway.stdout.split("\n")).toEqual(expect.arrayContaining(lines));
+}
+
+async function largeMessage({ gateway }: Story): Promise<void> {
+  const text = Buffer.alloc(5_000, "x");
+  const message = Buffer.concat([Buffer.from("\x81\xa4text\xda\x13\x88", "latin1"), text]);
+  expect(await exchange(gateway.port(), message)).toBe("");
+  expect(await gateway.access((line) => line["status"] === 400)).toMatchObject({ end_cause: "preread_full" });
+}
+
+async function passthrough({ gateway }: Story): Promise<void> {
+  const [raw] = await gateway.sessions(4);
+  expect(raw).toMatchObject({ protocol: "tls", upstream: "raw", ssl_server_name: "raw.example.test" });
+  expect(raw).not.toHaveProperty("ssl_protocol"); // TLS did not end here
+}
+
+async function prereadHook({ gateway }: Story): Promise<void> {
+  expect(await exchange(gateway.port(), "GOODBYE\n")).toBe("");
+  expect(await gateway.access((line) => line["status"] === 403)).toMatchObject({ reason: "rejected: no hello" });
+}
+
+async function stickyPlayers(story: Story): Promise<void> {
+  const seat = async (player: string, from: string): Promise<string> => {
+    const message = String.raw`printf '\x81\xa6player\xa1${player}'`;
+    return (await story.run(`${message} | nc -N -s ${from} 127.0.0.1 5050 | head -n 1`)).stdout.trim();
+  };
+  const players = Array.from("abcdefghijklmnopqrst");
+  const first = await Promise.all(players.map((player) => seat(player, "127.0.0.1")));
+  const second = await Promise.all(players.map((player) => seat(player, "127.0.0.2")));
+  expect(second).toEqual(first);
+  expect(new Set(first)).toEqual(new Set(["server 1", "server 2"]));
+}
