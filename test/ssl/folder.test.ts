@@ -136,6 +136,19 @@ describe("the folder is read again", () => {
     await eventually(() => answers(folder, "other.test", other));
   });
 
+  test("when the folder is replaced in a moment, and then for each change of the new one", async () => {
+    await put(path, "app", app);
+    const folder = await opened();
+    await mkdir(join(root, "next"));
+    await put(join(root, "next"), "app", newApp);
+    await rename(path, join(root, "old"));
+    await rename(join(root, "next"), path);
+    await eventually(() => answers(folder, "app.test", newApp));
+    await put(path, "app", app);
+    await eventually(() => answers(folder, "app.test", app));
+    expect(warnings).toEqual([]);
+  });
+
   test("when the directory that dangling links lead to appears, at last or again", async () => {
     const elsewhere = join(root, "late", "deep");
     for (const side of ["crt", "key"]) await symlink(join(elsewhere, `own.${side}`), join(path, `app.${side}`));
@@ -213,6 +226,16 @@ describe("a broken pair", () => {
     await rm(join(path, "app.crt"), { recursive: true, force: true });
     await put(path, "app", newApp);
     await eventually(() => answers(folder, "app.test", newApp));
+  });
+
+  test("is not complained of while it is being written", async () => {
+    await put(path, "app", app);
+    const folder = await opened(1); // reads amid the writing, which a watch alone would wait for
+    for (const next of [newApp, app, newApp, app, newApp, app, newApp, app]) {
+      await put(path, "app", next);
+      await eventually(() => answers(folder, "app.test", next));
+    }
+    expect(warnings).toEqual([]);
   });
 
   test("is said again when it is broken in another way", async () => {
