@@ -38,6 +38,7 @@ const MAX_STDIN_BYTES = 1024 * 1024;
 async function start(given: string | undefined, options: ConfigOption): Promise<void> {
   const loaded = await loadConfig(pathOf(given, options));
   const config = validate(loaded);
+  await config.phases?.init?.(); // it may make the very files that are looked for next
   refuse(await fileFaults(config, { baseDir: loaded.baseDir, warn: () => {} }), loaded); // start says the warnings itself
   const log = createLog(config.log, loaded);
   const notices = [nodeNotice(process.versions.node, new Date()), ...noticesOf(config)];
@@ -50,7 +51,9 @@ async function check(given: string | undefined, options: ConfigOption): Promise<
   const loaded = await loadConfig(pathOf(given, options));
   const config = validate(loaded);
   const warn = (text: string): void => complain(`warning: ${text}`);
-  refuse(await fileFaults(config, { baseDir: loaded.baseDir, warn }), loaded);
+  const faults = await fileFaults(config, { baseDir: loaded.baseDir, warn });
+  if (config.phases?.init) for (const fault of faults) warn(`${fault} (unless phases.init makes it)`);
+  else refuse(faults, loaded);
   for (const notice of noticesOf(config)) warn(notice);
   print(`ok ${shortPath(loaded.path)}: ${summaryOf(config)}`);
   process.exit(FINE); // whatever the configuration's code has opened

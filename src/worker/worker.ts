@@ -20,13 +20,12 @@ export interface Running {
   close(how: "quick" | "drain"): Promise<void>;
 }
 
-/** Opens all ports of a checked configuration, or none. @throws BindError, and TypeError for what only shows when it is built. */
+/** Opens all ports of a checked configuration whose `init` has run, or none. @throws BindError, and TypeError for what only shows when it is built. */
 export async function startWorker(
   config: GatewayConfig,
   { baseDir, log }: { baseDir: string; log: Log },
 ): Promise<Running> {
   const registry = memoryRegistry();
-  await config.phases?.init?.();
   const generation = await compile(config, { baseDir, log, registry, live: new LivePeers(), resolver: new Resolver() });
   const worker = new Worker(generation, log);
   try {
