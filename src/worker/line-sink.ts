@@ -100,7 +100,7 @@ export class LineSink {
   }
 
   #confess(): void {
-    const fields = { level: "warn", time: new Date().toISOString(), event: "log lines lost", lines: this.#lost };
+    const fields = { level: "warn", time: new Date().toISOString(), msg: "log lines lost", lines: this.#lost };
     this.#lost = 0;
     this.#queue.unshift(`${JSON.stringify(fields)}\n`);
   }

@@ -30,7 +30,6 @@ export function createLog(config: LogConfig = {}, { baseDir }: { readonly baseDi
     {
       level: config.level ?? "info",
       base: null, // neither pid nor host name: the service manager knows both
-      messageKey: "event",
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
       redact: SECRETS,
