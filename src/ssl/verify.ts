@@ -27,11 +27,6 @@ export function verdictOf(socket: TLSSocket, mode: ClientCertificateMode): Clien
   return verdictToday(shown);
 }
 
-/** May a client with this verdict go on? With `optional` all may: the verdict is for hooks to judge. */
-export function isAccepted(verdict: ClientVerdict, mode: ClientCertificateMode): boolean {
-  return mode !== "required" || verdict === "SUCCESS";
-}
-
 /** A resumed session keeps the verdict of its first handshake, and may be renewed for ever; the certificate ends all the same. */
 function verdictToday(shown: X509Certificate): ClientVerdict {
   const now = Date.now();

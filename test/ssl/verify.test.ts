@@ -3,13 +3,8 @@ import { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Certificate } from "../../src/ssl/certificate.ts";
-import {
-  type ClientCertificateMode,
-  type HandshakeChoice,
-  handshakeSettings,
-  secureContextOf,
-} from "../../src/ssl/context.ts";
-import { isAccepted, verdictOf } from "../../src/ssl/verify.ts";
+import { type HandshakeChoice, handshakeSettings, secureContextOf } from "../../src/ssl/context.ts";
+import { verdictOf } from "../../src/ssl/verify.ts";
 import { serveTls } from "./handshakes.ts";
 import { authority, ended, type Made, made } from "./made-certificates.ts";
 
@@ -136,14 +131,6 @@ test("a socket that is closed, or has no TLS handle, has a failed verdict", asyn
   await closed;
   expect(verdictOf(socket, "required")).toMatch(/^FAILED:/);
   expect(verdictOf(socket, "off")).toBe("NONE");
-});
-
-test.each<[ClientCertificateMode, readonly boolean[]]>([
-  ["off", [true, true, true]],
-  ["optional", [true, true, true]],
-  ["required", [true, false, false]],
-])("%s lets SUCCESS, NONE and FAILED through: %j", (mode, accepted) => {
-  expect((["SUCCESS", "NONE", "FAILED:x"] as const).map((verdict) => isAccepted(verdict, mode))).toEqual(accepted);
 });
 
 function mustHave(who: string): Made {
