@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Deadline } from "./deadline.ts";
+import { wasReset } from "./reset.ts";
 
 /** Why a wait for bytes ended. */
 export type Growth = "enough" | "ended" | "reset" | "timeout";
@@ -146,7 +147,7 @@ export class Inlet {
     if (this.size >= this.#want) this.#wake?.("enough");
   };
 
-  readonly #onEnd = (): void => this.#settle("ended");
+  readonly #onEnd = (): void => this.#settle(wasReset(this.transport) ? "reset" : "ended");
   readonly #onReset = (): void => this.#settle("reset");
   readonly #onClose = (): void => this.#settle(this.stream.readableEnded ? "ended" : "reset");
 

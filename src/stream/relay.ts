@@ -1,6 +1,7 @@
 import type { EndCause } from "../errors.ts";
 import { Deadline } from "./deadline.ts";
 import type { Inlet } from "./inlet.ts";
+import { wasReset } from "./reset.ts";
 
 /** How a relay ended, and what it moved. */
 export interface RelayEnd {
@@ -38,10 +39,10 @@ export class Relay {
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    this.#watch(client, "client_reset", peer);
-    this.#watch(peer, "peer_reset", client);
-    this.#up = new Pump(client, peer, this.#idle, () => this.#note("client_closed"));
-    this.#down = new Pump(peer, client, this.#idle, () => this.#note("peer_closed"));
+    this.#up = new Pump(client, peer, this.#idle, () => this.#atEnd(client, "client_closed"));
+    this.#down = new Pump(peer, client, this.#idle, () => this.#atEnd(peer, "peer_closed"));
+    this.#watch(client, "client_reset");
+    this.#watch(peer, "peer_reset");
     this.#up.start();
     this.#down.start();
   }
@@ -63,11 +64,8 @@ export class Relay {
     this.#peer.stream.destroy();
   }
 
-  #watch(side: Inlet, reset: "client_reset" | "peer_reset", other: Inlet): void {
-    const onReset = (): void => {
-      this.#note(reset);
-      other.abort();
-    };
+  #watch(side: Inlet, cause: "client_reset" | "peer_reset"): void {
+    const onReset = (): void => this.#reset(side, cause);
     const onClose = (): void => {
       // Closed without an end and without our doing: the other side must not believe in a clean end.
       if (!side.stream.readableEnded && !this.#cause) onReset();
@@ -77,6 +75,19 @@ export class Relay {
     if (side.stream.closed) queueMicrotask(onClose);
     else side.stream.once("close", onClose);
     if (side.reset) onReset();
+  }
+
+  /** True when the end is one, and may be passed on. */
+  #atEnd(side: Inlet, cause: "client_closed" | "peer_closed"): boolean {
+    if (wasReset(side.transport)) this.#reset(side, cause === "client_closed" ? "client_reset" : "peer_reset");
+    else this.#note(cause);
+    return !side.stream.destroyed;
+  }
+
+  #reset(side: Inlet, cause: "client_reset" | "peer_reset"): void {
+    this.#note(cause);
+    side.stream.destroy();
+    (side === this.#client ? this.#peer : this.#client).abort();
   }
 
   /** The first event names the end; what follows from it does not. */
@@ -96,9 +107,10 @@ class Pump {
   readonly #from: Inlet;
   readonly #to: Inlet;
   readonly #idle: Deadline;
-  readonly #atEnd: () => void;
+  readonly #atEnd: () => boolean;
 
-  constructor(from: Inlet, to: Inlet, idle: Deadline, atEnd: () => void) {
+  /** `atEnd` hears of the end first, and says whether it is passed on. */
+  constructor(from: Inlet, to: Inlet, idle: Deadline, atEnd: () => boolean) {
     this.#from = from;
     this.#to = to;
     this.#idle = idle;
@@ -129,7 +141,6 @@ class Pump {
   };
 
   readonly #onEnd = (): void => {
-    this.#atEnd();
-    this.#to.stream.end();
+    if (this.#atEnd()) this.#to.stream.end();
   };
 }

@@ -1,23 +1,31 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
-/** Share of the file descriptors that sessions may use; the rest is for files, Redis and outgoing sockets. */
-const SESSION_SHARE = 0.9;
+/** Share of the file descriptors that may be in use at all; the rest is for what hooks open. */
+const USABLE_SHARE = 0.9;
 /** Client and peer. */
-const FDS_PER_SESSION = 2;
+const FILES_PER_SESSION = 2;
 /** What POSIX grants at least where the system does not tell. */
-const FALLBACK_FDS = 1_024;
+const FALLBACK_OPEN_FILES = 1_024;
+/** What a process of ours has open before the first session, where the system does not tell. */
+const FALLBACK_IN_USE = 32;
 
 /** How many sessions fit into this process's limit of open files, and that limit. */
 export function sessionLimit(): { readonly sessions: number; readonly openFiles: number } {
-  const openFiles = openFileLimit();
-  return { sessions: Math.floor((openFiles * SESSION_SHARE) / FDS_PER_SESSION), openFiles };
+  const openFiles = ask(openFileLimit, FALLBACK_OPEN_FILES);
+  const inUse = ask(() => readdirSync("/proc/self/fd").length, FALLBACK_IN_USE);
+  return { sessions: Math.max(1, Math.floor((openFiles * USABLE_SHARE - inUse) / FILES_PER_SESSION)), openFiles };
 }
 
-function openFileLimit(): number {
+function openFileLimit(): number | undefined {
+  const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  return soft === undefined ? undefined : Number(soft);
+}
+
+/** Only Linux has `/proc`. */
+function ask(question: () => number | undefined, fallback: number): number {
   try {
-    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    return soft === undefined ? FALLBACK_FDS : Number(soft);
+    return question() ?? fallback;
   } catch {
-    return FALLBACK_FDS; // not Linux
+    return fallback;
   }
 }

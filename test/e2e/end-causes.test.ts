@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 
 const config = (echoAddress: string, resetAddress: string, muteAddress: string): string => `
-import { content, defineGateway, on, otherwise, proxy, reject } from "restyconf";
+import { content, defineGateway, on, otherwise, proxy, registry, reject } from "restyconf";
 import { bytes, http } from "restyconf/preread";
 const routes = [otherwise(proxy("echo"))];
 export default defineGateway({
@@ -37,7 +37,7 @@ export default defineGateway({
     reset: { peers: ["${resetAddress}"] },
     refused: { peers: ["127.0.0.1:1"], tries: 1 },
     stuck: { peers: ["${muteAddress}"], ssl: { verify: false }, connectTimeoutMs: 100, tries: 1 },
-    none: { peers: [] },
+    none: { peers: registry("nobody") },
   },
   servers: {
     edge: { listen: "127.0.0.1:0", preread: { timeoutMs: 300, maxBytes: 64 }, routes: [
@@ -86,7 +86,7 @@ describe.each([
   ["preread_timeout", 200, "RC_PREREAD_TIMEOUT", "edge", stay("ec")],
   ["preread_timeout", 200, "RC_PREREAD_TIMEOUT", "edge", stay("")],
   ["preread_full", 400, "RC_PREREAD_FULL", "edge", stay(`GET /${"x".repeat(100)}`)],
-  ["no_route", 400, "RC_NO_ROUTE", "edge", stay("unknown")],
+  ["no_route", 400, "RC_NO_ROUTE", "edge", stay("?unknown")],
   ["rejected", 403, "RC_REJECTED", "edge", stay("reject")],
   ["rejected", 503, "RC_REJECTED", "edge", stay("limited")],
   ["rejected", 403, "RC_REJECTED", "refusing", stay("x")],

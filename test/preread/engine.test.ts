@@ -83,7 +83,7 @@ describe("the preread engine", () => {
   test.each([
     ["RC_PREREAD_TIMEOUT", "timeout", 100],
     ["RC_CLIENT_RESET", "reset", 100],
-    ["RC_PREREAD_FULL", "ended", 3],
+    ["RC_PREREAD_FULL", "ended", 2],
   ] as const)("fails with %s when it must", async (code, then, maxBytes) => {
     await expect(preread([prefix("GAME")], client(["GA"], then), maxBytes)).rejects.toMatchObject({ code });
   });

@@ -58,6 +58,14 @@ test("a reset is not taken for an end", async () => {
   expect(inlet.reset).toBe(true);
 });
 
+test("nor is a reset that comes right behind data", async () => {
+  const { inlet, far } = await pair();
+  const growing = inlet.grow(10);
+  await new Promise((resolve) => far.write("abc", resolve));
+  far.resetAndDestroy();
+  expect(await growing).toBe("reset");
+});
+
 test("a deadline ends the wait and leaves the bytes", async () => {
   const { inlet, far } = await pair();
   using deadline = new Deadline(20);

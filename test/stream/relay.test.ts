@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Inlet } from "../../src/stream/inlet.ts";
 import { Relay } from "../../src/stream/relay.ts";
+import { wasReset } from "../../src/stream/reset.ts";
 import { readAll } from "../support/client.ts";
 import { socketPair } from "../support/sockets.ts";
 
@@ -72,6 +73,17 @@ describe.each([
     await expect(once(other, "close")).rejects.toThrow("ECONNRESET");
     expect(await sockets.relay.ended).toEqual({ cause });
   });
+});
+
+test.each(["client", "peer"] as const)("a reset right behind data is no end: by the %s", async (side) => {
+  const sockets = await bench();
+  const other = side === "client" ? sockets.peer : sockets.client;
+  other.resume();
+  await new Promise((resolve) => sockets[side].write("last", resolve));
+  sockets[side].resetAndDestroy();
+  await new Promise((resolve) => other.once("end", resolve).once("close", resolve));
+  expect(wasReset(other) || other.errored?.message.includes("ECONNRESET")).toBe(true);
+  expect(await sockets.relay.ended).toEqual({ cause: `${side}_reset` });
 });
 
 test("a session without bytes in either direction ends at its idle timeout", async () => {
