@@ -59,7 +59,7 @@ export class Certificate {
   }
 }
 
-/** Makes a {@link Certificate} of PEM, as ngx.ssl's `parse_pem_cert` and `parse_pem_priv_key` do; one that is made already stays. */
+/** Makes a {@link Certificate} of PEM, as ngx.ssl's `parse_pem_cert` and `parse_pem_priv_key` do; a made one stays. */
 export function certificate(given: Pem | Certificate): Certificate {
   return given instanceof Certificate ? given : new Certificate(given);
 }

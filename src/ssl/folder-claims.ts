@@ -10,8 +10,8 @@ interface Owner {
 }
 
 /**
- * Which certificate of a folder answers for which name. Where several have a name, the pair that is called so wins, then one
- * that is valid now, then the one that is valid longest. Last comes the mere name of a file, for certificates that know no better.
+ * Which certificate of a folder answers for which name. Where several have a name, the pair that is called so wins, then
+ * one that is valid now, then the one that is valid longest. Last comes the mere name of a file.
  */
 export function folderClaims(
   pairs: Iterable<Loaded>,

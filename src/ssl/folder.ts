@@ -65,7 +65,9 @@ class WatchedFolder implements CertFolder {
   }
 
   async open(): Promise<void> {
-    const complaints = await this.#scan();
+    const first = this.#scan();
+    this.#scanning = this.#following(first);
+    const complaints = await first;
     if (![...this.#pairs.values()].some(({ certificate }) => certificate)) {
       throw new TypeError(`no usable certificate: ${[...complaints.values()].join("; ")}`);
     }
@@ -82,19 +84,22 @@ class WatchedFolder implements CertFolder {
   /** One scan at a time; a change during one asks for another. */
   #rescan(): void {
     this.#isStale = true;
-    this.#scanning ??= this.#scanWhileStale().finally(() => {
-      this.#scanning = undefined;
-    });
+    this.#scanning ??= this.#following();
   }
 
-  async #scanWhileStale(): Promise<void> {
-    while (this.#isStale && !this.#isClosed) {
-      this.#isStale = false;
-      this.#say(await this.#scan());
+  async #following(first?: Promise<Complaints>): Promise<void> {
+    try {
+      await first;
+      while (this.#isStale && !this.#isClosed) {
+        this.#isStale = false;
+        this.#say(await this.#scan());
+      }
+    } finally {
+      this.#scanning = undefined;
     }
   }
 
-  /** Watches before it reads, so that no change falls between; builds the whole index before it takes the place of the old one. */
+  /** Watches before it reads, so that no change falls between; the new index takes the old one's place when it is whole. */
   async #scan(): Promise<Complaints> {
     const complaints = new Map<string, string>();
     for (const directory of await this.#follow()) {
@@ -136,7 +141,7 @@ class WatchedFolder implements CertFolder {
     return faults;
   }
 
-  /** Says what was not said before; but nothing amid changes, when a pair may have been read half old, half new: another scan follows. */
+  /** Says what was not said before. Amid changes a pair may be read half old, half new: then the next scan has the word. */
   #say(complaints: Complaints): void {
     if (this.#isClosed || this.#isStale || this.#watch.isSettling) return;
     const before = this.#said;

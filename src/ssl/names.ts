@@ -11,7 +11,7 @@ export function normalName(serverName: string): string | undefined {
   return name.length <= MAX_NAME && LABELS.test(name) ? name.toLowerCase() : undefined;
 }
 
-/** The same for a name in a certificate, which may also be `*.` and a name; any other place for a star is refused (RFC 9525 §6.3). */
+/** The same for a name in a certificate, which may begin with `*.`; a star elsewhere is refused (RFC 9525 §6.3). */
 export function normalPattern(presented: string): string | undefined {
   if (!presented.startsWith("*.")) return normalName(presented);
   const suffix = normalName(presented.slice(2));

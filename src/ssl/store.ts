@@ -21,7 +21,10 @@ export type Claim = readonly [name: string, certificate: Certificate];
 /** Looks a name up in memory. */
 export type NameIndex = (serverName: string | undefined) => Certificate | undefined;
 
-/** Answers by exact name, then by a wildcard of one label (RFC 9525 §6.3), then with the fallback. Of two claims to one name the first wins. */
+/**
+ * Answers by exact name, then by a wildcard of one label (RFC 9525 §6.3), then with the fallback.
+ * Of two claims to one name the first wins.
+ */
 export function nameIndex(claims: Iterable<Claim>, fallback: Certificate | undefined): NameIndex {
   const known = new Map<string, Certificate>();
   for (const [claimed, owner] of claims) {
