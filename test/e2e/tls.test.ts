@@ -47,7 +47,7 @@ export default defineGateway({
     old: one({ ssl: { mode: "always", certs: ".", maxVersion: "TLSv1.2" } }),
     optional: one({ ssl: { mode: "always", certs: ".", clientCertificate: "optional", ca: "ca.pem" } }),
     required: one({ ssl: { mode: "always", certs: ".", clientCertificate: "required", ca: "ca.pem" } }),
-    hooked: one({ ssl: { mode: "always", certs: [] }, phases: { sslCertificate: async (session) => {
+    hooked: one({ ssl: { mode: "always", certs: { find: async () => undefined } }, phases: { sslCertificate: async (session) => {
       await new Promise((resolve) => setTimeout(resolve, 20));
       if (session.hello.serverName === "no.test") return reject("not this name");
       if (session.hello.serverName === "broken.test") throw new Error("vault is sealed");
@@ -100,7 +100,7 @@ describe("one port", () => {
   test("serves the same plain client and the same TLS client", async () => {
     const plain = await run("curl", ["-s", "--http0.9", `http://127.0.0.1:${gateway.port()}/plain`, "-m", "2"]);
     expect(plain.stdout).toContain("GET /plain");
-    const tls = await run("curl", ["-sk", "--http0.9", `https://127.0.0.1:${gateway.port()}/tls`, "-m", "2"]);
+    const tls = await run("curl", ["-sk", "--no-alpn", "--http0.9", `https://127.0.0.1:${gateway.port()}/tls`, "-m", "2"]);
     expect(tls.stdout).toContain("GET /tls");
   });
 
@@ -232,7 +232,7 @@ describe("the sslCertificate phase", () => {
   });
 
   test.each([
-    ["unknown.test", "alert unrecognized name", "RC_TLS_NO_CERTIFICATE"],
+    ["unknown.test", "unrecognized name", "RC_TLS_NO_CERTIFICATE"],
     ["no.test", "alert access denied", "RC_REJECTED"],
     ["broken.test", "alert internal error", "RC_HOOK_FAILED"],
   ])("refuses %s with %s", async (name, alert, code) => {
@@ -243,7 +243,7 @@ describe("the sslCertificate phase", () => {
 
 test("any object with find() is a store", async () => {
   expect((await sclient("nostore", "-servername slow.test")).stdout).toContain("subject=CN = dynamic.test");
-  expect((await sclient("nostore", "-servername other.test")).stderr).toContain("alert unrecognized name");
+  expect((await sclient("nostore", "-servername other.test")).stderr).toContain("unrecognized name");
 });
 
 test("a certificate that is replaced on disk is shown to the next client", async () => {
