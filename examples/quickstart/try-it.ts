@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-/** One line to paste into a shell, and what it must answer. */
+/** One line to paste into a shell, and what it must answer. No quote may be in a title: not every shell takes `#` for a comment. */
 export interface TryIt {
   readonly title: string;
   readonly command: string;
@@ -64,7 +64,11 @@ function names(port: number): TryIt[] {
       answer: /app\.example\.test/,
     },
     { title: "the certificate for everybody else", command: asked("-noservername"), answer: /localhost/ },
-    { title: "a name passed through: the upstream's own", command: asked(`-servername ${raw}`), answer: /itself/ },
+    {
+      title: "a name passed through: the certificate of the upstream",
+      command: asked(`-servername ${raw}`),
+      answer: /itself/,
+    },
     {
       title: "and what is said there stays between the two",
       command: `curl --insecure --resolve ${raw}:${port}:127.0.0.1 https://${raw}:${port}/`,

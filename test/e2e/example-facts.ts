@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { decodeProxyHeader } from "../../src/codecs/proxy-protocol.ts";
 import { authority } from "../ssl/made-certificates.ts";
-import { dialTls, exchange, readAll } from "../support/client.ts";
+import { dialIn, dialTls, exchange, readAll, readUntil } from "../support/client.ts";
 import type { Story } from "../support/story.ts";
 
 /** What else the comments of an example say, checked when the lines of its header have been tried. */
@@ -14,6 +14,7 @@ export const facts: Readonly<Record<string, (story: Story) => Promise<void>>> = 
   "custom-sniffer.ts": customSniffer,
   "failover.ts": failover,
   "gateway.yaml": data,
+  "line-service.ts": lineService,
   "msgpack-by-field.ts": largeMessage,
   "passthrough-and-termination.ts": passthrough,
   "preread-hook.ts": prereadHook,
@@ -80,6 +81,12 @@ async function data({ gateway }: Story): Promise<void> {
   await gateway.sessions(3);
   const lines = ["mqtt to bots: client_closed", "mqtt to players: client_closed", "unknown to nobody: rejected"];
   expect(gateway.stdout.split("\n")).toEqual(expect.arrayContaining(lines));
+}
+
+async function lineService({ gateway }: Story): Promise<void> {
+  const socket = await dialIn(gateway.port());
+  expect(await readUntil(socket, (text) => text.endsWith("\n"))).toBe("ready\n"); // before the client says a word
+  socket.destroy();
 }
 
 async function largeMessage({ gateway }: Story): Promise<void> {
