@@ -116,6 +116,7 @@ const alerts: Partial<Record<GatewayError["code"], AlertDescription>> = {
   RC_TLS_HELLO: alertDescriptions.decodeError,
   RC_TLS_NO_CERTIFICATE: alertDescriptions.unrecognizedName,
   RC_REJECTED: alertDescriptions.accessDenied,
+  RC_TLS_STORE: alertDescriptions.internalError,
   RC_HOOK_FAILED: alertDescriptions.internalError,
 };
 

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { Deadline } from "./deadline.ts";
-import { wasReset } from "./reset.ts";
+import { mayReset, wasReset } from "./reset.ts";
 
 /** Why a wait for bytes ended. */
 export type Growth = "enough" | "ended" | "reset" | "timeout";
@@ -136,7 +136,7 @@ export class Inlet {
 
   /** Ends the connection with a reset, so that the other end does not take it for a clean close. */
   abort(): void {
-    if (isTcp(this.transport)) this.transport.resetAndDestroy();
+    if (mayReset(this.transport) && mayReset(this.stream)) this.transport.resetAndDestroy();
     this.transport.destroy();
     this.stream.destroy();
   }
@@ -177,9 +177,4 @@ export class Inlet {
     this.#start = 0;
     this.#store = room;
   }
-}
-
-/** Only TCP knows resets; on a unix socket a plain close has to do. */
-function isTcp(stream: Socket): stream is Socket {
-  return "resetAndDestroy" in stream && "remotePort" in stream && stream.remotePort !== undefined;
 }

@@ -21,3 +21,12 @@ function isNamed(handle: unknown): handle is NamedHandle {
     typeof handle === "object" && handle !== null && "getpeername" in handle && typeof handle.getpeername === "function"
   );
 }
+
+/**
+ * Only TCP knows resets. And while an end is on its way (after `end()`, before `finish`) Node's `resetAndDestroy` fails
+ * and never closes the socket: then a plain close has to do.
+ */
+export function mayReset(socket: Socket): boolean {
+  const isEnding = socket.writableEnded && !socket.writableFinished;
+  return socket.remotePort !== undefined && !isEnding;
+}

@@ -127,3 +127,14 @@ test("closing says goodbye before a reset can overtake it, though the client sti
   for await (const chunk of far) chunks.push(chunk);
   expect(Buffer.concat(chunks).toString()).toBe("last words");
 });
+
+test("a connection whose end is on its way can still be broken off, and closes", async () => {
+  const { near, far } = await socketPair();
+  open.push(near, far);
+  const inlet = new Inlet(near);
+  near.write(Buffer.alloc(16_777_216)); // more than the kernel takes, so that the end has to wait
+  near.end();
+  inlet.abort();
+  await new Promise((resolve) => near.once("close", resolve));
+  expect(near.destroyed).toBe(true);
+});
