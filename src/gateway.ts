@@ -4,22 +4,16 @@ import type { Route } from "./stream/route.ts";
 import type { Awaitable, ServerPhases } from "./stream/session.ts";
 import type { UpstreamConfig } from "./upstream/upstream.ts";
 
-/** Upstreams by name, as the user wrote them. */
-export type Upstreams = Readonly<Record<string, UpstreamConfig>>;
-
-/** The names that `proxy(…)` may use with these upstreams. */
-export type UpstreamName<Known extends Upstreams> = keyof Known & string;
-
 /** A whole gateway: what `restyconf.config.ts` exports by default. Checked at start, then frozen. */
-export interface GatewayConfig<Known extends Upstreams = Upstreams> {
+export interface GatewayConfig<Upstream extends string = string> {
   /** Number of processes, or `auto` for one per core. Default 1. */
   readonly workers?: number | "auto";
   /** URL of the Redis that several gateways share. Absent: an embedded registry in memory with the same interface. */
   readonly redis?: string | undefined;
   /** Dictionaries shared by the workers: name to size, e.g. `{ sessions: "10m" }`. nginx: `lua_shared_dict`. */
   readonly shared?: Readonly<Record<string, string>>;
-  readonly upstreams?: Known;
-  readonly servers: Readonly<Record<string, ServerConfig<NoInfer<UpstreamName<Known>>>>>;
+  readonly upstreams?: Readonly<Record<Upstream, UpstreamConfig>>;
+  readonly servers: Readonly<Record<string, ServerConfig<NoInfer<Upstream>>>>;
   /** Folder for the pid file, snapshots and the socket of the command line. */
   readonly stateDir?: string;
   /** Where the admin API listens. Anything but loopback needs a token. */
@@ -88,8 +82,8 @@ export interface GatewayPhases {
 }
 
 /** Types a configuration, and returns it as it is: no side effect, nothing opens. */
-export function defineGateway<const Known extends Upstreams = Record<never, never>>(
-  config: GatewayConfig<Known>,
-): GatewayConfig<Known> {
+export function defineGateway<const Upstream extends string = never>(
+  config: GatewayConfig<Upstream>,
+): GatewayConfig<Upstream> {
   return config;
 }

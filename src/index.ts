@@ -9,8 +9,6 @@ export {
   type PrereadConfig,
   type ProxyProtocolConfig,
   type ServerConfig,
-  type UpstreamName,
-  type Upstreams,
   type WorkerContext,
 } from "./gateway.ts";
 export type { Change, Registry } from "./registry/registry.ts";

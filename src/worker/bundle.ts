@@ -17,7 +17,7 @@ export type Exports = Readonly<Record<string, unknown>>;
  */
 export async function importFresh(path: string): Promise<Exports> {
   process.setSourceMapsEnabled(true); // errors of hooks must name the user's lines, not the bundle's
-  const folder = await mkdtemp(join(tmpdir(), "restyconf-"));
+  const folder = await mkdtemp(join(tmpdir(), "restyconf-module-"));
   const file = join(folder, "module.mjs"); // its own name each time: Node never forgets a module
   try {
     await writeFile(file, await bundle(path, file));

@@ -45,5 +45,6 @@ function kindOf(value: unknown): string {
   if (typeof value === "string") return `text of ${value.length} characters`;
   if (typeof value !== "object" || value === null) return value === null ? "null" : `a ${typeof value}`;
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
-  return value instanceof RegExp ? "a regular expression" : "an object";
+  if (value instanceof RegExp) return "a regular expression";
+  return Object.keys(value).length === 0 ? "an empty object" : "an object";
 }

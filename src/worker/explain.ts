@@ -19,10 +19,14 @@ export function explain(config: GatewayConfig, bytes: Uint8Array, only?: string)
   return Object.entries(config.servers)
     .filter(([name]) => only === undefined || name === only)
     .flatMap(([name, server]) => [
-      `server ${name}: ${bytes.length} bytes${bytes.length > 0 ? ` ${shownBytes(bytes)}` : ""}`,
+      `server ${name}: ${counted(bytes.length)}${bytes.length > 0 ? ` ${shownBytes(bytes)}` : ""}`,
       ...explainServer(server, bytes).map((line) => `  ${line}`),
       ...(server.phases?.preread ? ["  phases.preread may decide otherwise"] : []),
     ]);
+}
+
+function counted(size: number): string {
+  return size === 1 ? "1 byte" : `${size} bytes`;
 }
 
 function explainServer(server: ServerConfig, bytes: Uint8Array): readonly string[] {
@@ -30,7 +34,7 @@ function explainServer(server: ServerConfig, bytes: Uint8Array): readonly string
   if (mode === "starttls") return explainRoutes(server, bytes);
   if (mode === "auto" && (bytes.length === 0 || speaksFirst(server))) return explainRoutes(server, bytes);
   const opening = tlsOpening(bytes);
-  if (opening.kind === "more") return [`TLS or plain? → waits: ${opening.atLeast} bytes will tell`];
+  if (opening.kind === "more") return [`TLS or plain? → waits: ${counted(opening.atLeast)} will tell`];
   if (opening.kind !== "plain") return explainHello(server, bytes);
   if (mode === "auto") return ["plain, not TLS", ...explainRoutes(server, bytes)];
   return ["→ RC_TLS_PLAIN: ssl.mode is always; inside TLS the same bytes mean:", ...explainRoutes(server, bytes)];

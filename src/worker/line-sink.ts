@@ -4,7 +4,6 @@ const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants;
 
 /** A way to standard error of our own: the inherited one may block, and setting it otherwise would hit the parent, too. */
 const STDERR_PATH = "/proc/self/fd/2";
-const STDERR_FD = 2;
 
 /** Access logs hold addresses of people: not for everybody. */
 const FILE_MODE = 0o640;
@@ -67,7 +66,7 @@ export class LineSink {
   close(): void {
     this.flush();
     this.#stopTimers();
-    if (this.#fd !== STDERR_FD) closeSync(this.#fd);
+    if (this.#fd !== process.stderr.fd) closeSync(this.#fd);
   }
 
   /** Writes as much as goes; true when nothing is left. */
@@ -112,12 +111,15 @@ export class LineSink {
   }
 }
 
-/** Sockets cannot be opened that way, and other systems have no such path: then the inherited one must do. */
+/**
+ * A socket (of systemd's journal, or of a parent in Node) cannot be opened that way, and other systems have no such path.
+ * Then Node's own stream is touched: with that Node makes the inherited one non-blocking, and at exit what it was.
+ */
 function openStderr(): number {
   try {
     return openSync(STDERR_PATH, O_WRONLY | O_APPEND | O_NONBLOCK);
   } catch {
-    return STDERR_FD;
+    return process.stderr.fd;
   }
 }
 

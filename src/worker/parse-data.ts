@@ -103,7 +103,10 @@ function positionsIn(document: Parsed, lines: LineCounter): Positions {
     let offset = startOf(node) ?? 0;
     for (const [depth, key] of path.entries()) {
       const found = childOf(isAlias(node) ? node.resolve(document) : node, key);
-      if (!found) break; // what is missing is missing in the last thing that was there
+      if (!found) {
+        if (isScalar(node)) offset = startOf(node) ?? offset; // inside of what a text stands for: a module
+        break; // what is missing is missing in the last thing that was there
+      }
       node = found.value;
       const wanted = depth === path.length - 1 ? part : "key";
       offset = (wanted === "value" ? startOf(node) : undefined) ?? startOf(found.key) ?? offset;
