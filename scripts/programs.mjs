@@ -24,14 +24,18 @@ const NEEDED = [
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"]; // servers live here; a user's path may lack them
 const INSTALL = ["install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
 
-/** Installs what is missing when it may; otherwise says which command does it. */
-export function installPrograms() {
-  const missing = NEEDED.filter(([program]) => !isThere(program));
+/**
+ * Installs what is missing when it may; otherwise says which command does it. The benchmarks bring a list of their own.
+ * @param {readonly (readonly string[])[]} needed
+ * @param {string} who begins the sentence
+ */
+export function installPrograms(needed = NEEDED, who = "The tests need") {
+  const missing = needed.filter(([program]) => !isThere(program));
   if (missing.length === 0) return;
   const packages = missing.map(([, name]) => name);
   if (process.getuid?.() !== 0 || !isThere("apt-get")) {
     throw new Error(
-      `The tests need ${missing.map(([program]) => program).join(", ")}. On Debian:\n` +
+      `${who} ${missing.map(([program]) => program).join(", ")}. On Debian:\n` +
         `  sudo apt-get update && sudo apt-get install --yes --no-install-recommends ${packages.join(" ")}`,
     );
   }

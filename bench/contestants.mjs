@@ -1,0 +1,50 @@
+// Who takes part. A new contestant is one more entry here.
+import { direct } from "./contestants/direct.mjs";
+import { haproxy } from "./contestants/haproxy.mjs";
+import { nginx } from "./contestants/nginx.mjs";
+import { restyconf } from "./contestants/restyconf.mjs";
+import { sslh } from "./contestants/sslh.mjs";
+
+/**
+ * @typedef {{ chain: string, key: string, combined: string, folder: string }} Certificate paths of PEM files
+ * @typedef {{ folder: string, lanes: readonly import("./lanes.mjs").Lane[], ports: Record<string, number>,
+ *   certificate: Certificate, maxConnections: number }} Place where a contestant is set up; `ports` by the name of the lane
+ * @typedef {import("./processes.mjs").Program & { ports: readonly number[] }} ContestantProgram
+ * @typedef {object} Contestant
+ * @property {string} name as in the figures
+ * @property {string} title as in tables
+ * @property {string} about what exactly runs, for the report
+ * @property {boolean} [isPeer] no proxy: clients go straight to the server behind
+ * @property {{ halfClose: boolean }} claims what it says it can beyond the job itself; the gate holds it to that
+ * @property {readonly string[]} [notes] what a reader must know
+ * @property {number} [maxConnections]
+ * @property {readonly string[]} [modes] names of the only modes it runs in; absent: all that it can
+ * @property {(lane: import("./lanes.mjs").Lane) => boolean} can
+ * @property {(place: Place) => ContestantProgram[]} programs writes its configuration and says what to start
+ */
+
+/** All ratios are against this one, measured in the same round. */
+export const BASE = "nginx-64k";
+
+/** @type {readonly Contestant[]} */
+export const contestants = [
+  direct(),
+  nginx(64),
+  nginx(256),
+  haproxy(),
+  sslh(),
+  restyconf({
+    name: "restyconf-node",
+    title: "RestyConf node",
+    about: "RestyConf on the node path, one process, routes by tls() and mqtt(); access log off",
+    env: { RESTYCONF_CARRIER: "node" },
+  }),
+  restyconf({
+    name: "restyconf-node-hook",
+    title: "RestyConf node, hook",
+    about: "the same, with a preread hook in JavaScript that looks at the bytes and chooses, for every connection",
+    env: { RESTYCONF_CARRIER: "node" },
+    hook: true,
+    modes: ["churn", "ping-64"],
+  }),
+];

@@ -1,0 +1,47 @@
+// What the operating system says of a contestant: CPU time and memory of all its processes and threads.
+import { readdirSync, readFileSync } from "node:fs";
+import { familyOf } from "./processes.mjs";
+
+const PAGE_KB = 4; // x86-64 and most arm64 kernels; only used for the growth of memory
+
+/**
+ * CPU time so far in nanoseconds, user and kernel, of all threads of all processes.
+ * @param {readonly number[]} roots
+ */
+export function cpuNs(roots) {
+  let sum = 0;
+  for (const pid of roots.flatMap(familyOf)) {
+    for (const task of listed(`/proc/${pid}/task`)) sum += cpuOf(`/proc/${pid}/task/${task}/schedstat`);
+  }
+  return sum;
+}
+
+/**
+ * Resident memory in KB. The kernel's own memory for sockets is not in it, and is the same for all.
+ * @param {readonly number[]} roots
+ */
+export function residentKb(roots) {
+  let pages = 0;
+  for (const pid of roots.flatMap(familyOf)) {
+    pages += Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]);
+  }
+  return pages * PAGE_KB;
+}
+
+/** @param {string} path */
+function cpuOf(path) {
+  try {
+    return Number(readFileSync(path, "utf8").split(" ")[0]);
+  } catch {
+    return 0; // a thread that has just ended
+  }
+}
+
+/** @param {string} path */
+function listed(path) {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,60 @@
+// Sets contestants up and starts them.
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { untilOpen } from "./processes.mjs";
+
+/**
+ * @typedef {{ port: number, opening: Buffer }} OpenLane
+ * @typedef {object} Entrant a contestant that runs
+ * @property {import("./contestants.mjs").Contestant} contestant
+ * @property {Record<string, OpenLane>} lanes those it can
+ * @property {number[]} pids
+ * @property {number} maxConnections
+ * @property {readonly import("./processes.mjs").Running[]} running
+ * @typedef {object} Ground what all contestants stand on
+ * @property {import("./processes.mjs").Processes} processes
+ * @property {string} folder
+ * @property {readonly import("./lanes.mjs").Lane[]} lanes
+ * @property {number} peerPid
+ * @property {import("./contestants.mjs").Certificate} certificate
+ * @property {number} maxConnections
+ * @property {() => Promise<number>} port
+ */
+
+/**
+ * @param {Ground} ground
+ * @param {import("./contestants.mjs").Contestant} contestant
+ * @returns {Promise<Entrant>}
+ */
+export async function enter(ground, contestant) {
+  const lanes = ground.lanes.filter((lane) => contestant.can(lane));
+  const most = Math.min(ground.maxConnections, contestant.maxConnections ?? Number.POSITIVE_INFINITY);
+  const known = { contestant, maxConnections: most };
+  if (contestant.isPeer) return { ...known, lanes: toPeer(lanes), pids: [ground.peerPid], running: [] };
+  /** @type {Record<string, number>} */
+  const ports = {};
+  for (const lane of lanes) ports[lane.name] = await ground.port();
+  const folder = join(ground.folder, contestant.name);
+  mkdirSync(folder, { recursive: true });
+  const { processes, certificate, maxConnections } = ground;
+  const programs = contestant.programs({ folder, lanes, ports, certificate, maxConnections });
+  const running = programs.map((program) => processes.start(program));
+  try {
+    for (const [at, program] of programs.entries()) await untilOpen(running[at], program.ports);
+  } catch (cause) {
+    await processes.stop(running);
+    throw cause;
+  }
+  const pids = running.map(({ child }) => child.pid ?? 0);
+  return { ...known, lanes: openLanes(lanes, (lane) => ports[lane.name]), pids, running };
+}
+
+/** @param {readonly import("./lanes.mjs").Lane[]} lanes */
+function toPeer(lanes) {
+  return openLanes(lanes, (lane) => lane.rules.at(-1)?.peer ?? 0);
+}
+
+/** @param {readonly import("./lanes.mjs").Lane[]} lanes @param {(lane: import("./lanes.mjs").Lane) => number} portOf */
+function openLanes(lanes, portOf) {
+  return Object.fromEntries(lanes.map((lane) => [lane.name, { port: portOf(lane), opening: lane.opening }]));
+}

@@ -1,0 +1,134 @@
+// What is measured. A mode is one lane and one way to use it.
+
+/**
+ * @typedef {object} Mode
+ * @property {string} name
+ * @property {string} title
+ * @property {string} group which table and chart it belongs to
+ * @property {string} lane
+ * @property {"up" | "down" | "ping" | "churn"} load
+ * @property {"GB" | "op"} unit what CPU time is counted for
+ * @property {number} connections
+ * @property {number} held open beside them, saying nothing
+ * @property {number} [size] of a message
+ * @property {boolean} tls
+ * @property {boolean} resumes
+ */
+
+const BULK_CONNECTIONS = 4;
+const CONNECTIONS = 32;
+
+/** @param {Partial<Mode> & Pick<Mode, "name" | "title" | "group" | "lane" | "load">} mode @returns {Mode} */
+function mode(mode) {
+  const isBulk = mode.load === "up" || mode.load === "down";
+  const defaults = { connections: isBulk ? BULK_CONNECTIONS : CONNECTIONS, held: 0, tls: false, resumes: false };
+  return { unit: isBulk ? "GB" : "op", ...defaults, ...mode };
+}
+
+const plain = [
+  mode({ name: "bulk-up", title: "bulk up", group: "plain", lane: "sink", load: "up" }),
+  mode({ name: "bulk-down", title: "bulk down", group: "plain", lane: "source", load: "down" }),
+  ping("ping-64", "64 B", 64),
+  ping("ping-1k", "1 KiB", 1024),
+  ping("ping-16k", "16 KiB", 16_384),
+  ping("ping-64-c1", "64 B, one connection", 64, 1),
+  ping("ping-1k-c1", "1 KiB, one connection", 1024, 1),
+  ping("ping-16k-c1", "16 KiB, one connection", 16_384, 1),
+  mode({ name: "churn", title: "churn", group: "plain", lane: "reply", load: "churn" }),
+];
+
+const tls = [
+  mode({ name: "tls-full", title: "full handshakes", group: "tls", lane: "tls-reply", load: "churn", tls: true }),
+  mode({
+    name: "tls-resumed",
+    title: "resumed handshakes",
+    group: "tls",
+    lane: "tls-reply",
+    load: "churn",
+    tls: true,
+    resumes: true,
+  }),
+  mode({ name: "tls-up", title: "bulk up", group: "tls", lane: "tls-sink", load: "up", tls: true }),
+  mode({ name: "tls-down", title: "bulk down", group: "tls", lane: "tls-source", load: "down", tls: true }),
+  mode({ name: "tls-ping-1k", title: "1 KiB", group: "tls", lane: "tls-echo", load: "ping", size: 1024, tls: true }),
+];
+
+/** @param {string} name @param {string} size @param {number} bytes @param {number} [connections] @returns {Mode} */
+function ping(name, size, bytes, connections = CONNECTIONS) {
+  return mode({
+    name,
+    title: `ping-pong ${size}`,
+    group: "plain",
+    lane: "echo",
+    load: "ping",
+    size: bytes,
+    connections,
+  });
+}
+
+/** Many connections with one message in flight each. @param {number} count @returns {Mode} */
+function pingAt(count) {
+  const title = `ping-pong 64 B at ${count}`;
+  const name = `ping-at-${count}`;
+  return mode({ name, title, group: "growth", lane: "echo", load: "ping", size: 64, connections: count });
+}
+
+/** 32 connections that come and go beside many that stay. @param {number} count @returns {Mode} */
+function churnAt(count) {
+  const title = `churn beside ${count}`;
+  return mode({ name: `churn-at-${count}`, title, group: "growth", lane: "reply", load: "churn", held: count });
+}
+
+/** @param {"names" | "prefixes"} kind @param {number} count @returns {Mode} */
+function routes(kind, count) {
+  const title = `churn, ${count} ${kind === "names" ? "server names" : "prefixes"}`;
+  return mode({ name: `${kind}-${count}`, title, group: "routes", lane: `${kind}-${count}`, load: "churn" });
+}
+
+/** They reach all code that the others reach. */
+const warming = [...plain, ...tls].filter(({ name }) =>
+  ["churn", "ping-64", "bulk-up", "bulk-down", "tls-full"].includes(name),
+);
+
+/**
+ * @typedef {object} Plan one kind of run
+ * @property {string} kind
+ * @property {readonly { modes: readonly Mode[], rounds: number, warmMs: number, windowMs: number }[]} series
+ * @property {{ modes: readonly Mode[], warmUpMs: number }} warmUp before the first round
+ * @property {{ connections: number, settleMs: number }} idle
+ */
+
+/** Everything. About half an hour. @type {Plan} */
+export const FULL = {
+  kind: "full",
+  warmUp: { modes: warming, warmUpMs: 2_000 },
+  series: [
+    { modes: [...plain, ...tls], rounds: 3, warmMs: 500, windowMs: 1_000 },
+    {
+      modes: [
+        ...[10, 100, 1_000, 10_000].flatMap((count) => [pingAt(count), churnAt(count)]),
+        ...allRoutes([1, 10, 50]),
+      ],
+      rounds: 2,
+      warmMs: 500,
+      windowMs: 1_000,
+    },
+  ],
+  idle: { connections: 5_000, settleMs: 2_000 },
+};
+
+/** Under two minutes: enough to see what a change did, not to publish. @type {Plan} */
+export const QUICK = {
+  kind: "quick",
+  warmUp: { modes: warming.filter(({ group }) => group === "plain"), warmUpMs: 500 },
+  series: [
+    { modes: [...plain.filter(({ name }) => !/1k|16k-c1/.test(name)), ...tls], rounds: 2, warmMs: 120, windowMs: 300 },
+    { modes: [pingAt(1_000), churnAt(1_000), ...allRoutes([1, 50])], rounds: 1, warmMs: 120, windowMs: 300 },
+  ],
+  idle: { connections: 1_000, settleMs: 300 },
+};
+
+/** @param {readonly number[]} counts */
+function allRoutes(counts) {
+  return counts.flatMap((count) => [routes("names", count), routes("prefixes", count)]);
+}

@@ -1,0 +1,114 @@
+// docs/benchmarks.md and its charts, from the results of a run.
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BASE } from "../contestants.mjs";
+import { barChart } from "./chart.mjs";
+import { asMarkdown, costTable, GROUPS, gateTable, idleTable, latencyTable, ratioTable } from "./tables.mjs";
+
+/** @typedef {import("../run.mjs").Results} Results */
+
+/**
+ * Writes `benchmarks.md`, and `benchmarks/` with charts and figures.
+ * @param {Results} results
+ * @param {string} folder
+ */
+export function writeReport(results, folder) {
+  const beside = join(folder, "benchmarks");
+  rmSync(beside, { recursive: true, force: true });
+  mkdirSync(beside, { recursive: true });
+  writeFileSync(join(beside, "figures.json"), `${JSON.stringify(results, null, 1)}\n`);
+  for (const [name, svg] of charts(results)) writeFileSync(join(beside, name), svg);
+  writeFileSync(join(folder, "benchmarks.md"), page(results));
+}
+
+/** @param {Results} results @returns {[string, string][]} */
+function charts(results) {
+  const drawn = shownGroups(results).map(
+    ({ group, title }) => /** @type {[string, string]} */ ([`${group}.svg`, ratioChart(results, group, title)]),
+  );
+  return [...drawn, ["idle.svg", idleChart(results)]];
+}
+
+/** @param {Results} results */
+function shownGroups({ modes, figures }) {
+  const measured = new Set(figures.map(({ mode }) => mode));
+  return GROUPS.filter(({ group }) => modes.some((mode) => mode.group === group && measured.has(mode.name)));
+}
+
+/** @param {Results} results @param {string} group @param {string} title */
+function ratioChart({ contestants, modes, figures }, group, title) {
+  const shown = modes.filter((mode) => mode.group === group);
+  const rows = contestants
+    .filter(({ isPeer }) => !isPeer)
+    .map((contestant) => ({
+      name: contestant.title,
+      values: shown.map(
+        (mode) => figures.find((one) => one.contestant === contestant.name && one.mode === mode.name)?.cpuRatio,
+      ),
+    }));
+  const note = "CPU efficiency: nginx's CPU time per unit of work divided by the contestant's; longer is better";
+  return barChart({ title, note, labels: shown.map((mode) => mode.title), rows, line: 1 });
+}
+
+/** @param {Results} results */
+function idleChart({ contestants, idle }) {
+  const rows = contestants
+    .filter(({ name }) => name in idle)
+    .map(({ name, title }) => ({ name: title, values: [Math.max(0, idle[name].kbPerConnection)] }));
+  const note = "KB of user space per open connection that does nothing; shorter is better";
+  return barChart({ title: "Idle memory", note, labels: ["KB per connection"], rows });
+}
+
+/** @param {Results} results */
+function page(results) {
+  const { kind, when, machine, contestants, figures, idle } = results;
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  return `# Benchmarks
+
+Written by \`npm run bench\`; do not edit. How it measures and how to read it: [benchmarking.md](benchmarking.md).
+
+A ${kind} run of ${when.slice(0, 10)} on ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GB, Linux ${machine.kernel}, loopback. ${versions.join(", ")}.
+${kind === "quick" ? "\nA quick run has short windows and few rounds: differences below about 15 % mean nothing.\n" : ""}
+${section("Contestants", contestants.map(({ title, about }) => `* **${title}**: ${about}.`).join("\n"))}
+${section("Correctness", `Checked through each contestant before anything was measured. What is claimed and fails has no figures.\n\n${asMarkdown(gateTable(results))}${notes(results)}`)}
+${shownGroups(results)
+  .map((group) => groupSection(results, group))
+  .join("\n")}
+${Object.keys(idle).length > 0 ? section("Idle memory", `![Idle memory](benchmarks/idle.svg)\n\n${asMarkdown(idleTable(results))}`) : ""}
+${section("All numbers", `[figures.json](benchmarks/figures.json) has every sample of every round (${figures.length} series). The base of all ratios is ${titleOf(results, BASE)}, measured in the same round.`)}`;
+}
+
+/** @param {Results} results @param {{ group: string, title: string }} shown */
+function groupSection(results, { group, title }) {
+  const tables = [ratioTable, costTable, latencyTable].map((table) => table(results, group));
+  const parts = tables.filter(({ head, rows }) => head.length > 1 && rows.length > 0);
+  return section(
+    title,
+    `![${title}](benchmarks/${group}.svg)\n\n${parts.map((table) => `${capital(table.title)}:\n\n${asMarkdown(table)}`).join("\n")}`,
+  );
+}
+
+/** @param {Results} results */
+function notes({ contestants, faults, missing }) {
+  const lines = [
+    ...contestants.flatMap(({ title, notes = [] }) => notes.map((note) => `* ${title}: ${note}`)),
+    ...faults.map(({ contestant, mode, fault }) => `* No figure for ${contestant} in ${mode}: ${fault}.`),
+    ...missing.map((what) => `* ${what}`),
+  ];
+  return lines.length > 0 ? `\n${[...new Set(lines)].join("\n")}\n` : "";
+}
+
+/** @param {string} title @param {string} body */
+function section(title, body) {
+  return `## ${title}\n\n${body.trimEnd()}\n`;
+}
+
+/** @param {Results} results @param {string} name */
+function titleOf({ contestants }, name) {
+  return contestants.find((one) => one.name === name)?.title ?? name;
+}
+
+/** @param {string} words */
+function capital(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
