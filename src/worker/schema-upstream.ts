@@ -1,6 +1,7 @@
+import { messageOf } from "../errors.ts";
 import type { Balancer } from "../upstream/balancer.ts";
 import type { RegistryPeers } from "../upstream/discovery.ts";
-import { MAX_WEIGHT, type PeerConfig } from "../upstream/peer.ts";
+import { limitsOf, MAX_WEIGHT, type PeerConfig, peersOf } from "../upstream/peer.ts";
 import type { PeerSslConfig } from "../upstream/peer-ssl.ts";
 import type { UpstreamConfig } from "../upstream/upstream.ts";
 import {
@@ -9,6 +10,7 @@ import {
   flag,
   isRecord,
   list,
+  made,
   maybe,
   milliseconds,
   oneOf,
@@ -45,7 +47,14 @@ const peer: Schema<PeerConfig> = either<PeerConfig>((input) => (typeof input ===
 /** What `peers` may be, in words that fit code and data. */
 export const WHAT_PEERS = "a list of addresses, or registry and a name";
 
-const peerList: Schema<readonly PeerConfig[]> = list(peer, WHAT_PEERS, { min: 1 });
+const peerList: Schema<readonly PeerConfig[]> = made(list(peer, WHAT_PEERS, { min: 1 }), (peers) => {
+  try {
+    peersOf(peers, limitsOf({})); // knows which addresses are the same
+  } catch (cause) {
+    throw new TypeError(messageOf(cause).replace(/^peers: /, ""), { cause }); // the path says it already
+  }
+  return peers;
+});
 
 const ssl: Schema<PeerSslConfig> = shape("an object; {} is enough", {
   serverName: maybe(text("a name")),

@@ -1,19 +1,9 @@
 import { describe, expect, test } from "vitest";
-import {
-  content,
-  defineGateway,
-  hash,
-  leastConn,
-  on,
-  otherwise,
-  proxy,
-  registry,
-  reject,
-  silent,
-} from "../../src/index.ts";
-import { http, mqtt, ssh, tls } from "../../src/preread/index.ts";
+import { leastConn, on, otherwise, proxy, reject, silent } from "../../src/index.ts";
+import { http, ssh } from "../../src/preread/index.ts";
 import { ConfigError } from "../../src/worker/config-error.ts";
 import { validate } from "../../src/worker/validate.ts";
+import everyKey from "../fixtures/every-key.config.ts";
 
 const route = otherwise(reject("no"));
 const edge = { listen: "127.0.0.1:0", routes: [route] };
@@ -42,7 +32,7 @@ function object(value: unknown): object {
 
 describe("a right configuration", () => {
   test("of every key passes, and comes back frozen to its last list", () => {
-    const config = validate({ config: everyKey(), path: "/x/c.ts", baseDir: "/x" });
+    const config = validate({ config: everyKey, path: "/x/c.ts", baseDir: "/x" });
     expect(config.servers["edge"]?.routes).toHaveLength(5);
     const parts = [
       config,
@@ -216,6 +206,7 @@ describe("a wrong value", () => {
       `peers[0].adress: unknown key, did you mean "address"?`,
     ],
     [{ peers: [{ address: "h:80", weight: 0 }] }, "peers[0].weight: expected a whole number from 1 to 65535, got 0"],
+    [{ peers: ["h:80", { address: "h:080" }] }, "peers: h:80 is there twice; give it a weight instead"],
     [{ balancer: "least-conn" }, `balancer: expected a balancer, like leastConn(), got "least-conn"`],
     [{ balancer: leastConn }, "balancer: expected a balancer, like leastConn(), got a function"],
     [{ tries: 0 }, "tries: expected a whole number from 1 to 1000, got 0"],
@@ -303,73 +294,3 @@ describe("a secret", () => {
     expect(faults(config).join("\n")).not.toContain("secret");
   });
 });
-
-/** Every key there is. */
-function everyKey(): unknown {
-  return defineGateway({
-    workers: "auto",
-    redis: "rediss://user:secret@host:6380/1",
-    shared: { sessions: "10m" },
-    upstreams: {
-      broker: {
-        peers: [
-          "127.0.0.1:1883",
-          { address: "[::1]:1884", weight: 2, backup: true, maxConns: 9, maxFails: 0, failTimeoutMs: 1 },
-        ],
-        balancer: leastConn(),
-        proxyProtocol: 2,
-        ssl: { serverName: "b.test", ca: "ca.pem", verify: false, cert: "c.pem", key: "k.pem", alpn: ["mqtt"] },
-        connectTimeoutMs: 1,
-        idleTimeoutMs: 1,
-        tries: 2,
-        maxConns: 1,
-        maxFails: 2,
-        failTimeoutMs: 3,
-      },
-      game: { peers: registry("game"), balancer: hash((session) => session.remote.host) },
-    },
-    servers: {
-      edge: {
-        listen: ["127.0.0.1:0", "unix:/run/x.sock"],
-        proxyProtocol: { trust: ["10.0.0.0/8", "::1", "unix:"], timeoutMs: 1 },
-        ssl: {
-          mode: "always",
-          certs: "certs",
-          alpn: ["h2"],
-          minVersion: "TLSv1.2",
-          maxVersion: "TLSv1.3",
-          ciphers: "HIGH",
-          clientCertificate: "required",
-          ca: "ca.pem",
-          handshakeTimeoutMs: 1,
-        },
-        preread: { maxBytes: 65_536, timeoutMs: 1 },
-        routes: [
-          on(tls({ serverName: "*.raw" }), proxy("game")),
-          on(mqtt(), proxy("broker")),
-          on(
-            http(),
-            content(() => {}),
-          ),
-          silent(0, proxy("game")),
-          otherwise(reject("no", { status: 503 })),
-        ],
-        idleTimeoutMs: 1,
-        noDelay: false,
-        keepAliveMs: 0,
-        maxConnections: 1,
-        phases: {
-          sslCertificate: () => undefined,
-          preread: () => {},
-          access: () => {},
-          balancer: () => {},
-          log: () => {},
-        },
-      },
-    },
-    stateDir: "state",
-    admin: { listen: "127.0.0.1:0" },
-    log: { access: false, level: "debug" },
-    phases: { init: () => {}, initWorker: () => {} },
-  });
-}

@@ -1,0 +1,85 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../../src/worker/config-error.ts";
+import { loadConfig } from "../../src/worker/load-config.ts";
+import { validate } from "../../src/worker/validate.ts";
+import everyKey from "../fixtures/every-key.config.ts";
+import { TempFolder } from "./temp-folder.ts";
+
+const page = (name: string): string => readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), "utf8");
+const NOBODY_KNOWS = "zzzzzzzzzzzz";
+
+/** The objects of a configuration by path, with the names of servers and upstreams as `<name>`. */
+const objects = {
+  Gateway: [],
+  log: ["log"],
+  phases: ["phases"],
+  admin: ["admin"],
+  "upstreams.<name>": ["upstreams", "broker"],
+  "upstreams.<name>.peers[]": ["upstreams", "broker", "peers", 1],
+  "upstreams.<name>.ssl": ["upstreams", "broker", "ssl"],
+  "servers.<name>": ["servers", "edge"],
+  "servers.<name>.preread": ["servers", "edge", "preread"],
+  "servers.<name>.proxyProtocol": ["servers", "edge", "proxyProtocol"],
+  "servers.<name>.ssl": ["servers", "edge", "ssl"],
+  "servers.<name>.phases": ["servers", "edge", "phases"],
+} as const;
+
+/** The same configuration with an unknown key in the object at that path. */
+function withUnknownKey(value: unknown, path: readonly (string | number)[]): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const [key, ...rest] = path;
+  if (key === undefined) return { ...value, [NOBODY_KNOWS]: 1 };
+  if (Array.isArray(value)) return value.map((item, index) => (index === key ? withUnknownKey(item, rest) : item));
+  return { ...value, [key]: withUnknownKey(Reflect.get(value, key), rest) };
+}
+
+/** The keys that validation knows there: it lists them when it meets another one. */
+function knownKeys(path: readonly (string | number)[]): readonly string[] {
+  try {
+    validate({ config: withUnknownKey(everyKey, path), path: "/c.ts", baseDir: "/" });
+  } catch (cause) {
+    const [, list = ""] =
+      /unknown key, expected one of (.*)$/.exec(cause instanceof ConfigError ? cause.message : "") ?? [];
+    return list.split(", ").sort();
+  }
+  return [];
+}
+
+describe("docs/config.md", () => {
+  const config = page("config");
+
+  test.each(Object.entries(objects))("lists the keys of %s, all of them and no other", (title, path) => {
+    const sections = config.split(/^#+ /m);
+    const section = sections.find((text) => text.split("\n")[0]?.replaceAll("`", "") === title) ?? "";
+    const rows = [...section.matchAll(/^\| `(\w+)` \| (.*) \|$/gm)];
+    expect(rows.map(([, key]) => key).sort()).toEqual(knownKeys(path));
+    for (const [, key, cells = ""] of rows) expect(cells.split(" | "), key).toHaveLength(3);
+  });
+
+  test.each([...config.matchAll(/^```(ts|yaml)\n([\s\S]*?)^```$/gm)].map(([, kind, text]) => [kind, text]))(
+    "has an example in %s that is right",
+    async (kind, text = "") => {
+      using folder = new TempFolder({ [`c.${kind}`]: text });
+      expect(Object.keys(validate(await loadConfig(`c.${kind}`, folder.path)).servers)).toEqual(["edge"]);
+    },
+  );
+
+  test("shows for each line of code what data says, and both are right", async () => {
+    const rows = [...config.matchAll(/^\| `((?:on|silent|otherwise)\(.*)` \| `(\{.*\})` \|$/gm)];
+    expect(rows.length).toBeGreaterThan(4);
+    const upstreams = `{ broker: { peers: ["h:1"] }, game: { peers: ["h:2"] } }`;
+    for (const [, code, data] of rows) {
+      using folder = new TempFolder({
+        "code.ts": `import { on, otherwise, proxy, reject, silent } from "restyconf"; import { http, mqtt } from "restyconf/preread";
+          export default { upstreams: ${upstreams}, servers: { edge: { listen: "h:1", routes: [${code}] } } };`,
+        "data.yaml": `upstreams: ${upstreams}\nservers: { edge: { listen: "h:1", routes: [${data}] } }`,
+      });
+      const [inCode, inData] = await Promise.all([
+        loadConfig("code.ts", folder.path).then(validate),
+        loadConfig("data.yaml", folder.path).then(validate),
+      ]);
+      expect(JSON.stringify(inData), code).toBe(JSON.stringify(inCode));
+    }
+  });
+});
