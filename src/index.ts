@@ -1,5 +1,6 @@
 export type { Address } from "./codecs/address.ts";
 export type { ClientHello } from "./codecs/client-hello.ts";
+export type { Codec, Decoded } from "./codecs/codec.ts";
 export { type EndCause, type ErrorCode, GatewayError, type Side } from "./errors.ts";
 export {
   defineGateway,
@@ -24,7 +25,17 @@ export {
   type RejectAction,
   reject,
 } from "./stream/action.ts";
-export type { Reader, Received } from "./stream/reader.ts";
+export type {
+  PeekOptions,
+  Reader,
+  ReadError,
+  ReadFailure,
+  ReadLimits,
+  Received,
+  ReceivedFrame,
+  UntilIterator,
+  UntilOptions,
+} from "./stream/reader.ts";
 export { on, otherwise, type Route, silent } from "./stream/route.ts";
 export type {
   AccessSession,
