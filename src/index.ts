@@ -27,8 +27,8 @@ export {
 } from "./stream/action.ts";
 export type {
   PeekOptions,
-  Reader,
   ReadError,
+  Reader,
   ReadFailure,
   ReadLimits,
   Received,
