@@ -107,13 +107,16 @@ async function receive(socket: Socket): Promise<{ bytes: number; hash: string }>
   const hash = createHash("sha1");
   let bytes = 0;
   let untilPause = MAX_PIECE * 64;
-  for await (const chunk of socket) {
+  socket.on("data", (chunk: Buffer) => {
     hash.update(chunk);
     bytes += chunk.length;
     untilPause -= chunk.length;
-    if (untilPause > 0) continue;
+    if (untilPause > 0) return;
     untilPause = Math.floor(Math.random() * MAX_PIECE * 512);
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
-  }
+    socket.pause();
+    setTimeout(() => socket.resume(), Math.random() * 10);
+  });
+  socket.resume();
+  await once(socket, "end");
   return { bytes, hash: hash.digest("hex") };
 }
