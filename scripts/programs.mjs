@@ -17,6 +17,7 @@ const NEEDED = [
   ["psql", "postgresql-client"],
   ["ssh", "openssh-client"],
   ["haproxy", "haproxy"],
+  ["ss", "iproute2"],
   ["nginx", "nginx"],
   ["/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"],
   ["chromium", "chromium"],

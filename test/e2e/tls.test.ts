@@ -159,11 +159,11 @@ describe("bytes that are no hello get an alert, and a code of their own", () => 
   test.each([
     [
       "an SSLv2 hello",
-      "802e0100020015000000100100800200800600400400800700c0030080" + "00".repeat(20),
-      "1503030002" + "0246",
+      `802e0100020015000000100100800200800600400400800700c0030080${"00".repeat(20)}`,
+      "15030300020246",
       "RC_TLS_HELLO",
     ],
-    ["a record with rubbish in it", "1603010004ffffffff", "1503030002" + "0232", "RC_TLS_HELLO"],
+    ["a record with rubbish in it", "1603010004ffffffff", "15030300020232", "RC_TLS_HELLO"],
     ["plain text", Buffer.from("GET / HTTP/1.1\r\n").toString("hex"), "", "RC_TLS_PLAIN"],
   ])("%s", async (_name, sent, answer, code) => {
     const before = gateway.log.length;

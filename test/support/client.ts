@@ -12,7 +12,8 @@ export async function dialIn(port: number, host = "127.0.0.1"): Promise<Socket> 
 
 /** The same with TLS; rejects when the handshake fails. */
 export async function dialTls(port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
-  const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false, allowHalfOpen: true, ...options });
+  const halfOpen: ConnectionOptions & { allowHalfOpen: boolean } = { allowHalfOpen: true };
+  const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false, ...halfOpen, ...options });
   await once(socket, "secureConnect");
   socket.on("error", () => {});
   return socket;
