@@ -28,8 +28,7 @@ import { untilOpen } from "./processes.mjs";
  */
 export async function enter(ground, contestant) {
   const lanes = ground.lanes.filter((lane) => contestant.can(lane));
-  const most = Math.min(ground.maxConnections, contestant.maxConnections ?? Number.POSITIVE_INFINITY);
-  const known = { contestant, maxConnections: most };
+  const known = { contestant, maxConnections: mostOf(ground, contestant) };
   if (contestant.isPeer) return { ...known, lanes: toPeer(lanes), pids: [ground.peerPid], running: [] };
   /** @type {Record<string, number>} */
   const ports = {};
@@ -47,6 +46,22 @@ export async function enter(ground, contestant) {
   }
   const pids = running.map(({ child }) => child.pid ?? 0);
   return { ...known, lanes: openLanes(lanes, (lane) => ports[lane.name]), pids, running };
+}
+
+/**
+ * What a contestant could do if it ran.
+ * @param {Ground} ground
+ * @param {import("./contestants.mjs").Contestant} contestant
+ * @returns {Pick<Entrant, "contestant" | "lanes" | "maxConnections">}
+ */
+export function prospect(ground, contestant) {
+  const lanes = ground.lanes.filter((lane) => contestant.can(lane));
+  return { contestant, lanes: toPeer(lanes), maxConnections: mostOf(ground, contestant) };
+}
+
+/** @param {Ground} ground @param {import("./contestants.mjs").Contestant} contestant */
+function mostOf(ground, { maxConnections = Number.POSITIVE_INFINITY }) {
+  return Math.min(ground.maxConnections, maxConnections);
 }
 
 /** @param {readonly import("./lanes.mjs").Lane[]} lanes */

@@ -18,6 +18,7 @@ const BANNER = "220 ready\r\n";
  * @returns {Promise<Finding[]>}
  */
 export async function gate({ contestant, lanes }) {
+  /** @type {Finding[]} */
   const findings = [];
   const find = async (/** @type {string} */ check, /** @type {() => Promise<void>} */ run, claimed = true) => {
     const fault = await run().then(

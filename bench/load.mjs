@@ -19,6 +19,7 @@ const LIMIT_MS = 60_000; // set-up, warm-up and window of one run; the generator
  * @property {boolean} [resumes]
  * @property {number} warmMs
  * @property {number} windowMs
+ * @property {number} [maxOps] ends the window early
  */
 
 /**

@@ -48,27 +48,26 @@ async function take(bench, { entrant, mode, plan, round }, series) {
   }
 }
 
+const BULK_WARM_UP_MS = 1_000; // there are no operations to count
+
 /**
- * Code has to be compiled and memory to be there before the first round, by machine code and by JavaScript alike.
+ * Code has to be compiled and memory to be there before the first round. A fault is left to the rounds to find.
  * @param {{ processes: import("./processes.mjs").Processes, tools: import("./compile.mjs").Tools }} bench
  * @param {readonly import("./field.mjs").Entrant[]} entrants
- * @param {{ modes: readonly import("./modes.mjs").Mode[], warmUpMs: number }} plan
+ * @param {import("./modes.mjs").WarmUp} plan
  * @param {(done: string) => void} tell
  */
-export async function warmUp(bench, entrants, { modes, warmUpMs }, tell) {
+export async function warmUp(bench, entrants, { modes, ops, atMostMs }, tell) {
   for (const entrant of entrants) {
     tell(`warm-up  ${entrant.contestant.title}`);
     for (const mode of modes.filter((one) => canRun(entrant, one, bench.tools))) {
-      await take(
-        bench,
-        { entrant, mode, plan: { warmMs: 0, windowMs: warmUpMs }, round: -1 },
-        { ...NOBODY, samples: [] },
-      );
+      const windowMs = mode.unit === "GB" ? BULK_WARM_UP_MS : atMostMs;
+      await sample(bench, entrant, mode, { warmMs: 0, windowMs, maxOps: ops }).catch((cause) => {
+        if (bench.processes.isStopping) throw cause;
+      });
     }
   }
 }
-
-const NOBODY = { contestant: "", mode: "" }; // what a warm-up measures is forgotten, and so is its fault
 
 /** Nobody is always the first. @template T @param {readonly T[]} all @param {number} by */
 function rotated(all, by) {
@@ -77,11 +76,11 @@ function rotated(all, by) {
 }
 
 /**
- * @param {import("./field.mjs").Entrant} entrant
+ * @param {Pick<import("./field.mjs").Entrant, "contestant" | "lanes" | "maxConnections">} entrant
  * @param {import("./modes.mjs").Mode} mode
  * @param {import("./compile.mjs").Tools} tools
  */
-function canRun({ contestant: { modes }, lanes, maxConnections }, mode, tools) {
+export function canRun({ contestant: { modes }, lanes, maxConnections }, mode, tools) {
   if (mode.tls && tools.loadTls === undefined) return false;
   return mode.lane in lanes && mode.connections + mode.held <= maxConnections && (modes?.includes(mode.name) ?? true);
 }

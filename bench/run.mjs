@@ -9,7 +9,7 @@ import { installPrograms } from "../scripts/programs.mjs";
 import { makeCertificate } from "./certificate.mjs";
 import { compileTools } from "./compile.mjs";
 import { BASE } from "./contestants.mjs";
-import { enter } from "./field.mjs";
+import { enter, prospect } from "./field.mjs";
 import { figuresOf } from "./figures.mjs";
 import { faultsOf, gate } from "./gate.mjs";
 import { idle } from "./idle.mjs";
@@ -20,8 +20,8 @@ import { portChooser } from "./ports.mjs";
 import { Processes, untilOpen } from "./processes.mjs";
 import { progress } from "./progress.mjs";
 import { writeReport } from "./report/markdown.mjs";
-import { asText, GROUPS, gateTable, idleTable, latencyTable, ratioTable } from "./report/tables.mjs";
-import { runRounds, warmUp } from "./rounds.mjs";
+import { asText, costTable, GROUPS, gateTable, idleTable, latencyTable, ratioTable } from "./report/tables.mjs";
+import { canRun, runRounds, warmUp } from "./rounds.mjs";
 
 const PROGRAMS = [
   ["cc", "gcc"],
@@ -35,6 +35,7 @@ const PROGRAMS = [
   ["haproxy", "haproxy"],
   ["sslh-select", "sslh"],
 ];
+const TLS_HEADERS = ["/usr/include/openssl/ssl.h", "libssl-dev"]; // without them there are no TLS modes, and the report says so
 const LIMIT_S = 7_200; // no run takes longer; the server behind then ends by itself
 
 /**
@@ -85,7 +86,7 @@ async function main() {
 function prepare() {
   installPackages();
   if (!isBuilt()) build();
-  installPrograms(PROGRAMS, "The benchmarks need");
+  installPrograms(process.getuid?.() === 0 ? [...PROGRAMS, TLS_HEADERS] : PROGRAMS, "The benchmarks need");
 }
 
 /** The first signal ends the run and everything it has started; what is cut short then fails, and `finally` tidies up. @param {Processes} processes */
@@ -115,7 +116,7 @@ async function setUp(processes, folder) {
 /** @param {Bench} bench @param {Options} options @returns {Promise<Results>} */
 async function measure(bench, { contestants, plan }) {
   const when = new Date().toISOString();
-  const tell = progress(stepsOf(contestants, plan));
+  const tell = progress(stepsOf(bench, contestants, plan));
   const { entrants, ...first } = await lookAtEach(bench, contestants, plan, tell);
   const series = [];
   await warmUp(bench, entrants, plan.warmUp, tell.step);
@@ -176,7 +177,7 @@ async function lookAt(bench, contestant, plan) {
   let entrant;
   try {
     entrant = await enter(bench.ground, contestant);
-    const measured = plan.measuresIdle && canHold(contestant, plan.idle.connections);
+    const measured = plan.measuresIdle && canHold(entrant, plan.idle.connections);
     const memory = measured ? await idle(bench, entrant, plan.idle) : undefined;
     return { findings: await gate(entrant), ...(memory && { memory }) };
   } catch (cause) {
@@ -192,21 +193,24 @@ function messageOf(cause) {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-/** @param {import("./contestants.mjs").Contestant} contestant @param {number} connections */
-function canHold({ isPeer = false, modes, maxConnections = Number.POSITIVE_INFINITY }, connections) {
-  return !isPeer && modes === undefined && connections <= maxConnections;
+/** @param {import("./field.mjs").Entrant} entrant @param {number} connections */
+function canHold({ contestant, maxConnections }, connections) {
+  return !contestant.isPeer && contestant.modes === undefined && connections <= maxConnections;
 }
 
-/** @param {Options["contestants"]} contestants @param {Options["plan"]} plan */
-function stepsOf(contestants, { series }) {
-  const windows = series.flatMap(({ modes, rounds }) => modes.map(() => rounds * contestants.length));
-  return windows.reduce((sum, count) => sum + count, 2 * contestants.length);
+/** How often progress will be told. @param {Bench} bench @param {Options["contestants"]} contestants @param {Options["plan"]} plan */
+function stepsOf({ ground, tools }, contestants, { series }) {
+  const all = contestants.map((contestant) => prospect(ground, contestant));
+  const visits = series.flatMap(({ modes, rounds }) =>
+    modes.map((mode) => rounds * all.filter((one) => canRun(one, mode, tools)).length),
+  );
+  return visits.reduce((sum, count) => sum + count, 2 * contestants.length);
 }
 
 /** @param {Results} results */
 function terminalTables(results) {
   const groups = GROUPS.flatMap(({ group, title }) =>
-    [ratioTable, latencyTable].map((table) => {
+    [ratioTable, costTable, latencyTable].map((table) => {
       const made = table(results, group);
       return { ...made, title: `${title}: ${made.title}` };
     }),

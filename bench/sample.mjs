@@ -19,7 +19,7 @@ const MAX_FAILED_SHARE = 0.001; // of operations; a contestant that drops more d
  * @param {{ processes: import("./processes.mjs").Processes, tools: import("./compile.mjs").Tools }} bench
  * @param {import("./field.mjs").Entrant} entrant
  * @param {import("./modes.mjs").Mode} mode
- * @param {{ warmMs: number, windowMs: number }} times
+ * @param {{ warmMs: number, windowMs: number, maxOps?: number }} times
  * @returns {Promise<Omit<Sample, "round">>}
  */
 export async function sample({ processes, tools }, entrant, mode, times) {

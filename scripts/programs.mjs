@@ -6,6 +6,8 @@ import process from "node:process";
 
 /** What must be there (a program on the path, or a file) and its package. Extend it when a test needs another one. */
 const NEEDED = [
+  ["cc", "gcc"], // for the load generator of the benchmarks
+  ["/usr/include/stdio.h", "libc6-dev"],
   ["openssl", "openssl"],
   ["curl", "curl"],
   ["nc.openbsd", "netcat-openbsd"], // by this name: the other netcat is `nc` too, with other options

@@ -12,7 +12,10 @@ export function sslh() {
     title: "sslh",
     about: "sslh-select, tls and regex probes, one process per lane; logs off",
     claims: { halfClose: false },
-    notes: [`It serves ${MAX_CONNECTIONS} connections at most (select), and does not terminate TLS.`],
+    notes: [
+      `It serves ${MAX_CONNECTIONS} connections at most (select), and does not terminate TLS.`,
+      "Under churn it drops about one connection in a hundred: a new socket takes the number of one that closed in the same round of select.",
+    ],
     maxConnections: MAX_CONNECTIONS,
     can: (lane) => !lane.terminates,
     programs: ({ folder, lanes, ports }) =>

@@ -21,7 +21,9 @@ export function barChart({ title, note, labels, rows, line }) {
   const parts = [];
   let y = TOP;
   for (const [at, label] of labels.entries()) {
-    const drawn = rows.map((row, index) => ({ value: row.values[at], colour: colourOf(index) })).filter(hasValue);
+    const drawn = rows.flatMap(({ values: { [at]: value } }, index) =>
+      value === undefined ? [] : [{ value, colour: colourOf(index) }],
+    );
     parts.push(text(LABELS - 8, y + (drawn.length * BAR) / 2 + 4, label, "end"));
     for (const { value, colour } of drawn) {
       parts.push(`<rect x="${LABELS}" y="${y}" width="${fixed(scale(value))}" height="${BAR - 2}" fill="${colour}"/>`);
@@ -32,11 +34,6 @@ export function barChart({ title, note, labels, rows, line }) {
   }
   if (line !== undefined) parts.push(mark(LABELS + scale(line), y - GAP));
   return svg(y, [...heading(title, note), ...legend(rows), ...parts]);
-}
-
-/** @param {{ value: number | undefined, colour: string }} bar @returns {bar is { value: number, colour: string }} */
-function hasValue({ value }) {
-  return value !== undefined;
 }
 
 /** @param {number} x @param {number} bottom */

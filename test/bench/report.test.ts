@@ -1,0 +1,119 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { contestants } from "../../bench/contestants.mjs";
+import { figuresOf, median, spread } from "../../bench/figures.mjs";
+import { FULL, QUICK } from "../../bench/modes.mjs";
+import { barChart } from "../../bench/report/chart.mjs";
+import { writeReport } from "../../bench/report/markdown.mjs";
+import { asMarkdown, asText } from "../../bench/report/tables.mjs";
+
+const sample = (round: number, cpuNsPerUnit: number, unitsPerS = 1_000) => ({
+  round,
+  cpuNsPerUnit,
+  unitsPerS,
+  p50Ns: 10_000,
+  p99Ns: 20_000,
+  p999Ns: 30_000,
+});
+const series = [
+  { contestant: "nginx-64k", mode: "churn", samples: [sample(0, 100), sample(1, 200), sample(2, 110)] },
+  { contestant: "restyconf-node", mode: "churn", samples: [sample(0, 50), sample(1, 400), sample(2, 55, 3_000)] },
+  { contestant: "sslh", mode: "churn", samples: [sample(0, 100)], fault: "12 connections failed" },
+];
+
+test("a median is the middle, or the mean of the two in the middle", () => {
+  expect(median([5, 1, 3])).toBe(3);
+  expect(median([4, 1, 3, 2])).toBe(2.5);
+  expect(median([])).toBeNaN();
+});
+
+test("the spread is measured against the median", () => {
+  expect(spread([90, 100, 120])).toBeCloseTo(0.3);
+});
+
+test("ratios are taken within rounds, and above 1 is cheaper than the base", () => {
+  const [base, own] = figuresOf(series, "nginx-64k");
+  expect(base).toMatchObject({ cpuNsPerUnit: 110, minCpuNsPerUnit: 100, cpuRatio: 1, speedRatio: 1 });
+  // 100/50, 200/400, 110/55: a slow second round does not count twice
+  expect(own).toMatchObject({ cpuNsPerUnit: 55, cpuRatio: 2, speedRatio: 1 });
+});
+
+test("a contestant that failed has no figure", () => {
+  expect(figuresOf(series, "nginx-64k").map(({ contestant }) => contestant)).toEqual(["nginx-64k", "restyconf-node"]);
+});
+
+test("without the base there is no ratio", () => {
+  const [own] = figuresOf(series.slice(1, 2), "nginx-64k");
+  expect(own?.cpuRatio).toBeUndefined();
+});
+
+test("names of modes and contestants are unique", () => {
+  for (const { series: parts } of [FULL, QUICK]) {
+    const names = parts.flatMap(({ modes }) => modes.map(({ name }) => name));
+    expect(new Set(names).size).toBe(names.length);
+  }
+  expect(new Set(contestants.map(({ name }) => name)).size).toBe(contestants.length);
+});
+
+test("a contestant's own modes exist", () => {
+  const known = FULL.series.flatMap(({ modes }) => modes.map(({ name }) => name));
+  for (const { modes = [] } of contestants) expect(known).toEqual(expect.arrayContaining([...modes]));
+});
+
+test("tables line up on the terminal and escape what Markdown would read", () => {
+  const table = {
+    title: "T",
+    head: ["", "a"],
+    rows: [
+      ["one", "1 | 2"],
+      ["three", "–"],
+    ],
+  };
+  expect(asText(table)).toBe("T\n           a\none    1 | 2\nthree      –\n");
+  expect(asMarkdown(table)).toBe("|  | a |\n| --- | ---: |\n| one | 1 \\| 2 |\n| three | – |\n");
+});
+
+test("a chart has a bar for each value that is there", () => {
+  const rows = [
+    { name: "a & b", values: [1, undefined] },
+    { name: "c", values: [0.5, 2] },
+  ];
+  const svg = barChart({ title: "t", note: "n", labels: ["x", "y"], rows, line: 1 });
+  expect(svg.match(/height="13"/g)).toHaveLength(3);
+  expect(svg).toContain("a &amp; b");
+  expect(svg).not.toMatch(/NaN|undefined/);
+});
+
+test("the report is one page with the charts and samples that it names", () => {
+  const folder = mkdtempSync(join(tmpdir(), "restyconf-report-"));
+  try {
+    writeReport(results, folder);
+    const page = readFileSync(join(folder, "benchmarks.md"), "utf8");
+    for (const [, path = ""] of page.matchAll(/\]\((benchmarks\/[^)]+)\)/g)) {
+      expect(existsSync(join(folder, path)), path).toBe(true);
+    }
+    expect(page).toContain("| RestyConf node | 2.00 |");
+    expect(page).toContain("No figure for sslh in churn: 12 connections failed.");
+    expect(page).toContain("TLS was not measured");
+    expect(page).not.toMatch(/NaN|undefined|\/(?:tmp|home|work)\//);
+    expect(JSON.parse(readFileSync(join(folder, "benchmarks/figures.json"), "utf8")).series).toHaveLength(3);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+const results = {
+  kind: "quick",
+  when: "2030-01-02T03:04:05.000Z",
+  machine: { cpu: "a CPU", cores: 2, memoryGb: 4, kernel: "6.1.0", versions: { nginx: "1.22.1" } },
+  contestants: [...contestants],
+  modes: FULL.series.flatMap(({ modes }) => modes).filter(({ name }) => name === "churn"),
+  gate: { "nginx-64k": [{ check: "echo both ways", claimed: true, fault: undefined }] },
+  idle: { "restyconf-node": { baseKb: 50_000, kbPerConnection: 9, connections: 1_000 } },
+  figures: figuresOf(series, "nginx-64k"),
+  series,
+  faults: [{ contestant: "sslh", mode: "churn", fault: "12 connections failed" }],
+  missing: ["TLS was not measured: OpenSSL's headers (libssl-dev) are not installed."],
+};
