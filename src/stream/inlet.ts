@@ -136,7 +136,7 @@ export class Inlet {
 
   /** Ends the connection with a reset, so that the other end does not take it for a clean close. */
   abort(): void {
-    if (mayReset(this.transport) && mayReset(this.stream)) this.transport.resetAndDestroy();
+    if (mayReset(this)) this.transport.resetAndDestroy();
     this.transport.destroy();
     this.stream.destroy();
   }
@@ -147,7 +147,7 @@ export class Inlet {
     if (this.size >= this.#want) this.#wake?.("enough");
   };
 
-  readonly #onEnd = (): void => this.#settle(wasReset(this.transport) ? "reset" : "ended");
+  readonly #onEnd = (): void => this.#settle(wasReset(this) ? "reset" : "ended");
   readonly #onReset = (): void => this.#settle("reset");
   readonly #onClose = (): void => this.#settle(this.stream.readableEnded ? "ended" : "reset");
 

@@ -79,7 +79,7 @@ export class Relay {
 
   /** True when the end is one, and may be passed on. */
   #atEnd(side: Inlet, cause: "client_closed" | "peer_closed"): boolean {
-    if (wasReset(side.transport)) this.#reset(side, cause === "client_closed" ? "client_reset" : "peer_reset");
+    if (wasReset(side)) this.#reset(side, cause === "client_closed" ? "client_reset" : "peer_reset");
     else this.#note(cause);
     return !side.stream.destroyed;
   }

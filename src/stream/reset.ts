@@ -5,14 +5,20 @@ interface NamedHandle {
   getpeername(out: object): number;
 }
 
+/** A socket, and the TCP socket below it where it carries TLS. */
+interface Side {
+  readonly stream: Socket;
+  readonly transport: Socket;
+}
+
 /**
  * Tells a reset from an end. libuv reports a reset right behind data as a plain end (POLLHUP after a short read); but the
  * kernel no longer knows the other side of a connection that was reset. Once we have ended our side too, it forgets a clean one
  * as well, so then there is no telling, and no need.
  */
-export function wasReset(socket: Socket): boolean {
-  if (socket.writableEnded || socket.destroyed) return false;
-  const handle: unknown = Reflect.get(socket, "_handle");
+export function wasReset({ stream, transport }: Side): boolean {
+  if (stream.writableEnded || transport.destroyed) return false;
+  const handle: unknown = Reflect.get(transport, "_handle");
   return isNamed(handle) && handle.getpeername({}) !== 0;
 }
 
@@ -26,7 +32,7 @@ function isNamed(handle: unknown): handle is NamedHandle {
  * Only TCP knows resets. And while an end is on its way (after `end()`, before `finish`) Node's `resetAndDestroy` fails
  * and never closes the socket: then a plain close has to do.
  */
-export function mayReset(socket: Socket): boolean {
-  const isEnding = socket.writableEnded && !socket.writableFinished;
-  return socket.remotePort !== undefined && !isEnding;
+export function mayReset({ stream, transport }: Side): boolean {
+  const isEnding = [stream, transport].some((socket) => socket.writableEnded && !socket.writableFinished);
+  return transport.remotePort !== undefined && !isEnding;
 }

@@ -103,5 +103,5 @@ export interface ServerPhases<Upstream extends string = string> {
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
   balancer?(session: BalancerSession): Awaitable<PeerChoice | undefined | void>;
   /** Runs once, last, for every accepted session. OpenResty: `log_by_lua`. */
-  log?(session: LogSession): Awaitable<void>;
+  log?(session: LogSession): unknown;
 }

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createServer } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,7 +9,7 @@ import { certificateFiles } from "../support/certificates.ts";
 import { dialIn, dialTls, exchange, readAll } from "../support/client.ts";
 import { Gateway } from "../support/gateway.ts";
 import { run, shell } from "../support/programs.ts";
-import { named, type TestServer } from "../support/servers.ts";
+import { named, TestServer } from "../support/servers.ts";
 import { byteByByte } from "../support/splitter.ts";
 
 let gateway: Gateway;
@@ -266,6 +267,33 @@ test("a certificate that is replaced on disk is shown to the next client", async
       { timeout: 10_000 },
     )
     .toContain("renewed.test");
+});
+
+test("the last bytes of a TLS client arrive though its peer has ended long before and reads slowly", async () => {
+  const bytes = 8_388_608;
+  let peerSide: Socket | undefined;
+  await using slow = await TestServer.open((socket) => {
+    peerSide = socket.pause();
+    socket.end(); // the first end comes from the peer
+  });
+  await using other = await Gateway.start(
+    `import { defineGateway, otherwise, proxy } from "restyconf";
+     export default defineGateway({ upstreams: { slow: { peers: ["${slow.address}"] } }, servers: { edge: {
+       listen: "127.0.0.1:0", ssl: { mode: "always", certs: "." }, routes: [otherwise(proxy("slow"))] } } });`,
+    { files: await certificateFiles() },
+  );
+  const socket = await dialTls(other.port());
+  socket.resume();
+  socket.end(Buffer.alloc(bytes, 7));
+  await once(socket, "close"); // both have ended; the bytes are still on their way through the gateway
+  let received = 0;
+  peerSide?.on("data", (chunk: Buffer) => {
+    received += chunk.length;
+  });
+  peerSide?.resume();
+  if (peerSide) await once(peerSide, "end");
+  expect(received).toBe(bytes);
+  expect(await other.access()).toMatchObject({ end_cause: "peer_closed", bytes_received: bytes });
 });
 
 describe("STARTTLS", () => {

@@ -82,7 +82,7 @@ test.each(["client", "peer"] as const)("a reset right behind data is no end: by 
   await new Promise((resolve) => sockets[side].write("last", resolve));
   sockets[side].resetAndDestroy();
   await new Promise((resolve) => other.once("end", resolve).once("close", resolve));
-  expect(wasReset(other) || other.errored?.message.includes("ECONNRESET")).toBe(true);
+  expect(wasReset({ stream: other, transport: other }) || other.errored?.message.includes("ECONNRESET")).toBe(true);
   expect(await sockets.relay.ended).toEqual({ cause: `${side}_reset` });
 });
 
