@@ -5,16 +5,16 @@ import { Command, CommanderError } from "commander";
 import { messageOf } from "./errors.ts";
 import type { GatewayConfig } from "./gateway.ts";
 import { BindError } from "./stream/listener.ts";
-import { ConfigError, UsageError } from "./worker/config-error.ts";
-import { explain } from "./worker/explain.ts";
-import { bytesOfHex, bytesOfText } from "./worker/explain-input.ts";
-import { fileFaults } from "./worker/file-faults.ts";
-import { type Loaded, loadConfig } from "./worker/load-config.ts";
+import { ConfigError, UsageError } from "./worker/config/config-error.ts";
+import { fileFaults } from "./worker/config/file-faults.ts";
+import { type Loaded, loadConfig } from "./worker/config/load-config.ts";
+import { nodeNotice, noticesOf } from "./worker/config/notices.ts";
+import { shortPath } from "./worker/config/source-place.ts";
+import { validate } from "./worker/config/validate.ts";
+import { explain } from "./worker/explain/explain.ts";
+import { bytesOfHex, bytesOfText } from "./worker/explain/explain-input.ts";
 import { createLog } from "./worker/log.ts";
-import { nodeNotice, noticesOf } from "./worker/notices.ts";
 import { runGateway } from "./worker/run-gateway.ts";
-import { shortPath } from "./worker/source-place.ts";
-import { validate } from "./worker/validate.ts";
 
 /** Exit codes, as the documentation promises them. */
 const FINE = 0;

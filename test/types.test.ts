@@ -29,7 +29,7 @@ import {
   silent,
 } from "../src/index.ts";
 import { bytes, http, lengthPrefixed, mqtt, msgpack, ssh } from "../src/preread/index.ts";
-import { validate } from "../src/worker/validate.ts";
+import { validate } from "../src/worker/config/validate.ts";
 import contract from "./fixtures/contract.config.ts";
 import { run } from "./support/programs.ts";
 import { TempFolder } from "./worker/temp-folder.ts";

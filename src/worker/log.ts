@@ -3,7 +3,7 @@ import { pino } from "pino";
 import { messageOf } from "../errors.ts";
 import type { LogConfig } from "../gateway.ts";
 import type { Log } from "../stream/log.ts";
-import { ConfigError } from "./config-error.ts";
+import { ConfigError } from "./config/config-error.ts";
 import { LineSink } from "./line-sink.ts";
 
 /** A log with a file behind it. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { contestants } from "../../bench/contestants.mjs";
 import { figuresOf, median, spread } from "../../bench/figures.mjs";
-import { FULL, QUICK } from "../../bench/modes.mjs";
+import { fullPlan, mostConnections, quickPlan } from "../../bench/modes.mjs";
 import { barChart } from "../../bench/report/chart.mjs";
 import { writeReport } from "../../bench/report/markdown.mjs";
 import { asMarkdown, asText } from "../../bench/report/tables.mjs";
@@ -17,6 +17,7 @@ const sample = (round: number, cpuNsPerUnit: number, unitsPerS = 1_000) => ({
   p99Ns: 20_000,
   p999Ns: 30_000,
 });
+const MANY = 30_000;
 const series = [
   { contestant: "nginx-64k", mode: "churn", samples: [sample(0, 100), sample(1, 200), sample(2, 110)] },
   { contestant: "restyconf-node", mode: "churn", samples: [sample(0, 50), sample(1, 400), sample(2, 55, 3_000)] },
@@ -50,15 +51,22 @@ test("without the base there is no ratio", () => {
 });
 
 test("names of modes and contestants are unique", () => {
-  for (const { series: parts } of [FULL, QUICK]) {
+  for (const { series: parts } of [fullPlan(MANY), quickPlan()]) {
     const names = parts.flatMap(({ modes }) => modes.map(({ name }) => name));
     expect(new Set(names).size).toBe(names.length);
   }
   expect(new Set(contestants.map(({ name }) => name)).size).toBe(contestants.length);
 });
 
+test("growth ends where the limit of open files does", () => {
+  expect(mostConnections(MANY)).toBe(10_000);
+  expect(mostConnections(9_650)).toBe(9_500);
+  expect(fullPlan(9_650).missing).toHaveLength(1);
+  expect(fullPlan(MANY).missing).toEqual([]);
+});
+
 test("a contestant's own modes exist", () => {
-  const known = FULL.series.flatMap(({ modes }) => modes.map(({ name }) => name));
+  const known = fullPlan(MANY).series.flatMap(({ modes }) => modes.map(({ name }) => name));
   for (const { modes = [] } of contestants) expect(known).toEqual(expect.arrayContaining([...modes]));
 });
 
@@ -109,7 +117,9 @@ const results = {
   when: "2030-01-02T03:04:05.000Z",
   machine: { cpu: "a CPU", cores: 2, memoryGb: 4, kernel: "6.1.0", versions: { nginx: "1.22.1" } },
   contestants: [...contestants],
-  modes: FULL.series.flatMap(({ modes }) => modes).filter(({ name }) => name === "churn"),
+  modes: fullPlan(MANY)
+    .series.flatMap(({ modes }) => modes)
+    .filter(({ name }) => name === "churn"),
   gate: { "nginx-64k": [{ check: "echo both ways", claimed: true, fault: undefined }] },
   idle: { "restyconf-node": { baseKb: 50_000, kbPerConnection: 9, connections: 1_000 } },
   figures: figuresOf(series, "nginx-64k"),

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { GatewayConfig } from "../../src/gateway.ts";
 import type { Sniffer } from "../../src/preread/sniffer.ts";
-import { ConfigError } from "../../src/worker/config-error.ts";
-import { loadConfig } from "../../src/worker/load-config.ts";
-import { validate } from "../../src/worker/validate.ts";
+import { ConfigError } from "../../src/worker/config/config-error.ts";
+import { loadConfig } from "../../src/worker/config/load-config.ts";
+import { validate } from "../../src/worker/config/validate.ts";
 import { sampleSession } from "../support/balancer-session.ts";
 import { TempFolder } from "./temp-folder.ts";
 

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../src/worker/config-error.ts";
-import { loadConfig } from "../../src/worker/load-config.ts";
-import { validate } from "../../src/worker/validate.ts";
+import { ConfigError } from "../../src/worker/config/config-error.ts";
+import { loadConfig } from "../../src/worker/config/load-config.ts";
+import { validate } from "../../src/worker/config/validate.ts";
 import everyKey from "../fixtures/every-key.config.ts";
 import { TempFolder } from "./temp-folder.ts";
 

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { content, defineGateway, on, otherwise, proxy, reject, silent } from "../../src/index.ts";
 import { bytes, http, mqtt, ssh, tls } from "../../src/preread/index.ts";
-import { UsageError } from "../../src/worker/config-error.ts";
-import { explain } from "../../src/worker/explain.ts";
-import { bytesOfHex, bytesOfText } from "../../src/worker/explain-input.ts";
+import { UsageError } from "../../src/worker/config/config-error.ts";
+import { explain } from "../../src/worker/explain/explain.ts";
+import { bytesOfHex, bytesOfText } from "../../src/worker/explain/explain-input.ts";
 
 const upstreams = { api: { peers: ["h:80"] }, game: { peers: ["h:81"] } };
 const plain = defineGateway({

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
-import { ConfigError, UsageError } from "../../src/worker/config-error.ts";
-import { loadConfig } from "../../src/worker/load-config.ts";
+import { ConfigError, UsageError } from "../../src/worker/config/config-error.ts";
+import { loadConfig } from "../../src/worker/config/load-config.ts";
 import { TempFolder } from "./temp-folder.ts";
 
 async function faults(folder: TempFolder, name: string): Promise<readonly string[]> {

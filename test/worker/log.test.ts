@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../src/worker/config-error.ts";
+import { ConfigError } from "../../src/worker/config/config-error.ts";
 import { createLog } from "../../src/worker/log.ts";
 import { run } from "../support/programs.ts";
 import { TempFolder } from "./temp-folder.ts";

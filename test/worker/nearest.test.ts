@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { nearest } from "../../src/worker/nearest.ts";
+import { nearest } from "../../src/worker/config/nearest.ts";
 
 test.each([
   ["gmae", ["broker", "game"], "game"],

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { defineGateway, on, otherwise, reject } from "../../src/index.ts";
 import { ssh } from "../../src/preread/index.ts";
-import { nodeNotice, noticesOf } from "../../src/worker/notices.ts";
+import { nodeNotice, noticesOf } from "../../src/worker/config/notices.ts";
 
 const edge = { listen: "127.0.0.1:0", routes: [otherwise(reject("no"))] };
 

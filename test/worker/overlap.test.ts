@@ -19,7 +19,7 @@ import {
   tls,
   xmpp,
 } from "../../src/preread/index.ts";
-import { overlaps } from "../../src/worker/overlap.ts";
+import { overlaps } from "../../src/worker/explain/overlap.ts";
 
 const no = reject("no");
 

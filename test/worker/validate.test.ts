@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { leastConn, on, otherwise, proxy, reject, silent } from "../../src/index.ts";
 import { http, ssh } from "../../src/preread/index.ts";
-import { ConfigError } from "../../src/worker/config-error.ts";
-import { validate } from "../../src/worker/validate.ts";
+import { ConfigError } from "../../src/worker/config/config-error.ts";
+import { validate } from "../../src/worker/config/validate.ts";
 import everyKey from "../fixtures/every-key.config.ts";
 
 const route = otherwise(reject("no"));

@@ -11,7 +11,7 @@ import {
   ssh,
   tls,
 } from "../../src/preread/index.ts";
-import { shownSteps, traceOf } from "../../src/worker/verdict-trace.ts";
+import { shownSteps, traceOf } from "../../src/worker/explain/verdict-trace.ts";
 import { RUNS } from "../laws/sniffer-laws.ts";
 
 /** Matches at `size` bytes, and wants what `wants` says before. */

@@ -1,6 +1,6 @@
-import type { ServerConfig } from "../gateway.ts";
-import type { Route } from "../stream/route.ts";
-import type { ServerPhases } from "../stream/session.ts";
+import type { ServerConfig } from "../../gateway.ts";
+import type { Route } from "../../stream/route.ts";
+import type { ServerPhases } from "../../stream/session.ts";
 import {
   either,
   type Fault,

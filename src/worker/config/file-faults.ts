@@ -1,7 +1,7 @@
-import { messageOf } from "../errors.ts";
-import type { GatewayConfig } from "../gateway.ts";
-import { compileSsl } from "../ssl/settings.ts";
-import { peerSslOf } from "../upstream/peer-ssl.ts";
+import { messageOf } from "../../errors.ts";
+import type { GatewayConfig } from "../../gateway.ts";
+import { compileSsl } from "../../ssl/settings.ts";
+import { peerSslOf } from "../../upstream/peer-ssl.ts";
 
 interface Surroundings {
   /** Paths in the configuration are relative to it. */

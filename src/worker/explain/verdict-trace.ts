@@ -1,4 +1,4 @@
-import type { Sniffer, Verdict } from "../preread/sniffer.ts";
+import type { Sniffer, Verdict } from "../../preread/sniffer.ts";
 
 /** What a sniffer says from some length on, until the next step. */
 export interface Step {

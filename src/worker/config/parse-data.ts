@@ -9,7 +9,7 @@ import {
   type ParsedNode,
   parseDocument,
 } from "yaml";
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../../errors.ts";
 import { ConfigError } from "./config-error.ts";
 import type { KeyPath } from "./key-path.ts";
 

@@ -1,5 +1,5 @@
-import type { GatewayPhases } from "../gateway.ts";
-import type { ServerPhases } from "../stream/session.ts";
+import type { GatewayPhases } from "../../gateway.ts";
+import type { ServerPhases } from "../../stream/session.ts";
 import { checked, type Entries, either, hook, isRecord, maybe, type Schema, type Shaped, shape } from "./schema.ts";
 
 const WHAT = "an object of functions";

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../../errors.ts";
 import { expected } from "./expectation.ts";
 
 /** A schema that takes anything and says what is wrong with it. */

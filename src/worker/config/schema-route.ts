@@ -1,7 +1,7 @@
 import * as v from "valibot";
-import type { Sniffer } from "../preread/sniffer.ts";
-import type { Action, ContentAction, ProxyAction, RejectAction } from "../stream/action.ts";
-import type { Route } from "../stream/route.ts";
+import type { Sniffer } from "../../preread/sniffer.ts";
+import type { Action, ContentAction, ProxyAction, RejectAction } from "../../stream/action.ts";
+import type { Route } from "../../stream/route.ts";
 import { expected } from "./expectation.ts";
 import { checked, either, hook, isRecord, milliseconds, oneOf, type Schema, shape, text, whole } from "./schema.ts";
 

@@ -1,6 +1,6 @@
-import type { GatewayConfig } from "../gateway.ts";
-import { endOfNodeLine } from "./node-lines.ts";
-import { overlaps } from "./overlap.ts";
+import type { GatewayConfig } from "../../gateway.ts";
+import { overlaps } from "../explain/overlap.ts";
+import { endOfNodeLine } from "../node-lines.ts";
 
 /** Keys that are checked, and do nothing yet. This is the one list of them. */
 const UNUSED: Readonly<Record<string, (config: GatewayConfig) => boolean>> = {

@@ -1,7 +1,7 @@
 import type { SecureVersion } from "node:tls";
-import type { Certificate, Pem } from "../ssl/certificate.ts";
-import type { SslConfig } from "../ssl/settings.ts";
-import type { CertSource } from "../ssl/store.ts";
+import type { Certificate, Pem } from "../../ssl/certificate.ts";
+import type { SslConfig } from "../../ssl/settings.ts";
+import type { CertSource } from "../../ssl/store.ts";
 import {
   checked,
   either,

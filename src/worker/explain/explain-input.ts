@@ -1,4 +1,4 @@
-import { UsageError } from "./config-error.ts";
+import { UsageError } from "../config/config-error.ts";
 
 /** Reads bytes written in hex; white space, colons and a leading `0x` are fine. @throws UsageError */
 export function bytesOfHex(hex: string): Uint8Array {

@@ -1,7 +1,7 @@
 import * as v from "valibot";
-import type { Action } from "../stream/action.ts";
-import { proxy, reject } from "../stream/action.ts";
-import { on, otherwise, type Route, silent } from "../stream/route.ts";
+import type { Action } from "../../stream/action.ts";
+import { proxy, reject } from "../../stream/action.ts";
+import { on, otherwise, type Route, silent } from "../../stream/route.ts";
 import { ConfigError } from "./config-error.ts";
 import { conditionsOf, snifferName } from "./data-sniffers.ts";
 import { balancerData, registryData } from "./data-upstream.ts";

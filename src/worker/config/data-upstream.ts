@@ -1,10 +1,10 @@
-import type { Balancer } from "../upstream/balancer.ts";
-import { type RegistryPeers, registry } from "../upstream/discovery.ts";
-import { hash } from "../upstream/hash.ts";
-import { leastConn } from "../upstream/least-conn.ts";
-import { randomTwo } from "../upstream/random-two.ts";
-import { roundRobin } from "../upstream/round-robin.ts";
-import type { SessionFacts } from "../upstream/session-facts.ts";
+import type { Balancer } from "../../upstream/balancer.ts";
+import { type RegistryPeers, registry } from "../../upstream/discovery.ts";
+import { hash } from "../../upstream/hash.ts";
+import { leastConn } from "../../upstream/least-conn.ts";
+import { randomTwo } from "../../upstream/random-two.ts";
+import { roundRobin } from "../../upstream/round-robin.ts";
+import type { SessionFacts } from "../../upstream/session-facts.ts";
 import { checked, either, isRecord, made, oneOf, type Schema, shape, text } from "./schema.ts";
 
 import { WHAT_PEERS } from "./schema-upstream.ts";

@@ -1,5 +1,5 @@
-import type { GatewayConfig, ServerConfig } from "../gateway.ts";
-import type { Sniffer } from "../preread/sniffer.ts";
+import type { GatewayConfig, ServerConfig } from "../../gateway.ts";
+import type { Sniffer } from "../../preread/sniffer.ts";
 import { shownBytes } from "./shown-bytes.ts";
 
 /** A route that waits for bytes, with its place in the list. */

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
-import { parseEndpoint } from "../codecs/address.ts";
-import { trusts } from "../stream/trust.ts";
+import { parseEndpoint } from "../../codecs/address.ts";
+import { trusts } from "../../stream/trust.ts";
 import { type Schema, text } from "./schema.ts";
 
 /** `host:port`, `[v6]:port` or `unix:/path` to listen on; port 0 takes a free one. */

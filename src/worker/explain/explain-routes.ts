@@ -1,8 +1,8 @@
-import type { ServerConfig } from "../gateway.ts";
-import { ask, type Open, type Sniffed, unasked } from "../preread/engine.ts";
-import type { Sniffer } from "../preread/sniffer.ts";
-import type { Action } from "../stream/action.ts";
-import { DEFAULT_PREREAD_BYTES, DEFAULT_PREREAD_MS } from "./generation.ts";
+import type { ServerConfig } from "../../gateway.ts";
+import { ask, type Open, type Sniffed, unasked } from "../../preread/engine.ts";
+import type { Sniffer } from "../../preread/sniffer.ts";
+import type { Action } from "../../stream/action.ts";
+import { DEFAULT_PREREAD_BYTES, DEFAULT_PREREAD_MS } from "../generation.ts";
 import { shownSteps, traceOf } from "./verdict-trace.ts";
 
 /** A route that waits for bytes, with its place in the configuration. */

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, extname, join, resolve } from "node:path";
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../../errors.ts";
 import { type Exports, importFresh, jsonFaults } from "./bundle.ts";
 import { ConfigError, UsageError } from "./config-error.ts";
 import { type Data, type Positions, parseJson, parseYaml } from "./parse-data.ts";

@@ -1,6 +1,6 @@
-import { formatAddress, parseEndpoint } from "../codecs/address.ts";
-import { ipFromBytes, ipToBytes } from "../codecs/ip.ts";
-import type { GatewayConfig, GatewayPhases } from "../gateway.ts";
+import { formatAddress, parseEndpoint } from "../../codecs/address.ts";
+import { ipFromBytes, ipToBytes } from "../../codecs/ip.ts";
+import type { GatewayConfig, GatewayPhases } from "../../gateway.ts";
 import { formatPath } from "./key-path.ts";
 import {
   byName,

@@ -1,9 +1,9 @@
-import { decodeClientHello } from "../codecs/client-hello.ts";
-import { tlsOpening } from "../codecs/tls-opening.ts";
-import type { GatewayConfig, ServerConfig } from "../gateway.ts";
-import { UsageError } from "./config-error.ts";
+import { decodeClientHello } from "../../codecs/client-hello.ts";
+import { tlsOpening } from "../../codecs/tls-opening.ts";
+import type { GatewayConfig, ServerConfig } from "../../gateway.ts";
+import { UsageError } from "../config/config-error.ts";
+import { nearest } from "../config/nearest.ts";
 import { explainPassthrough, explainRoutes } from "./explain-routes.ts";
-import { nearest } from "./nearest.ts";
 import { shownBytes } from "./shown-bytes.ts";
 
 /**

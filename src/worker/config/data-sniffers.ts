@@ -1,21 +1,21 @@
 import * as v from "valibot";
-import { amqp } from "../preread/amqp.ts";
-import { bytes } from "../preread/bytes.ts";
-import type { Condition } from "../preread/condition.ts";
-import { dns } from "../preread/dns.ts";
-import { http } from "../preread/http.ts";
-import { http2 } from "../preread/http2.ts";
-import { lengthPrefixed } from "../preread/length-prefixed.ts";
-import { mqtt } from "../preread/mqtt.ts";
-import { type MsgpackCondition, msgpack } from "../preread/msgpack.ts";
-import { postgres } from "../preread/postgres.ts";
-import { rdp } from "../preread/rdp.ts";
-import { redis } from "../preread/redis.ts";
-import { mismatch, type Sniffer } from "../preread/sniffer.ts";
-import { socks } from "../preread/socks.ts";
-import { ssh } from "../preread/ssh.ts";
-import { tls } from "../preread/tls.ts";
-import { xmpp } from "../preread/xmpp.ts";
+import { amqp } from "../../preread/amqp.ts";
+import { bytes } from "../../preread/bytes.ts";
+import type { Condition } from "../../preread/condition.ts";
+import { dns } from "../../preread/dns.ts";
+import { http } from "../../preread/http.ts";
+import { http2 } from "../../preread/http2.ts";
+import { lengthPrefixed } from "../../preread/length-prefixed.ts";
+import { mqtt } from "../../preread/mqtt.ts";
+import { type MsgpackCondition, msgpack } from "../../preread/msgpack.ts";
+import { postgres } from "../../preread/postgres.ts";
+import { rdp } from "../../preread/rdp.ts";
+import { redis } from "../../preread/redis.ts";
+import { mismatch, type Sniffer } from "../../preread/sniffer.ts";
+import { socks } from "../../preread/socks.ts";
+import { ssh } from "../../preread/ssh.ts";
+import { tls } from "../../preread/tls.ts";
+import { xmpp } from "../../preread/xmpp.ts";
 import {
   byName,
   checked,

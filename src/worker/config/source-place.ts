@@ -1,6 +1,6 @@
 import { isAbsolute, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../../errors.ts";
 import { isRecord } from "./schema.ts";
 
 /** A path as people type it: relative where it is inside the working directory. */

@@ -14,7 +14,7 @@ export const META: Readonly<Record<string, string>> = {
 const META_NAMESPACE = "restyconf-meta";
 
 /** The folder of the running gateway: `dist`, or `src` where the sources themselves run. */
-export const OWN_FOLDER = dirname(dirname(fileURLToPath(import.meta.url)));
+export const OWN_FOLDER = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** `.js`, or `.ts` where the sources themselves run. */
 const OWN_EXTENSION = extname(fileURLToPath(import.meta.url));

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { GatewayConfig } from "../gateway.ts";
+import type { GatewayConfig } from "../../gateway.ts";
 import { ConfigError } from "./config-error.ts";
 import { dataForms } from "./data-form.ts";
 import { unknownKey } from "./expectation.ts";

@@ -1,9 +1,9 @@
-import { messageOf } from "../errors.ts";
-import type { Balancer } from "../upstream/balancer.ts";
-import type { RegistryPeers } from "../upstream/discovery.ts";
-import { limitsOf, MAX_WEIGHT, type PeerConfig, peersOf } from "../upstream/peer.ts";
-import type { PeerSslConfig } from "../upstream/peer-ssl.ts";
-import type { UpstreamConfig } from "../upstream/upstream.ts";
+import { messageOf } from "../../errors.ts";
+import type { Balancer } from "../../upstream/balancer.ts";
+import type { RegistryPeers } from "../../upstream/discovery.ts";
+import { limitsOf, MAX_WEIGHT, type PeerConfig, peersOf } from "../../upstream/peer.ts";
+import type { PeerSslConfig } from "../../upstream/peer-ssl.ts";
+import type { UpstreamConfig } from "../../upstream/upstream.ts";
 import {
   checked,
   either,
