@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import process from "node:process";
 
-const SPARE_FILES = 1_200; // beside two per connection: ports, and pipes of those who splice
+const SPARE_FILES = 700; // beside two per connection: ports, and pipes of those who splice
+const USABLE_SHARE = 0.9; // RestyConf leaves the rest to hooks
 const WANTED_CONNECTIONS = 30_000;
 const TIME_WAIT_FILE = "/proc/sys/net/ipv4/tcp_max_tw_buckets";
 const TIME_WAIT_KEPT = "1000"; // closed connections that linger; more make later runs slower than earlier ones
@@ -31,14 +32,14 @@ export function moveTo(others) {
 
 /** Raises the limit of open files for this process and all that it starts, where that is allowed. */
 export function raiseFileLimit() {
-  const files = 2 * WANTED_CONNECTIONS + SPARE_FILES;
+  const files = Math.ceil((2 * WANTED_CONNECTIONS + SPARE_FILES) / USABLE_SHARE);
   if (fileLimit() < files)
     spawnSync("prlimit", ["--pid", String(process.pid), `--nofile=${files}:${files}`], { stdio: "ignore" });
 }
 
 /** Connections that the limit of open files allows a proxy. */
 export function maxConnections() {
-  return Math.min(WANTED_CONNECTIONS, Math.floor((fileLimit() - SPARE_FILES) / 2));
+  return Math.min(WANTED_CONNECTIONS, Math.floor((fileLimit() * USABLE_SHARE - SPARE_FILES) / 2));
 }
 
 function fileLimit() {

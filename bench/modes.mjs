@@ -101,37 +101,56 @@ function warming(names) {
  * @property {readonly { modes: readonly Mode[], rounds: number, warmMs: number, windowMs: number }[]} series
  * @property {WarmUp} warmUp before the first round
  * @property {{ connections: number, settleMs: number }} idle
+ * @property {readonly string[]} missing what this machine does not allow
  */
 
-/** Everything. About half an hour. @type {Plan} */
-export const FULL = {
-  kind: "full",
-  warmUp: { modes: warming(["bulk-up", "bulk-down", "ping-64", "tls-full", "churn"]), ops: 20_000, atMostMs: 8_000 },
-  series: [
-    { modes: [...plain, ...tls], rounds: 3, warmMs: 500, windowMs: 1_000 },
-    {
-      modes: [
-        ...[10, 100, 1_000, 10_000].flatMap((count) => [pingAt(count), churnAt(count)]),
-        ...allRoutes([1, 10, 50]),
-      ],
-      rounds: 2,
-      warmMs: 500,
-      windowMs: 1_000,
-    },
-  ],
-  idle: { connections: 5_000, settleMs: 2_000 },
-};
+const GROWTH = [10, 100, 1_000];
+const MOST = 10_000;
 
-/** Under two minutes: enough to see what a change did, not to publish. @type {Plan} */
-export const QUICK = {
-  kind: "quick",
-  warmUp: { modes: warming(["churn"]), ops: 10_000, atMostMs: 5_000 },
-  series: [
-    { modes: [...plain.filter(({ name }) => !/1k|16k-c1/.test(name)), ...tls], rounds: 2, warmMs: 120, windowMs: 300 },
-    { modes: [pingAt(1_000), churnAt(1_000), ...allRoutes([1, 50])], rounds: 1, warmMs: 120, windowMs: 300 },
-  ],
-  idle: { connections: 1_000, settleMs: 300 },
-};
+/**
+ * The last step of growth: what the limit of open files allows, beside the connections that come and go.
+ * @param {number} maxConnections
+ */
+export function mostConnections(maxConnections) {
+  return Math.min(MOST, Math.floor((maxConnections - 2 * CONNECTIONS) / 100) * 100);
+}
+
+/** Everything. @param {number} maxConnections @returns {Plan} */
+export function fullPlan(maxConnections) {
+  const counts = [...GROWTH, mostConnections(maxConnections)];
+  const growth = [...counts.map(pingAt), ...counts.map(churnAt), ...allRoutes([1, 10, 50])];
+  return {
+    kind: "full",
+    warmUp: { modes: warming(["bulk-up", "bulk-down", "ping-64", "tls-full", "churn"]), ops: 20_000, atMostMs: 8_000 },
+    series: [
+      { modes: [...plain, ...tls], rounds: 3, warmMs: 500, windowMs: 1_000 },
+      { modes: growth, rounds: 2, warmMs: 500, windowMs: 1_000 },
+    ],
+    idle: { connections: 5_000, settleMs: 2_000 },
+    missing: counts.includes(MOST)
+      ? []
+      : [`Growth ends below ${MOST} connections: the limit of open files is too low.`],
+  };
+}
+
+/** Under two minutes: enough to see what a change did, not to publish. @returns {Plan} */
+export function quickPlan() {
+  return {
+    kind: "quick",
+    warmUp: { modes: warming(["churn"]), ops: 10_000, atMostMs: 5_000 },
+    series: [
+      {
+        modes: [...plain.filter(({ name }) => !/1k|16k-c1/.test(name)), ...tls],
+        rounds: 2,
+        warmMs: 120,
+        windowMs: 300,
+      },
+      { modes: [pingAt(1_000), churnAt(1_000), ...allRoutes([1, 50])], rounds: 1, warmMs: 120, windowMs: 300 },
+    ],
+    idle: { connections: 1_000, settleMs: 300 },
+    missing: [],
+  };
+}
 
 /** @param {readonly number[]} counts */
 function allRoutes(counts) {

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BASE, contestants } from "./contestants.mjs";
-import { FULL, QUICK } from "./modes.mjs";
+import { fullPlan, quickPlan } from "./modes.mjs";
 
 export const USAGE = `npm run bench -- [--quick] [--out folder] [--only contestant,…] [--modes mode,…]
   --quick   less of everything, in under two minutes
@@ -15,8 +15,8 @@ With --only or --modes nothing is written unless --out is given.
 
 const docs = fileURLToPath(new URL("../docs", import.meta.url));
 
-/** @param {readonly string[]} args */
-export function readOptions(args) {
+/** @param {readonly string[]} args @param {number} maxConnections */
+export function readOptions(args, maxConnections) {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -32,7 +32,7 @@ export function readOptions(args) {
     help: values.help,
     out: values.out === undefined ? (isPart ? undefined : docs) : resolve(values.out),
     contestants: chosen(contestants, values.only && `${BASE},${values.only}`),
-    plan: planOf(values.quick ? QUICK : FULL, values.modes),
+    plan: planOf(values.quick ? quickPlan() : fullPlan(maxConnections), values.modes),
   };
 }
 

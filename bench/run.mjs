@@ -36,6 +36,7 @@ const PROGRAMS = [
   ["sslh-select", "sslh"],
 ];
 const TLS_HEADERS = ["/usr/include/openssl/ssl.h", "libssl-dev"]; // without them there are no TLS modes, and the report says so
+const NO_TLS = "TLS was not measured: OpenSSL's headers (libssl-dev) are not installed.";
 const LIMIT_S = 7_200; // no run takes longer; the server behind then ends by itself
 
 /**
@@ -57,12 +58,12 @@ const LIMIT_S = 7_200; // no run takes longer; the server behind then ends by it
 /** @typedef {{ ground: import("./field.mjs").Ground, tools: import("./compile.mjs").Tools, processes: Processes }} Bench */
 
 async function main() {
-  const options = readOptions(process.argv.slice(2));
+  raiseFileLimit();
+  const options = readOptions(process.argv.slice(2), maxConnections());
   if (options.help) return void process.stdout.write(USAGE);
   prepare();
   const { measured, others } = cores();
   moveTo(others);
-  raiseFileLimit();
   const processes = new Processes(measured);
   const folder = mkdtempSync(join(tmpdir(), "restyconf-bench-"));
   const restore = forgetTimeWaits();
@@ -131,10 +132,7 @@ async function measure(bench, { contestants, plan }) {
     figures: figuresOf(series, BASE),
     series,
     faults: series.flatMap(({ contestant, mode, fault }) => (fault === undefined ? [] : [{ contestant, mode, fault }])),
-    missing:
-      bench.tools.loadTls === undefined
-        ? ["TLS was not measured: OpenSSL's headers (libssl-dev) are not installed."]
-        : [],
+    missing: [...plan.missing, ...(bench.tools.loadTls === undefined ? [NO_TLS] : [])],
   };
 }
 
@@ -221,6 +219,7 @@ function terminalTables(results) {
 }
 
 main().catch((/** @type {Error} */ cause) => {
-  process.stderr.write(`\n${cause.stack ?? cause.message}\n`);
+  // After a signal the exit code is set, and what failed then did so because of it.
+  process.stderr.write(process.exitCode ? "\nstopped\n" : `\n${cause.stack ?? cause.message}\n`);
   process.exitCode ||= 1;
 });
