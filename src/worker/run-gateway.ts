@@ -17,7 +17,7 @@ interface Around {
 
 /**
  * Serves in this process until a signal ends it: TERM and INT at once, QUIT when the sessions have ended. USR1 reopens the
- * log. Resolves with the open ports. @throws BindError when a port cannot be opened
+ * log, HUP does nothing yet. Resolves with the open ports. @throws BindError when a port cannot be opened
  */
 export async function runGateway(config: GatewayConfig, around: Around): Promise<Running["listening"]> {
   const lifetime = new Lifetime(around.log);
@@ -37,6 +37,8 @@ class Lifetime {
     process.on("SIGTERM", () => this.#stop("quick"));
     process.on("SIGINT", () => this.#stop("quick"));
     process.on("SIGQUIT", () => this.#stop("drain"));
+    // nginx reloads on HUP. We cannot yet, and Node's default would end every session.
+    process.on("SIGHUP", () => log.warn("SIGHUP: reload is not part of this version, nothing was done"));
     process.on("SIGUSR1", () => log.reopen());
     process.on("uncaughtException", (cause, origin) => this.#crash(cause, origin));
     process.on("exit", () => log.flush());

@@ -285,6 +285,18 @@ describe("signals", () => {
     client.destroy();
   });
 
+  test("SIGHUP is warned of, and ends no session", async () => {
+    await using gateway = await Gateway.start(waiting);
+    const client = await dialIn(gateway.port());
+    await once(client, "data");
+    gateway.process.kill("SIGHUP");
+    await gateway.line((line) => String(line["msg"]).startsWith("SIGHUP"));
+    client.end("bye");
+    await readAll(client);
+    expect(await gateway.stop("SIGQUIT")).toBe(0);
+    expect(readFileSync(join(gateway.folder, "access.log"), "utf8")).toMatch(/"end_cause":"content_done"/);
+  });
+
   test("SIGUSR1 goes on in a new access log", async () => {
     await using gateway = await Gateway.start(waiting);
     const path = join(gateway.folder, "access.log");
