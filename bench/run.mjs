@@ -67,6 +67,12 @@ async function main() {
   const processes = new Processes(measured);
   const folder = mkdtempSync(join(tmpdir(), "restyconf-bench-"));
   const restore = forgetTimeWaits();
+  process.once("exit", () => {
+    // Here, so that it happens after an unexpected error as well.
+    restore();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  process.stdout.on("error", () => {}); // whoever read it has seen enough
   stopOnSignals(processes);
   try {
     const bench = await setUp(processes, folder);
@@ -79,8 +85,6 @@ async function main() {
     }
   } finally {
     await processes.stopAll();
-    restore();
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 

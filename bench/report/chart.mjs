@@ -1,7 +1,7 @@
 // Bar and line charts as SVG: no dependency, the same bytes for the same figures.
 
 const WIDTH = 760;
-const LABELS = 170; // room for titles on the left
+const LABELS = 230; // room for titles on the left
 const BAR = 15;
 const GAP = 14; // between groups
 const TOP = 64;
@@ -9,7 +9,8 @@ const COLOURS = ["#9aa0a6", "#009639", "#7cc48f", "#2b6cb0", "#b7791f", "#d53f8c
 const STYLE = "font-family: system-ui, sans-serif; font-size: 12px; fill: #24292f";
 
 /**
- * @typedef {{ name: string, values: (number | undefined)[] }} Row one contestant, a value per label
+ * @typedef {{ name: string, colour: number, values: (number | undefined)[] }} Row one contestant, a value per label; its colour
+ *   is the same in all charts
  * @typedef {{ title: string, note: string, labels: string[], rows: Row[], line?: number }} Chart `line`: a mark at this value
  */
 
@@ -21,8 +22,8 @@ export function barChart({ title, note, labels, rows, line }) {
   const parts = [];
   let y = TOP;
   for (const [at, label] of labels.entries()) {
-    const drawn = rows.flatMap(({ values: { [at]: value } }, index) =>
-      value === undefined ? [] : [{ value, colour: colourOf(index) }],
+    const drawn = rows.flatMap(({ colour, values: { [at]: value } }) =>
+      value === undefined ? [] : [{ value, colour: colourOf(colour) }],
     );
     parts.push(text(LABELS - 8, y + (drawn.length * BAR) / 2 + 4, label, "end"));
     for (const { value, colour } of drawn) {
@@ -49,8 +50,9 @@ function heading(title, note) {
 /** @param {readonly Row[]} rows */
 function legend(rows) {
   let x = 8;
-  return rows.map(({ name }, index) => {
-    const part = `<rect x="${x}" y="42" width="10" height="10" fill="${colourOf(index)}"/>${text(x + 14, 51, name, "start", 11)}`;
+  const shown = rows.filter(({ values }) => values.some((value) => value !== undefined));
+  return shown.map(({ name, colour }) => {
+    const part = `<rect x="${x}" y="42" width="10" height="10" fill="${colourOf(colour)}"/>${text(x + 14, 51, name, "start", 11)}`;
     x += 26 + name.length * 6.4;
     return part;
   });

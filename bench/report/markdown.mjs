@@ -38,25 +38,27 @@ function shownGroups({ modes, figures }) {
 /** @param {Results} results @param {string} group @param {string} title */
 function ratioChart({ contestants, modes, figures }, group, title) {
   const shown = modes.filter((mode) => mode.group === group);
-  const rows = contestants
-    .filter(({ isPeer }) => !isPeer)
-    .map((contestant) => ({
-      name: contestant.title,
-      values: shown.map(
-        (mode) => figures.find((one) => one.contestant === contestant.name && one.mode === mode.name)?.cpuRatio,
-      ),
-    }));
+  const rows = rowsOf(contestants, ({ name }) =>
+    shown.map((mode) => figures.find((one) => one.contestant === name && one.mode === mode.name)?.cpuRatio),
+  );
   const note = "CPU efficiency: nginx's CPU time per unit of work divided by the contestant's; longer is better";
   return barChart({ title, note, labels: shown.map((mode) => mode.title), rows, line: 1 });
 }
 
 /** @param {Results} results */
 function idleChart({ contestants, idle }) {
-  const rows = contestants
-    .filter(({ name }) => name in idle)
-    .map(({ name, title }) => ({ name: title, values: [Math.max(0, idle[name].kbPerConnection)] }));
+  const rows = rowsOf(contestants, ({ name }) => [name in idle ? Math.max(0, idle[name].kbPerConnection) : undefined]);
   const note = "KB of user space per open connection that does nothing; shorter is better";
   return barChart({ title: "Idle memory", note, labels: ["KB per connection"], rows });
+}
+
+/**
+ * @param {Results["contestants"]} contestants
+ * @param {(contestant: Results["contestants"][number]) => (number | undefined)[]} valuesOf
+ */
+function rowsOf(contestants, valuesOf) {
+  const proxies = contestants.filter(({ isPeer }) => !isPeer);
+  return proxies.map((proxy, colour) => ({ name: proxy.title, colour, values: valuesOf(proxy) }));
 }
 
 /** @param {Results} results */

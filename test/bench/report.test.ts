@@ -85,8 +85,8 @@ test("tables line up on the terminal and escape what Markdown would read", () =>
 
 test("a chart has a bar for each value that is there", () => {
   const rows = [
-    { name: "a & b", values: [1, undefined] },
-    { name: "c", values: [0.5, 2] },
+    { name: "a & b", colour: 0, values: [1, undefined] },
+    { name: "c", colour: 1, values: [0.5, 2] },
   ];
   const svg = barChart({ title: "t", note: "n", labels: ["x", "y"], rows, line: 1 });
   expect(svg.match(/height="13"/g)).toHaveLength(3);
