@@ -50,8 +50,9 @@ export async function chooseRoute(session: Connection, byHello: Action | undefin
 async function sniff(session: Connection): Promise<Action | undefined> {
   const { routes, preread: limits } = session.settings;
   if (routes.sniffers.length === 0 && !routes.silent) return undefined; // nothing depends on the bytes
-  if (await session.patience.isSilent(session.head)) return routes.silent?.action;
-  const { head, patience } = session;
+  if (await session.patience.isSilent(session.client.head)) return routes.silent?.action;
+  const { patience } = session;
+  const { head } = session.client;
   const source = {
     get bytes() {
       return head.bytes;
@@ -64,7 +65,7 @@ async function sniff(session: Connection): Promise<Action | undefined> {
 /** The action of the `tls()` route that wants this hello as it is. The hello is whole: who is hungry still, has no say. */
 export function passthrough(session: Connection): Action | undefined {
   const table = session.settings.routes.passthrough;
-  return table && learn(session, table, ask(unasked(table.sniffers), session.head.bytes).found);
+  return table && learn(session, table, ask(unasked(table.sniffers), session.client.head.bytes).found);
 }
 
 /** Keeps on the session what a sniffer found, and tells the action of its route. */
@@ -77,6 +78,6 @@ export function learn(session: Connection, table: RouteTable, sniffed: Sniffed |
 }
 
 function noRoute(session: Connection): never {
-  const first = Buffer.from(session.head.bytes.subarray(0, 16)).toString("hex");
+  const first = Buffer.from(session.client.head.bytes.subarray(0, 16)).toString("hex");
   throw new GatewayError("RC_NO_ROUTE", first ? `first bytes ${first}` : "no byte came");
 }

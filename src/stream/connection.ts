@@ -3,16 +3,12 @@ import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/client-hello.ts";
 import { type EndCause, GatewayError, specs } from "../errors.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
-import type { Target } from "../upstream/upstream.ts";
 import { accessLine } from "./access-log.ts";
-import { type CarryOptions, carry } from "./carry.ts";
+import { Client } from "./client.ts";
 import { upgrade } from "./handshake.ts";
-import type { Head, Incoming } from "./incoming.ts";
-import type { Inlet } from "./inlet.ts";
-import { Outlet } from "./outlet.ts";
+import type { Incoming } from "./incoming.ts";
 import { Patience } from "./patience.ts";
-import { Reader, type Received } from "./reader.ts";
-import type { Relay } from "./relay.ts";
+import type { Reader, Received } from "./reader.ts";
 import type { Server } from "./server.ts";
 import type {
   Awaitable,
@@ -37,7 +33,7 @@ type Views = SslSession & PrereadSession & BalancerSession & ContentSession & Lo
 /** Phases in which a hook may talk with the client. */
 const TALKING: ReadonlySet<Phase> = new Set<Phase>(["preread", "content"]);
 
-/** Owns a session's client side, and is what every phase sees of it, each through its own view. */
+/** One session: its facts, and what each phase may see and do, through its own view. */
 export class Connection implements Views {
   readonly id: string;
   readonly settings: Server;
@@ -55,26 +51,21 @@ export class Connection implements Views {
   attempts: Attempt[] = [];
   status = 200;
   endCause: EndCause = "client_closed";
-  readonly #incoming: Incoming;
+  /** The client's socket and bytes. */
+  readonly client: Client;
   readonly #began = performance.now();
   #hello: ClientHello | undefined;
-  /** The client's bytes, once JavaScript owns them. */
-  #inlet: Inlet | undefined;
-  #reader: Reader | undefined;
-  #outlet: Outlet | undefined;
   #patience: Patience | undefined;
-  #relay: Relay | undefined;
   #abort: AbortController | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
-  /** Bytes read before the relay began, those of a PROXY header taken off. */
-  #readBefore = 0;
-  #written = 0;
-  #headerBytes = 0;
 
   constructor(id: string, incoming: Incoming, settings: Server) {
     this.id = id;
     this.settings = settings;
-    this.#incoming = incoming;
+    this.client = new Client(incoming, {
+      peekBytes: settings.preread.maxBytes,
+      writeTimeoutMs: settings.idleTimeoutMs,
+    });
     this.remote = incoming.remote;
     this.local = incoming.local;
   }
@@ -109,16 +100,11 @@ export class Connection implements Views {
   }
 
   get bytesReceived(): number {
-    return this.#relay ? this.#readBefore + this.#relay.bytesUp : this.head.received - this.#headerBytes;
+    return this.client.received;
   }
 
   get bytesSent(): number {
-    return this.#written + (this.#relay?.bytesDown ?? 0);
-  }
-
-  /** The client's unread first bytes, wherever they are. */
-  get head(): Head {
-    return this.#inlet ?? this.#incoming.head;
+    return this.client.sent;
   }
 
   /** How long the client may still take to show its protocol. */
@@ -129,36 +115,14 @@ export class Connection implements Views {
   }
 
   /** What a PROXY header told: the client that the balancer in front of us saw. */
-  cameThrough(header: {
-    readonly size: number;
-    readonly source?: Address | undefined;
-    readonly destination?: Address | undefined;
-  }): void {
-    this.head.consume(header.size);
-    this.#headerBytes = header.size;
+  cameThrough(header: { readonly source: Address | undefined; readonly destination: Address | undefined }): void {
     this.remote = header.source ?? this.remote;
     this.local = header.destination ?? this.local;
   }
 
-  /** From here on JavaScript reads and writes the client's bytes. */
-  takeOver(): Inlet {
-    this.#inlet ??= this.#incoming.takeOver();
-    return this.#inlet;
-  }
-
-  /** TLS is up: what follows is clear text, and its protocol is not known yet. */
-  speakThrough(inlet: Inlet): void {
-    this.#inlet = inlet;
-    this.#headerBytes = 0;
-    this.#reader?.stop();
-    this.#reader = undefined; // it read the plain bytes
-    this.#patience?.rearm();
-  }
-
   get reader(): Reader {
     this.#talks("reader");
-    this.#reader ??= new Reader(this.takeOver(), { peekBytes: this.settings.preread.maxBytes });
-    return this.#reader;
+    return this.client.reader;
   }
 
   peek(size: number, options?: { readonly orLess?: boolean; readonly timeoutMs?: number }): Promise<Received> {
@@ -167,9 +131,7 @@ export class Connection implements Views {
 
   async write(bytes: string | Uint8Array): Promise<void> {
     this.#talks("write");
-    this.#written += typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
-    this.#outlet ??= new Outlet(this.settings.idleTimeoutMs);
-    await this.#outlet.write(this.takeOver().stream, bytes);
+    await this.client.write(bytes);
   }
 
   async startTls(): Promise<StartedTls> {
@@ -178,20 +140,13 @@ export class Connection implements Views {
     if (!ssl) throw new TypeError("startTls: ssl not configured for this server");
     if (!this.ssl?.protocol) await upgrade(this, ssl);
     const { protocol = "", cipher = "" } = this.ssl ?? {};
-    const { stream } = this.takeOver();
+    const { stream } = this.client.inlet;
     return { protocol, cipher, sessionReused: stream instanceof TLSSocket && stream.isSessionReused() };
   }
 
   async shutdown(_how: "send"): Promise<void> {
     this.#talks("shutdown");
-    const { stream } = this.takeOver();
-    await new Promise<void>((resolve) => stream.end(resolve));
-  }
-
-  /** Sends what the client should still read, without waiting for it. */
-  lastWords(bytes: Uint8Array): void {
-    this.#written += bytes.length;
-    this.takeOver().stream.write(bytes);
+    await this.client.shutdown();
   }
 
   /** Runs user code as `phase`; what it throws ends the session with 500. */
@@ -207,44 +162,24 @@ export class Connection implements Views {
     }
   }
 
-  /** Connects to a peer, and hands the bytes over: below JavaScript where nothing here wants to see them. */
-  async relayTo(target: Target, options: CarryOptions): Promise<Relay> {
-    const unread = this.head.size;
-    const relay = await (this.#inlet ? carry(this.#inlet, target, options) : this.#incoming.relayTo(target, options));
-    this.#readBefore = this.head.received - this.#headerBytes - unread;
-    this.#relay = relay;
-    if (this.#stopped) relay.end(this.#stopped);
-    return relay;
-  }
-
   /** Ends the session from outside. */
   stop(cause: "killed" | "drained" | "shutdown"): void {
     this.#stopped ??= cause;
     this.#abort?.abort();
-    if (this.#relay) this.#relay.end(cause);
-    else this.takeOver().stream.destroy();
+    this.client.stop(cause);
   }
 
-  /** The one exit: status, log phase, access line, close. */
+  /** The one exit: status, close, log phase, access line. */
   async finalize(error: GatewayError | undefined): Promise<void> {
     this.#patience?.stop();
-    this.#reader?.stop();
-    this.#outlet?.stop();
     if (error) this.status = error.status;
     if (error) this.endCause = specs[error.code].endCause;
     if (this.#stopped) this.endCause = this.#stopped;
     this.#abort?.abort();
-    if (this.endCause === "client_reset" || !this.#relay) this.#close();
-    const told = this.#stopped ? undefined : error;
-    const line = accessLine(this, told);
+    this.client.close({ wasReset: this.endCause === "client_reset", isAnswered: this.endCause === "content_done" });
+    const line = accessLine(this, this.#stopped ? undefined : error);
     await this.#log();
     this.settings.log.access(line);
-  }
-
-  #close(): void {
-    if (this.endCause === "client_reset") this.takeOver().abort();
-    else if (this.#written > 0 || this.endCause === "content_done") this.takeOver().close();
-    else this.takeOver().stream.destroySoon();
   }
 
   async #log(): Promise<void> {

@@ -21,6 +21,18 @@ export class Deadline {
     this.#timer.refresh();
   }
 
+  /** Resolves with the work, unless time is over first; what then still comes of it is dropped. */
+  limit<T>(work: Promise<T>, late: () => Error): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const expire = (): void => reject(late());
+      if (this.#expired) expire();
+      this.onExpire = expire;
+      work.then(resolve, reject).finally(() => {
+        if (this.onExpire === expire) this.onExpire = undefined;
+      });
+    });
+  }
+
   stop(): void {
     this.onExpire = undefined;
     clearTimeout(this.#timer);

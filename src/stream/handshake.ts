@@ -3,7 +3,6 @@ import { TLSSocket } from "node:tls";
 import { type AlertDescription, alert, alertDescriptions } from "../codecs/tls-alert.ts";
 import { tlsOpening } from "../codecs/tls-opening.ts";
 import { GatewayError, messageOf } from "../errors.ts";
-import type { Certificate } from "../ssl/certificate.ts";
 import type { ServerSsl } from "../ssl/settings.ts";
 import { verdictOf } from "../ssl/verify.ts";
 import type { Action } from "./action.ts";
@@ -30,7 +29,7 @@ export async function handshake(session: Connection): Promise<Action | undefined
     await readHello(session, deadline);
     const action = passthrough(session);
     if (action) return action;
-    await secure(session, ssl, { chosen: await chooseCertificate(session, ssl), deadline });
+    await secure(session, ssl, deadline);
     return undefined;
   } catch (cause) {
     sayWhy(session, GatewayError.from(cause));
@@ -47,7 +46,7 @@ export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void
   using deadline = new Deadline(ssl.handshakeTimeoutMs);
   try {
     await readHello(session, deadline);
-    await secure(session, ssl, { chosen: await chooseCertificate(session, ssl), deadline });
+    await secure(session, ssl, deadline);
   } catch (cause) {
     sayWhy(session, GatewayError.from(cause));
     throw cause;
@@ -56,15 +55,13 @@ export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void
   }
 }
 
-/** Runs the handshake, and puts the clear text in the place of the client's bytes. */
-async function secure(
-  session: Connection,
-  ssl: ServerSsl,
-  { chosen, deadline }: { readonly chosen: Certificate; readonly deadline: Deadline },
-): Promise<void> {
+/** Chooses a certificate, runs the handshake, and puts the clear text in the place of the client's bytes. */
+async function secure(session: Connection, ssl: ServerSsl, deadline: Deadline): Promise<void> {
+  const chosen = await deadline.limit(chooseCertificate(session, ssl), () => late("while a certificate was chosen"));
   session.phase = "handshake";
-  const inlet = session.takeOver();
+  const { inlet } = session.client;
   const raw = inlet.stream;
+  if (raw.destroyed) throw new GatewayError("RC_CLIENT_RESET", "while a certificate was chosen");
   raw.unshift(inlet.detach());
   const tls = new TLSSocket(raw, {
     isServer: true,
@@ -75,7 +72,8 @@ async function secure(
   });
   await established(tls, raw, deadline);
   session.ssl = sslOfHandshake(session.hello, tls, verdictOf(tls, ssl.clientCertificate));
-  session.speakThrough(new Inlet(tls, raw));
+  session.client.speakThrough(new Inlet(tls, raw));
+  session.patience.rearm();
   if (ssl.clientCertificate === "required" && session.ssl.verify !== "SUCCESS") {
     throw new GatewayError("RC_TLS_CLIENT_CERTIFICATE", session.ssl.verify);
   }
@@ -95,8 +93,12 @@ function established(tls: TLSSocket, raw: Socket, deadline: Deadline): Promise<v
     });
     tls.on("error", (cause) => fail(failure(cause)));
     tls.once("close", () => fail(new GatewayError("RC_TLS_HANDSHAKE", "the client closed the connection")));
-    deadline.onExpire = () => fail(new GatewayError("RC_TLS_HANDSHAKE_TIMEOUT"));
+    deadline.onExpire = () => fail(late("inside the handshake"));
   });
+}
+
+function late(where: string): GatewayError {
+  return new GatewayError("RC_TLS_HANDSHAKE_TIMEOUT", where);
 }
 
 /** OpenSSL's words; a client that was told to show a certificate and did not has a code of its own. */
@@ -121,7 +123,7 @@ const alerts: Partial<Record<GatewayError["code"], AlertDescription>> = {
 };
 
 function sayWhy(session: Connection, error: GatewayError): void {
-  const isSslv2 = error.code === "RC_TLS_HELLO" && tlsOpening(session.head.bytes).kind === "sslv2";
+  const isSslv2 = error.code === "RC_TLS_HELLO" && tlsOpening(session.client.head.bytes).kind === "sslv2";
   const description = isSslv2 ? alertDescriptions.protocolVersion : alerts[error.code];
-  if (description !== undefined) session.lastWords(alert(description));
+  if (description !== undefined) session.client.lastWords(alert(description));
 }

@@ -6,7 +6,8 @@ import type { Deadline } from "./deadline.ts";
 
 /** On a port for plain and TLS clients: does this one begin TLS? A silent one does not. */
 export async function beginsTls(session: Connection): Promise<boolean> {
-  const { patience, head } = session;
+  const { patience } = session;
+  const { head } = session.client;
   if (await patience.isSilent(head)) return false;
   for (;;) {
     const opening = tlsOpening(head.bytes);
@@ -21,7 +22,7 @@ export async function beginsTls(session: Connection): Promise<boolean> {
  * @throws GatewayError RC_TLS_HELLO, RC_TLS_PLAIN, RC_TLS_HANDSHAKE_TIMEOUT, RC_CLIENT_CLOSED, RC_CLIENT_RESET
  */
 export async function readHello(session: Connection, deadline: Deadline): Promise<void> {
-  const { head } = session;
+  const { head } = session.client;
   for (;;) {
     const decoded = decodeClientHello(head.bytes);
     if (decoded.kind === "frame") {
@@ -42,6 +43,6 @@ export async function readHello(session: Connection, deadline: Deadline): Promis
 
 /** Keeps on the session what the hello says when a `tls()` route of a plain server matched. */
 export function noteHello(session: Connection): void {
-  const decoded = decodeClientHello(session.head.bytes);
+  const decoded = decodeClientHello(session.client.head.bytes);
   if (decoded.kind === "frame") session.hello = decoded.value;
 }

@@ -12,12 +12,13 @@ export async function readProxyHeader(session: Connection, policy: NonNullable<S
   if (!policy.trusts(session.remote.host)) return;
   session.phase = "proxyHeader";
   using deadline = new Deadline(policy.timeoutMs);
-  const { head } = session;
+  const { head } = session.client;
   for (;;) {
     const decoded = decodeProxyHeader(head.bytes, { maxBytes: session.settings.preread.maxBytes });
     if (decoded.kind === "malformed") throw new GatewayError("RC_PROXY_HEADER", decoded.reason);
     if (decoded.kind === "frame") {
-      session.cameThrough({ size: decoded.size, ...decoded.value });
+      session.client.skip(decoded.size);
+      session.cameThrough(decoded.value);
       return;
     }
     const growth = await head.grow(decoded.atLeast, deadline);

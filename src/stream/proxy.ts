@@ -39,7 +39,7 @@ async function choose(
 
 function connect(session: Connection, target: Target): Promise<Relay> {
   session.phase = "proxy";
-  return session.relayTo(target, {
+  return session.client.relayTo(target, {
     idleTimeoutMs: target.idleTimeoutMs ?? session.settings.idleTimeoutMs,
     preface: target.proxyProtocol && proxyHeader(session, target.proxyProtocol),
     signal: session.signal,

@@ -55,6 +55,8 @@ export default defineGateway({
       if (session.hello.serverName === "broken.test") throw new Error("vault is sealed");
       return session.hello.serverName === "dynamic.test" ? ${JSON.stringify(dynamic)} : undefined;
     } } }),
+    stuck: one({ ssl: { mode: "always", certs: { find: async () => undefined }, handshakeTimeoutMs: 300 },
+      phases: { sslCertificate: () => new Promise(() => {}) } }),
     starttls: { listen: "127.0.0.1:0", ssl: { mode: "starttls", certs: "." }, routes: [otherwise(content(async (session) => {
       await session.reader.receive();
       await session.write("go ahead\\n");
@@ -65,7 +67,7 @@ export default defineGateway({
     nostore: one({ ssl: { mode: "always", certs: { find: async (name) => (name === "slow.test" ? ${JSON.stringify(dynamic)} : undefined) } } }),
   },
 });`,
-    { ports: 8, files: { ...(await certificateFiles("app.test", "*.wild.test")), "ca.pem": ca.cert } },
+    { ports: 9, files: { ...(await certificateFiles("app.test", "*.wild.test")), "ca.pem": ca.cert } },
   );
 });
 afterAll(async () => {
@@ -249,6 +251,14 @@ describe("the sslCertificate phase", () => {
     expect(
       await gateway.access((line) => line["ssl_server_name"] === name && line["server"] === "hooked"),
     ).toMatchObject({ code });
+  });
+});
+
+test("a certificate hook that never answers holds a client no longer than the handshake may take", async () => {
+  await dialTls(gateway.port("stuck")).catch(() => {});
+  expect(await gateway.access((line) => line["server"] === "stuck")).toMatchObject({
+    code: "RC_TLS_HANDSHAKE_TIMEOUT",
+    reason: expect.stringContaining("while a certificate was chosen"),
   });
 });
 

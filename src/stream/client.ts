@@ -1,0 +1,121 @@
+import type { Target } from "../upstream/upstream.ts";
+import { type CarryOptions, carry } from "./carry.ts";
+import type { Head, Incoming } from "./incoming.ts";
+import type { Inlet } from "./inlet.ts";
+import { Outlet } from "./outlet.ts";
+import { Reader } from "./reader.ts";
+import type { Relay, RelayEnd } from "./relay.ts";
+
+export interface ClientLimits {
+  /** Most bytes that can be peeked at. */
+  readonly peekBytes: number;
+  /** How long a write may stall. */
+  readonly writeTimeoutMs: number;
+}
+
+/** The client's side of a session: its unread bytes, what we write to it, and the relay once there is one. */
+export class Client {
+  readonly #incoming: Incoming;
+  readonly #limits: ClientLimits;
+  /** The client's bytes, once JavaScript owns them. */
+  #inlet: Inlet | undefined;
+  #reader: Reader | undefined;
+  #outlet: Outlet | undefined;
+  #relay: Relay | undefined;
+  #headerBytes = 0;
+  #readBeforeRelay = 0;
+  #written = 0;
+
+  constructor(incoming: Incoming, limits: ClientLimits) {
+    this.#incoming = incoming;
+    this.#limits = limits;
+  }
+
+  /** The unread first bytes, wherever they are. */
+  get head(): Head {
+    return this.#inlet ?? this.#incoming.head;
+  }
+
+  /** From here on JavaScript reads and writes the client's bytes. */
+  get inlet(): Inlet {
+    this.#inlet ??= this.#incoming.takeOver();
+    return this.#inlet;
+  }
+
+  get reader(): Reader {
+    this.#reader ??= new Reader(this.inlet, this.#limits);
+    return this.#reader;
+  }
+
+  /** Bytes from the client; of TLS that ended here, the clear text. */
+  get received(): number {
+    return this.#relay ? this.#readBeforeRelay + this.#relay.bytesUp : this.head.received - this.#headerBytes;
+  }
+
+  /** Bytes to the client. */
+  get sent(): number {
+    return this.#written + (this.#relay?.bytesDown ?? 0);
+  }
+
+  get isRelayed(): boolean {
+    return this.#relay !== undefined;
+  }
+
+  /** Takes a PROXY header off, which is not the client's own and does not count. */
+  skip(headerBytes: number): void {
+    this.head.consume(headerBytes);
+    this.#headerBytes = headerBytes;
+  }
+
+  /** TLS is up: the clear text takes the place of the client's bytes. */
+  speakThrough(inlet: Inlet): void {
+    this.#inlet = inlet;
+    this.#headerBytes = 0;
+    this.#reader?.stop();
+    this.#reader = undefined; // it read the plain bytes
+  }
+
+  /** Resolves when the bytes are with the kernel. @throws GatewayError RC_CLIENT_RESET, RC_IDLE_TIMEOUT */
+  write(bytes: string | Uint8Array): Promise<void> {
+    this.#written += typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
+    this.#outlet ??= new Outlet(this.#limits.writeTimeoutMs);
+    return this.#outlet.write(this.inlet.stream, bytes);
+  }
+
+  /** Sends what the client should still read, without waiting for it. */
+  lastWords(bytes: Uint8Array): void {
+    this.#written += bytes.length;
+    this.inlet.stream.write(bytes);
+  }
+
+  /** Half-closes: the client sees the end. */
+  shutdown(): Promise<void> {
+    const { stream } = this.inlet;
+    return new Promise((resolve) => stream.end(resolve));
+  }
+
+  /** Connects to a peer, and hands the bytes over: below JavaScript where nothing here wants to see them. */
+  async relayTo(target: Target, options: CarryOptions): Promise<Relay> {
+    const unread = this.head.size;
+    const relay = await (this.#inlet ? carry(this.#inlet, target, options) : this.#incoming.relayTo(target, options));
+    this.#readBeforeRelay = this.head.received - this.#headerBytes - unread;
+    this.#relay = relay;
+    return relay;
+  }
+
+  /** Breaks everything off, whoever has the bytes. */
+  stop(cause: RelayEnd["cause"]): void {
+    if (this.#relay) this.#relay.end(cause);
+    else this.inlet.stream.destroy();
+  }
+
+  /** Ends the connection as it deserves: a reset is answered by none, last words are given time to arrive. */
+  close({ wasReset, isAnswered }: { readonly wasReset: boolean; readonly isAnswered: boolean }): void {
+    this.#reader?.stop();
+    this.#outlet?.stop();
+    if (this.#relay) return; // it has closed both sides
+    if (wasReset) this.inlet.abort();
+    else if (isAnswered || this.#written > 0) this.inlet.close();
+    else this.inlet.stream.destroySoon();
+  }
+}
