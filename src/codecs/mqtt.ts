@@ -116,8 +116,11 @@ export function decodeConnect(bytes: Uint8Array, maxBytes: number = MAX_CONNECT_
 }
 
 /** The packet, or why mqtt-packet does not like it. It is given one whole packet, and answers before it returns. */
-function parse(packet: Buffer): IConnectPacket | string {
-  let answer: IConnectPacket | string = "no packet";
+const parse = packetParser();
+
+/** One parser for all packets: it begins anew after each, also after an error, and is the dearest part of a CONNECT. */
+function packetParser(): (packet: Buffer) => IConnectPacket | string {
+  let answer: IConnectPacket | string;
   const parser = mqtt.parser();
   parser.on("packet", (parsed) => {
     if (parsed.cmd === "connect") answer = parsed;
@@ -125,8 +128,11 @@ function parse(packet: Buffer): IConnectPacket | string {
   parser.on("error", (cause) => {
     answer = messageOf(cause);
   });
-  parser.parse(packet);
-  return answer;
+  return (packet) => {
+    answer = "no packet";
+    parser.parse(packet);
+    return answer;
+  };
 }
 
 function readWill(will: NonNullable<IConnectPacket["will"]>, user: MqttUserProperties | undefined): MqttWill {

@@ -1,8 +1,15 @@
 import type { GatewayError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
+import type { Phase } from "./session.ts";
+
+/** What ended a session early, and in which phase. */
+interface Failure {
+  readonly error: GatewayError;
+  readonly phase: Phase;
+}
 
 /** The access line of an ended session: nginx's variable names, times in seconds, everything else as it is. */
-export function accessLine(session: Connection, error: GatewayError | undefined): string {
+export function accessLine(session: Connection, failure: Failure | undefined): string {
   return JSON.stringify({
     time: new Date().toISOString(),
     session: session.id,
@@ -20,7 +27,7 @@ export function accessLine(session: Connection, error: GatewayError | undefined)
     bytes_received: session.bytesReceived,
     bytes_sent: session.bytesSent,
     session_time: seconds(session.sessionTimeMs),
-    ...(error && { code: error.code, phase: session.phase, reason: error.message }),
+    ...(failure && { code: failure.error.code, phase: failure.phase, reason: failure.error.message }),
   });
 }
 

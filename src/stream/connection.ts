@@ -30,6 +30,9 @@ export interface Attempt {
 
 type Views = SslSession & PrereadSession & BalancerSession & ContentSession & LogSession;
 
+/** Reason of every ended session's signal. One for all: Node would make a new exception, with its stack, each time. */
+const ENDED = new GatewayError("RC_SHUTDOWN", "the session has ended");
+
 /** Phases in which a hook may talk with the client. */
 const TALKING: ReadonlySet<Phase> = new Set<Phase>(["preread", "content"]);
 
@@ -54,6 +57,7 @@ export class Connection implements Views {
   /** The client's socket and bytes. */
   readonly client: Client;
   readonly #began = performance.now();
+  #endedMs: number | undefined;
   #hello: ClientHello | undefined;
   #patience: Patience | undefined;
   #abort: AbortController | undefined;
@@ -81,7 +85,7 @@ export class Connection implements Views {
 
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
-    if (this.#stopped) this.#abort.abort();
+    if (this.#stopped) this.#abort.abort(ENDED);
     return this.#abort.signal;
   }
 
@@ -96,7 +100,7 @@ export class Connection implements Views {
   }
 
   get sessionTimeMs(): number {
-    return performance.now() - this.#began;
+    return this.#endedMs ?? performance.now() - this.#began;
   }
 
   get bytesReceived(): number {
@@ -165,7 +169,7 @@ export class Connection implements Views {
   /** Ends the session from outside. */
   stop(cause: "killed" | "drained" | "shutdown"): void {
     this.#stopped ??= cause;
-    this.#abort?.abort();
+    this.#abort?.abort(ENDED);
     this.client.stop(cause);
   }
 
@@ -175,11 +179,12 @@ export class Connection implements Views {
     if (error) this.status = error.status;
     if (error) this.endCause = specs[error.code].endCause;
     if (this.#stopped) this.endCause = this.#stopped;
-    this.#abort?.abort();
+    this.#abort?.abort(ENDED);
     this.client.close({ wasReset: this.endCause === "client_reset", isAnswered: this.endCause === "content_done" });
-    const line = accessLine(this, this.#stopped ? undefined : error);
+    const { phase } = this;
+    this.#endedMs = this.sessionTimeMs;
     await this.#log();
-    this.settings.log.access(line);
+    this.settings.log.access(() => accessLine(this, this.#stopped || !error ? undefined : { error, phase }));
   }
 
   async #log(): Promise<void> {

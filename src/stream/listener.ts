@@ -27,6 +27,9 @@ export interface ListenerOptions {
 /** Accepts wait in the kernel's queue while the event loop is busy; the system's own limit (somaxconn) cuts it. */
 const BACKLOG = 4_096;
 
+/** What may wait in JavaScript per direction before its source is stopped; Node's 16 KiB would stop it at every chunk. */
+const BUFFER_BYTES = 65_536;
+
 /** Pause before a port is opened again after accept has failed: long enough not to spin, short against a client's patience. */
 const ACCEPT_PAUSE_MS = 100;
 
@@ -52,7 +55,12 @@ export class Listener {
       options.log.warn("no room for more sessions", { address: this.address, count }),
     );
     const { keepAliveMs, noDelay } = options;
-    const tcp = { noDelay, keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs };
+    const tcp = {
+      noDelay,
+      keepAlive: keepAliveMs > 0,
+      keepAliveInitialDelay: keepAliveMs,
+      highWaterMark: BUFFER_BYTES,
+    };
     this.server = createServer({ ...tcp, allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
   }
 

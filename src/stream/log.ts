@@ -4,6 +4,6 @@ export interface Log {
   info(event: string, fields?: Readonly<Record<string, unknown>>): void;
   warn(event: string, fields?: Readonly<Record<string, unknown>>): void;
   error(event: string, fields?: Readonly<Record<string, unknown>>): void;
-  /** One line of JSON, without line end. */
-  access(line: string): void;
+  /** One line of JSON, without line end; not even made where access lines go nowhere. */
+  access(line: () => string): void;
 }

@@ -21,6 +21,9 @@ export interface Dialed {
   readonly transport: Socket;
 }
 
+/** What may wait in JavaScript per direction before its source is stopped; Node's 16 KiB would stop it at every chunk. */
+const BUFFER_BYTES = 65_536;
+
 /** Idle time before keepalive probes: half-dead peers are found within minutes, sleeping links are not woken too often. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -62,7 +65,13 @@ export async function dial(target: Target, { preface, signal }: DialOptions = {}
 
 /** Paused from the start: bytes of a peer that speaks first stay where they are until somebody asks. */
 function open({ endpoint, localAddress }: Target): Socket {
-  const shared = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  const shared = {
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+    highWaterMark: BUFFER_BYTES,
+  };
   const socket =
     endpoint.kind === "unix"
       ? connect({ ...shared, path: endpoint.path })

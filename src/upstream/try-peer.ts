@@ -55,7 +55,7 @@ export function mayRetry(failure: GatewayError, signal: AbortSignal | undefined)
 }
 
 async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<Connected<T>> {
-  let failure = new GatewayError("RC_PEER_RESOLVE", trial.peer.address);
+  let failure: GatewayError | undefined;
   for (const endpoint of await endpointsOf(trial, tools)) {
     const noteThis = noter(trial, formatEndpoint(endpoint), tools);
     const begun = tools.now();
@@ -70,7 +70,7 @@ async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Prom
       if (!mayRetry(failure, tools.signal)) break;
     }
   }
-  throw failure;
+  throw failure ?? new GatewayError("RC_PEER_RESOLVE", trial.peer.address);
 }
 
 /** Concrete places to connect to, for a name all that it stands for. */

@@ -41,7 +41,7 @@ export function createLog(config: LogConfig = {}, { baseDir }: { readonly baseDi
     info: (event, fields) => logger.info(fields ?? {}, event),
     warn: (event, fields) => logger.warn(fields ?? {}, event),
     error: (event, fields) => logger.error(fields ?? {}, event),
-    access: (line) => access?.write(`${line}\n`),
+    access: (line) => access?.write(`${line()}\n`),
     reopen: () => {
       try {
         access?.reopen();

@@ -46,7 +46,7 @@ describe("an event", () => {
 });
 
 describe("access lines", () => {
-  const body = `log.info("before"); log.access('{"a":1}'); log.info("after")`;
+  const body = `log.info("before"); log.access(() => '{"a":1}'); log.info("after")`;
 
   test("go to standard error as they are, in order with events", async () => {
     const lines = await stderrOf("undefined", body);
@@ -76,7 +76,7 @@ describe("access lines", () => {
     const lines = await stderrOf(
       `{ access: "logs/access.log" }`,
       `const fs = await import("node:fs"); const at = ${JSON.stringify(folder.path)};
-       fs.renameSync(at + "/logs", at + "/moved"); log.reopen(); log.access("kept")`,
+       fs.renameSync(at + "/logs", at + "/moved"); log.reopen(); log.access(() => "kept")`,
       folder.path,
     );
     expect(lines).toEqual([expect.stringContaining("cannot reopen the access log")]);
