@@ -17,7 +17,8 @@ export interface Sniffed {
 /** A sniffer that has not decided, and the total of bytes at which it wants to be asked again. */
 export interface Open {
   readonly index: number;
-  readonly sniffer: Sniffer;
+  readonly protocol: string;
+  readonly sniff: Sniffer["sniff"];
   readonly atLeast: number;
 }
 
@@ -29,12 +30,13 @@ export interface Round {
 
 /** The state before any byte was seen. */
 export function unasked(sniffers: readonly Sniffer[]): Round {
-  return { open: sniffers.map((sniffer, index) => ({ index, sniffer: begun(sniffer), atLeast: 0 })), found: undefined };
+  return { open: sniffers.map((sniffer, index) => unaskedSniffer(sniffer, index)), found: undefined };
 }
 
-function begun(sniffer: Sniffer): Sniffer {
-  const { begin } = sniffer;
-  return begin ? { ...sniffer, sniff: begin() } : sniffer;
+/** Sniffers may be objects of any make: their methods are called on them. */
+function unaskedSniffer(sniffer: Sniffer, index: number): Open {
+  const sniff = sniffer.begin?.() ?? ((head: Uint8Array) => sniffer.sniff(head));
+  return { index, protocol: sniffer.name, sniff, atLeast: 0 };
 }
 
 /**
@@ -48,10 +50,10 @@ export function ask(round: Round, bytes: Uint8Array): Round {
       open.push(candidate);
       continue;
     }
-    const { index, sniffer } = candidate;
-    const verdict = sniffer.sniff(bytes);
-    if (verdict.kind === "more") open.push({ index, sniffer, atLeast: verdict.atLeast });
-    if (verdict.kind === "match") return { open, found: { index, protocol: sniffer.name, info: verdict.info } };
+    const { index, protocol, sniff } = candidate;
+    const verdict = sniff(bytes);
+    if (verdict.kind === "more") open.push({ index, protocol, sniff, atLeast: verdict.atLeast });
+    if (verdict.kind === "match") return { open, found: { index, protocol, info: verdict.info } };
   }
   return { open, found: round.found };
 }

@@ -1,4 +1,4 @@
-import type { GatewayError } from "../errors.ts";
+import { type GatewayError, specs } from "../errors.ts";
 import type { Connection } from "./connection.ts";
 import type { Phase } from "./session.ts";
 
@@ -27,8 +27,19 @@ export function accessLine(session: Connection, failure: Failure | undefined): s
     bytes_received: session.bytesReceived,
     bytes_sent: session.bytesSent,
     session_time: seconds(session.sessionTimeMs),
-    ...(failure && { code: failure.error.code, phase: failure.phase, reason: failure.error.message }),
+    ...(failure && {
+      code: failure.error.code,
+      phase: failure.phase,
+      reason: failure.error.message,
+      at: placeOf(failure.error),
+    }),
   });
+}
+
+/** Where the code stands that failed: for what hooks, stores and we did wrong, not for what clients and peers do. */
+function placeOf(error: GatewayError): string | undefined {
+  if (specs[error.code].side !== "internal" || !(error.cause instanceof Error)) return undefined;
+  return /^ +at (.+)$/m.exec(error.cause.stack ?? "")?.[1];
 }
 
 function seconds(ms: number | undefined): number | undefined {

@@ -1,7 +1,7 @@
 import { TLSSocket } from "node:tls";
 import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/client-hello.ts";
-import { type EndCause, GatewayError, specs } from "../errors.ts";
+import { type EndCause, GatewayError, messageOf, specs } from "../errors.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
 import { Client } from "./client.ts";
@@ -160,7 +160,7 @@ export class Connection implements Views {
       return await run();
     } catch (cause) {
       if (this.#stopped || cause instanceof GatewayError) throw cause;
-      throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${messageOf(cause)}`, {
         cause,
       });
     }
@@ -194,7 +194,7 @@ export class Connection implements Views {
     try {
       await log(this);
     } catch (cause) {
-      this.settings.log.error("log hook failed", { session: this.id, server: this.server, reason: String(cause) });
+      this.settings.log.error("log hook failed", { session: this.id, server: this.server, err: cause });
     }
   }
 

@@ -15,43 +15,43 @@ import { Inlet } from "./inlet.ts";
 import { sslOfHandshake } from "./session-ssl.ts";
 
 /**
- * Terminates TLS, so that the session goes on in clear text. Returns an action instead when the client is plain and silent,
- * or when a `tls()` route wants the hello passed through as it is; undefined: ask the routes about the clear text.
+ * Terminates TLS, so that the session goes on in clear text. An action is what the hello alone decided: a `tls()` route wants
+ * it passed through as it is. Undefined: the routes are to be asked about the clear text, or about the bytes of a plain client.
  * @throws GatewayError RC_TLS_HELLO, RC_TLS_PLAIN, RC_TLS_NO_CERTIFICATE, RC_TLS_HANDSHAKE, RC_TLS_HANDSHAKE_TIMEOUT, …
  */
-export async function handshake(session: Connection): Promise<Action | undefined> {
+export async function terminateTls(session: Connection): Promise<Action | undefined> {
   const { ssl } = session.settings;
   if (!ssl || ssl.mode === "starttls") return undefined;
-  session.phase = "handshake";
   if (ssl.mode === "auto" && !(await beginsTls(session))) return undefined;
-  using deadline = new Deadline(ssl.handshakeTimeoutMs);
-  try {
-    await readHello(session, deadline);
-    const action = passthrough(session);
-    if (action) return action;
-    await secure(session, ssl, deadline);
-    return undefined;
-  } catch (cause) {
-    sayWhy(session, GatewayError.from(cause));
-    throw cause;
-  }
+  return shakeHands(session, ssl, () => passthrough(session));
 }
 
 /**
  * Upgrades a plain session to TLS after a STARTTLS dialog; the ClientHello may be glued to the command.
- * @throws GatewayError RC_TLS_PLAIN when plain commands were pipelined behind it, else as {@link handshake}
+ * @throws GatewayError RC_TLS_PLAIN when plain commands were pipelined behind it, else as {@link terminateTls}
  */
 export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void> {
   const { phase } = session;
+  await shakeHands(session, ssl, () => undefined);
+  session.phase = phase;
+}
+
+/** Reads the hello, and goes on to TLS unless it decides otherwise. A client that is refused is told why by an alert. */
+async function shakeHands(
+  session: Connection,
+  ssl: ServerSsl,
+  decide: () => Action | undefined,
+): Promise<Action | undefined> {
+  session.phase = "handshake";
   using deadline = new Deadline(ssl.handshakeTimeoutMs);
   try {
     await readHello(session, deadline);
-    await secure(session, ssl, deadline);
+    const action = decide();
+    if (!action) await secure(session, ssl, deadline);
+    return action;
   } catch (cause) {
     sayWhy(session, GatewayError.from(cause));
     throw cause;
-  } finally {
-    session.phase = phase;
   }
 }
 

@@ -3,6 +3,7 @@ import { tlsOpening } from "../codecs/tls-opening.ts";
 import { GatewayError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
 import type { Deadline } from "./deadline.ts";
+import { waitFor } from "./wait-for.ts";
 
 /** On a port for plain and TLS clients: does this one begin TLS? A silent one does not. */
 export async function beginsTls(session: Connection): Promise<boolean> {
@@ -33,13 +34,14 @@ export async function readHello(session: Connection, deadline: Deadline): Promis
       const isPlain = tlsOpening(head.bytes).kind === "plain";
       throw new GatewayError(isPlain ? "RC_TLS_PLAIN" : "RC_TLS_HELLO", decoded.reason);
     }
-    const growth = await head.grow(decoded.atLeast, deadline);
-    if (growth === "timeout") throw new GatewayError("RC_TLS_HANDSHAKE_TIMEOUT", "inside the ClientHello");
-    if (growth === "reset") throw new GatewayError("RC_CLIENT_RESET");
-    if (growth === "ended" && head.size === 0) throw new GatewayError("RC_CLIENT_CLOSED", "before its first byte");
-    if (growth === "ended") throw new GatewayError("RC_TLS_HELLO", "the connection ended inside it");
+    await waitFor(decoded.atLeast, head, deadline, unfinished);
   }
 }
+
+const unfinished = {
+  late: () => new GatewayError("RC_TLS_HANDSHAKE_TIMEOUT", "inside the ClientHello"),
+  cut: () => new GatewayError("RC_TLS_HELLO", "the connection ended inside it"),
+};
 
 /** Keeps on the session what the hello says when a `tls()` route of a plain server matched. */
 export function noteHello(session: Connection): void {

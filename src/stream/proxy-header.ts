@@ -3,6 +3,7 @@ import { GatewayError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
 import { Deadline } from "./deadline.ts";
 import type { Server } from "./server.ts";
+import { waitFor } from "./wait-for.ts";
 
 /**
  * Takes the PROXY header off the front of a trusted sender's bytes; from all others the bytes are the client's own.
@@ -21,10 +22,9 @@ export async function readProxyHeader(session: Connection, policy: NonNullable<S
       session.cameThrough(decoded.value);
       return;
     }
-    const growth = await head.grow(decoded.atLeast, deadline);
-    if (growth === "timeout") throw new GatewayError("RC_PROXY_HEADER_TIMEOUT", `after ${head.size} bytes`);
-    if (growth === "reset") throw new GatewayError("RC_CLIENT_RESET");
-    if (growth === "ended" && head.size === 0) throw new GatewayError("RC_CLIENT_CLOSED", "before a PROXY header");
-    if (growth === "ended") throw new GatewayError("RC_PROXY_HEADER", "the connection ended inside the header");
+    await waitFor(decoded.atLeast, head, deadline, {
+      late: () => new GatewayError("RC_PROXY_HEADER_TIMEOUT", `after ${head.size} bytes`),
+      cut: () => new GatewayError("RC_PROXY_HEADER", "the connection ended inside the header"),
+    });
   }
 }

@@ -3,7 +3,7 @@ import { Deadline } from "./deadline.ts";
 import type { Inlet } from "./inlet.ts";
 import { wasReset } from "./reset.ts";
 
-/** How a relay ended, and what it moved. */
+/** How a relay ended. */
 export interface RelayEnd {
   readonly cause: Extract<
     EndCause,

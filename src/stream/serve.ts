@@ -2,7 +2,7 @@ import { GatewayError } from "../errors.ts";
 import type { Action } from "./action.ts";
 import { chooseRoute } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
-import { handshake } from "./handshake.ts";
+import { terminateTls } from "./handshake.ts";
 import { proxyTo } from "./proxy.ts";
 import { readProxyHeader } from "./proxy-header.ts";
 
@@ -12,7 +12,8 @@ export async function serve(session: Connection): Promise<void> {
   let error: GatewayError | undefined;
   try {
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
-    const chosen = await chooseRoute(session, await handshake(session));
+    const byHello = await terminateTls(session);
+    const chosen = await chooseRoute(session, byHello);
     const refused = await access(session, chosen);
     for (let action: Action | undefined = refused ?? chosen; action; ) action = await perform(session, action);
   } catch (cause) {
@@ -38,7 +39,9 @@ async function perform(session: Connection, action: Action): Promise<Action | un
   }
 }
 
+/** Asks the access phase, unless the session is refused already. */
 async function access(session: Connection, action: Action): Promise<Action | undefined> {
+  if (action.kind === "reject") return undefined;
   session.upstream = action.kind === "proxy" ? action.upstream : undefined;
   const { phases } = session.settings;
   if (!phases.access) return undefined;

@@ -114,7 +114,19 @@ describe.each([
 test("a log hook that throws is reported, and the access line is written all the same", async () => {
   const line = await ended(say("x"), "log");
   expect(line).toMatchObject({ end_cause: "client_closed", status: 200 });
-  expect(await gateway.line((other) => String(other["reason"]).includes("log broke"))).toBeDefined();
+  expect(
+    await gateway.line((other) => other["level"] === "error" && JSON.stringify(other).includes("log broke")),
+  ).toBeDefined();
+});
+
+test("a hook that throws is logged with the line of the configuration where it did", async () => {
+  const line = await ended(say("x"), "hooked");
+  expect(line).toMatchObject({ phase: "access", reason: "hook failed: access: hook broke" });
+  expect(line["at"]).toMatch(/restyconf\.config\.ts:\d+:\d+/);
+});
+
+test("a route that refuses is not asked for access, and says in which phase it was decided", async () => {
+  expect(await ended(stay("reject"))).toMatchObject({ phase: "preread" });
 });
 
 test("a quick stop ends running sessions as shutdown", async () => {

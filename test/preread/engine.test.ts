@@ -95,6 +95,24 @@ describe("the preread engine", () => {
     expect(big.asked).toBe(2); // at the start, and when 40 bytes were there
   });
 
+  test("takes a sniffer that is an object of a class, with memory of one client", async () => {
+    class Counting implements Sniffer {
+      readonly name = "counting";
+      readonly examples = [];
+      readonly size = 3;
+      sniff(head: Uint8Array): ReturnType<Sniffer["sniff"]> {
+        return head.length < this.size ? more(this.size) : match({ size: this.size });
+      }
+      begin(): Sniffer["sniff"] {
+        return (head) => this.sniff(head);
+      }
+    }
+    expect(await preread([new Counting()], client(["abc"]), 10)).toMatchObject({
+      protocol: "counting",
+      info: { size: 3 },
+    });
+  });
+
   test("never looks beyond the limit, so the verdict does not depend on how much came at once", async () => {
     const whole = client(["GAMEGAMEGAME"]);
     await expect(preread([hungry(8, "match")], whole, 6)).rejects.toMatchObject({ code: "RC_PREREAD_FULL" });
