@@ -1,5 +1,5 @@
 import { dial } from "../upstream/dial.ts";
-import type { Target } from "../upstream/upstream.ts";
+import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { Inlet } from "./inlet.ts";
 import { Relay } from "./relay.ts";
 
@@ -14,7 +14,7 @@ export interface CarryOptions {
  * The node path: connects to one peer, then relays in JavaScript, unread bytes of the client first.
  * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, while no byte of the client was sent.
  */
-export async function carry(client: Inlet, target: Target, options: CarryOptions): Promise<Relay> {
-  const { stream, transport } = await dial(target, { preface: options.preface, signal: options.signal });
+export async function carry(client: Inlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+  const { stream, transport } = await dial(peer, { preface: options.preface, signal: options.signal });
   return new Relay(client, new Inlet(stream, transport), { idleTimeoutMs: options.idleTimeoutMs });
 }

@@ -1,4 +1,4 @@
-import type { Target } from "../upstream/upstream.ts";
+import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { type CarryOptions, carry } from "./carry.ts";
 import type { Head, Incoming } from "./incoming.ts";
 import type { Inlet } from "./inlet.ts";
@@ -95,9 +95,9 @@ export class Client {
   }
 
   /** Connects to a peer, and hands the bytes over: below JavaScript where nothing here wants to see them. */
-  async relayTo(target: Target, options: CarryOptions): Promise<Relay> {
+  async relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
     const unread = this.head.size;
-    const relay = await (this.#inlet ? carry(this.#inlet, target, options) : this.#incoming.relayTo(target, options));
+    const relay = await (this.#inlet ? carry(this.#inlet, peer, options) : this.#incoming.relayTo(peer, options));
     this.#readBeforeRelay = this.head.received - this.#headerBytes - unread;
     this.#relay = relay;
     return relay;

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { Address } from "../codecs/address.ts";
-import type { Target } from "../upstream/upstream.ts";
+import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { type CarryOptions, carry } from "./carry.ts";
 import type { Deadline } from "./deadline.ts";
 import { type Growth, Inlet } from "./inlet.ts";
@@ -24,7 +24,7 @@ export interface Incoming {
   /** From here on JavaScript owns the bytes: TLS, hooks that read or write, content. */
   takeOver(): Inlet;
   /** Connects and carries: from here on nobody in JavaScript sees the bytes. Rejects while nothing was sent to the peer. */
-  relayTo(target: Target, options: CarryOptions): Promise<Relay>;
+  relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay>;
 }
 
 /** A client accepted by `node:net`. */
@@ -49,8 +49,8 @@ export class NodeIncoming implements Incoming {
     return this.#inlet;
   }
 
-  relayTo(target: Target, options: CarryOptions): Promise<Relay> {
-    return carry(this.#inlet, target, options);
+  relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+    return carry(this.#inlet, peer, options);
   }
 }
 

@@ -2,8 +2,8 @@ import { encodeProxyHeader } from "../codecs/proxy-protocol-encode.ts";
 import { type ProxyFields, writeTlvs } from "../codecs/proxy-protocol-tlv.ts";
 import { GatewayError } from "../errors.ts";
 import type { PeerChoice } from "../upstream/choice.ts";
+import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import type { SessionSsl } from "../upstream/session-facts.ts";
-import type { Target } from "../upstream/upstream.ts";
 import type { Connection } from "./connection.ts";
 import type { Relay } from "./relay.ts";
 
@@ -20,7 +20,7 @@ export async function proxyTo(session: Connection, name: string): Promise<void> 
       onAttempt: (attempt) => session.attempts.push(attempt),
       choose: phases.balancer && ((attempt, lastFailure) => choose(session, attempt, lastFailure)),
     },
-    (target) => connect(session, target),
+    (peer) => connect(session, peer),
   );
   const { cause } = await lease.value.ended;
   session.endCause = cause;
@@ -37,11 +37,11 @@ async function choose(
   return (await session.hook("balancer", () => session.settings.phases.balancer?.(session))) ?? undefined;
 }
 
-function connect(session: Connection, target: Target): Promise<Relay> {
+function connect(session: Connection, peer: PeerEndpoint): Promise<Relay> {
   session.phase = "proxy";
-  return session.client.relayTo(target, {
-    idleTimeoutMs: target.idleTimeoutMs ?? session.settings.idleTimeoutMs,
-    preface: target.proxyProtocol && proxyHeader(session, target.proxyProtocol),
+  return session.client.relayTo(peer, {
+    idleTimeoutMs: peer.idleTimeoutMs ?? session.settings.idleTimeoutMs,
+    preface: peer.proxyProtocol && proxyHeader(session, peer.proxyProtocol),
     signal: session.signal,
   });
 }

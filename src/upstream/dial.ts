@@ -3,10 +3,10 @@ import { connect as secure, type TLSSocket } from "node:tls";
 import { formatEndpoint } from "../codecs/address.ts";
 import { type ErrorCode, GatewayError, messageOf } from "../errors.ts";
 import { abortError } from "./abort.ts";
+import type { PeerEndpoint } from "./peer-endpoint.ts";
 import type { PeerSsl } from "./peer-ssl.ts";
-import type { Target } from "./upstream.ts";
 
-/** What belongs to one session and not to the target. */
+/** What belongs to one session and not to the peer. */
 export interface DialOptions {
   /** Sent first, in front of TLS: a PROXY header. */
   readonly preface?: Uint8Array | undefined;
@@ -33,23 +33,23 @@ const KEEP_ALIVE_MS = 60_000;
  * and `destroyed` tells the owner of it.
  * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, or the reason of the signal.
  */
-export async function dial(target: Target, { preface, signal }: DialOptions = {}): Promise<Dialed> {
+export async function dial(peer: PeerEndpoint, { preface, signal }: DialOptions = {}): Promise<Dialed> {
   if (signal?.aborted) throw abortError(signal);
-  const where = formatEndpoint(target.endpoint);
-  const transport = open(target);
+  const where = formatEndpoint(peer.endpoint);
+  const transport = open(peer);
   let stream: Socket = transport;
   const expire = (): void => {
     const detail = stream === transport ? where : `${where}: TLS handshake`;
     stream.destroy(new GatewayError("RC_PEER_CONNECT_TIMEOUT", detail));
   };
   const abort = (): void => void (signal && stream.destroy(abortError(signal)));
-  const timer = setTimeout(expire, target.connectTimeoutMs);
+  const timer = setTimeout(expire, peer.connectTimeoutMs);
   signal?.addEventListener("abort", abort, { once: true });
   try {
     await arrival(transport, "connect", { code: "RC_PEER_CONNECT", where });
     if (preface && preface.length > 0) transport.write(preface);
-    if (target.ssl) {
-      stream = startTls(transport, target, target.ssl);
+    if (peer.ssl) {
+      stream = startTls(transport, peer, peer.ssl);
       await arrival(stream, "secureConnect", { code: "RC_PEER_TLS", where });
     }
     return { stream: stream.pause(), transport };
@@ -64,7 +64,7 @@ export async function dial(target: Target, { preface, signal }: DialOptions = {}
 }
 
 /** Paused from the start: bytes of a peer that speaks first stay where they are until somebody asks. */
-function open({ endpoint, localAddress }: Target): Socket {
+function open({ endpoint, localAddress }: PeerEndpoint): Socket {
   const shared = {
     allowHalfOpen: true,
     noDelay: true,
@@ -85,7 +85,7 @@ function open({ endpoint, localAddress }: Target): Socket {
   return socket.on("error", ignore).pause();
 }
 
-function startTls(transport: Socket, { endpoint }: Target, ssl: PeerSsl): TLSSocket {
+function startTls(transport: Socket, { endpoint }: PeerEndpoint, ssl: PeerSsl): TLSSocket {
   const name = ssl.serverName ?? (endpoint.kind === "tcp" ? endpoint.host : "localhost");
   const stream = secure({
     socket: transport,

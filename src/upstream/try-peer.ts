@@ -2,14 +2,14 @@ import { type Endpoint, formatEndpoint } from "../codecs/address.ts";
 import { GatewayError, specs } from "../errors.ts";
 import type { Attempt, Claim } from "./lease.ts";
 import type { Peer } from "./peer.ts";
+import type { PeerEndpoint } from "./peer-endpoint.ts";
 import type { Resolver } from "./resolve.ts";
-import type { Target } from "./target.ts";
 
 /** One peer for one session, chosen and counted, not yet connected. */
 export interface Trial {
   readonly peer: Peer;
   readonly claim: Claim;
-  readonly target: Omit<Target, "endpoint">;
+  readonly unresolved: Omit<PeerEndpoint, "endpoint">;
 }
 
 /** What a trial works with. */
@@ -20,7 +20,7 @@ export interface TrialTools {
   readonly note: (attempt: Attempt) => void;
 }
 
-type Dial<T> = (target: Target) => Promise<T>;
+type Dial<T> = (peer: PeerEndpoint) => Promise<T>;
 
 interface Connected<T> {
   readonly value: T;
@@ -60,7 +60,7 @@ async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Prom
     const noteThis = noter(trial, formatEndpoint(endpoint), tools);
     const begun = tools.now();
     try {
-      const value = await dial({ ...trial.target, endpoint });
+      const value = await dial({ ...trial.unresolved, endpoint });
       const connectMs = tools.now() - begun;
       noteThis({ ok: true, connectMs, code: undefined });
       return { value, connectMs };
@@ -78,7 +78,7 @@ async function endpointsOf(trial: Trial, tools: TrialTools): Promise<readonly En
   const { address, endpoint } = trial.peer;
   if (endpoint.kind === "unix") return [endpoint];
   try {
-    const patience = { signal: tools.signal, timeoutMs: trial.target.connectTimeoutMs };
+    const patience = { signal: tools.signal, timeoutMs: trial.unresolved.connectTimeoutMs };
     const hosts = await tools.resolver.resolve(endpoint.host, patience);
     return hosts.slice(0, MAX_ADDRESSES).map((host) => ({ ...endpoint, host }));
   } catch (cause) {

@@ -14,15 +14,14 @@ import {
   peerOf,
   peersOf,
 } from "./peer.ts";
+import type { PeerEndpoint } from "./peer-endpoint.ts";
 import { PeerGroup, type PeerStatus } from "./peer-group.ts";
 import { type PeerSsl, type PeerSslConfig, peerSslOf } from "./peer-ssl.ts";
 import type { Resolver } from "./resolve.ts";
 import { roundRobin } from "./round-robin.ts";
 import type { SessionFacts } from "./session-facts.ts";
-import type { Target } from "./target.ts";
-import { mayRetry, type Trial, tryPeer } from "./try-peer.ts";
 
-export type { Target } from "./target.ts";
+import { mayRetry, type Trial, tryPeer } from "./try-peer.ts";
 
 /** An upstream as the user writes it. The limits hold for each peer that does not set its own. */
 export interface UpstreamConfig extends PeerLimitOptions {
@@ -115,7 +114,7 @@ export class Upstream implements AsyncDisposable {
    * Each peer is tried at most once, each address of its name in turn.
    * @throws GatewayError: the last failure, or RC_NO_LIVE_PEER, RC_HOOK_FAILED, or the reason of the signal.
    */
-  async connect<T>(input: ConnectInput, dial: (target: Target) => Promise<T>): Promise<Lease<T>> {
+  async connect<T>(input: ConnectInput, dial: (peer: PeerEndpoint) => Promise<T>): Promise<Lease<T>> {
     const { session, signal, onAttempt } = input;
     const attempts: Attempt[] = [];
     const note = (attempt: Attempt): void => {
@@ -197,7 +196,7 @@ export class Upstream implements AsyncDisposable {
     const live = this.#group.live(peer);
     const judged = live !== undefined && !this.#group.single;
     const claim = new Claim(live ?? new LivePeer(peer.address), peer, { now: this.#tools.now(), judged });
-    return { peer, claim, target: this.#targetOf(peer, choice) };
+    return { peer, claim, unresolved: this.#unresolved(peer, choice) };
   }
 
   #pick(session: SessionFacts, { number, tried }: Round): Peer | undefined {
@@ -227,10 +226,10 @@ export class Upstream implements AsyncDisposable {
     return this.#group.active(peer) < peer.maxConns ? peer : undefined;
   }
 
-  #targetOf(peer: Peer, choice: CheckedChoice | undefined): Omit<Target, "endpoint"> {
+  #unresolved(peer: Peer, choice: CheckedChoice | undefined): Omit<PeerEndpoint, "endpoint"> {
     const host = peer.endpoint.kind === "tcp" ? peer.endpoint.host : undefined;
     return {
-      peer: peer.address,
+      address: peer.address,
       connectTimeoutMs: choice?.connectTimeoutMs ?? this.#config.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
       localAddress: choice?.localAddress,
       ssl: this.#ssl && { ...this.#ssl, serverName: this.#ssl.serverName ?? host },

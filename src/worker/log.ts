@@ -59,11 +59,11 @@ export function createLog(config: LogConfig = {}, { baseDir }: { readonly baseDi
 }
 
 /** On standard error both kinds of lines share one sink, and so keep their order. */
-function accessSink(target: string | false, baseDir: string, events: LineSink): LineSink | undefined {
-  if (target === false) return undefined;
-  if (target === "stderr") return events;
+function accessSink(destination: string | false, baseDir: string, events: LineSink): LineSink | undefined {
+  if (destination === false) return undefined;
+  if (destination === "stderr") return events;
   try {
-    return new LineSink(resolve(baseDir, target));
+    return new LineSink(resolve(baseDir, destination));
   } catch (cause) {
     events.close();
     throw new ConfigError([`log.access: ${messageOf(cause)}`], { cause });

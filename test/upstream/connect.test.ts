@@ -19,7 +19,7 @@ class Visitor {
   }
 
   connect(): Promise<Lease<Socket>> {
-    return this.upstream.connect({ session: sampleSession() }, async (target) => (await dial(target)).stream);
+    return this.upstream.connect({ session: sampleSession() }, async (peer) => (await dial(peer)).stream);
   }
 
   async greeting(): Promise<string> {

@@ -68,7 +68,7 @@ class TlsServer implements AsyncDisposable {
 
 function dialTls(port: number, ssl: PeerSslConfig, { connectTimeoutMs = 5_000, ...options }: Options = {}) {
   const endpoint = { kind: "tcp", host: "127.0.0.1", port } as const;
-  return dial({ peer: "test", endpoint, connectTimeoutMs, ssl: peerSslOf(ssl) }, options);
+  return dial({ address: "test", endpoint, connectTimeoutMs, ssl: peerSslOf(ssl) }, options);
 }
 
 interface Options extends DialOptions {
@@ -160,7 +160,7 @@ describe("dial with TLS", () => {
     rmSync(folder, { recursive: true });
     await using server = await TlsServer.open({ ca: ca.cert, requestCert: true, rejectUnauthorized: true });
     const endpoint = { kind: "tcp", host: "127.0.0.1", port: server.port } as const;
-    const { stream } = await dial({ peer: "test", endpoint, connectTimeoutMs: 5_000, ssl });
+    const { stream } = await dial({ address: "test", endpoint, connectTimeoutMs: 5_000, ssl });
     stream.write("x");
     expect(await readUntil(stream, (text) => text === "x")).toBe("x");
     expect(server.sockets[0]?.getPeerCertificate().subject).toMatchObject({ CN: "client.test" });
@@ -260,7 +260,7 @@ describe("dial with TLS to a peer that does not do its part", () => {
     await once(server, "listening");
     const secure = peerSslOf({ ca: ca.cert, serverName: "peer.test" });
     const { stream } = await dial({
-      peer: "test",
+      address: "test",
       endpoint: { kind: "unix", path },
       connectTimeoutMs: 5_000,
       ssl: secure,

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import type { Endpoint } from "../../src/codecs/address.ts";
 import { GatewayError } from "../../src/errors.ts";
 import { dial } from "../../src/upstream/dial.ts";
-import type { Target } from "../../src/upstream/target.ts";
+import type { PeerEndpoint } from "../../src/upstream/peer-endpoint.ts";
 import { BlackHole } from "../support/black-hole.ts";
 import { readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
@@ -15,8 +15,8 @@ import { echo, TestServer } from "../support/servers.ts";
 
 const tcp = (port: number, host = "127.0.0.1"): Endpoint => ({ kind: "tcp", host, port });
 
-function target(endpoint: Endpoint, options: Partial<Target> = {}): Target {
-  return { peer: "test", endpoint, connectTimeoutMs: 5_000, ...options };
+function at(endpoint: Endpoint, options: Partial<PeerEndpoint> = {}): PeerEndpoint {
+  return { address: "test", endpoint, connectTimeoutMs: 5_000, ...options };
 }
 
 /** File descriptors of sockets that this process has open. */
@@ -30,7 +30,7 @@ async function unusedPort(): Promise<number> {
 describe("dial", () => {
   test("connects by TCP with half-open sides, no delay, and the stream as its own transport", async () => {
     await using server = await echo();
-    const { stream, transport } = await dial(target(tcp(server.port)));
+    const { stream, transport } = await dial(at(tcp(server.port)));
     expect(transport).toBe(stream);
     expect(stream.isPaused()).toBe(true);
     expect(stream.allowHalfOpen).toBe(true);
@@ -44,12 +44,12 @@ describe("dial", () => {
     const server = createServer((socket) => socket.end("by unix"));
     server.listen(path);
     await once(server, "listening");
-    const { stream } = await dial(target({ kind: "unix", path }));
+    const { stream } = await dial(at({ kind: "unix", path }));
     expect((await readAll(stream.resume())).toString()).toBe("by unix");
     stream.destroy();
     server.close();
     rmSync(folder, { recursive: true });
-    await expect(dial(target({ kind: "unix", path }))).rejects.toMatchObject({
+    await expect(dial(at({ kind: "unix", path }))).rejects.toMatchObject({
       code: "RC_PEER_CONNECT",
       message: `cannot connect to peer: unix:${path}: ENOENT`,
     });
@@ -58,14 +58,14 @@ describe("dial", () => {
   test("loses no byte of a peer that speaks first and ends at once", async () => {
     const banner = Buffer.alloc(300_000, "220 ready ");
     await using server = await TestServer.open((socket) => void socket.end(banner));
-    const { stream } = await dial(target(tcp(server.port)));
+    const { stream } = await dial(at(tcp(server.port)));
     await eventually(() => expect(server.sockets.size).toBe(1)); // the owner takes its time
     expect((await readAll(stream.resume())).equals(banner)).toBe(true);
   });
 
   test("sends the preface before everything else", async () => {
     await using server = await echo();
-    const { stream } = await dial(target(tcp(server.port)), { preface: Buffer.from("PROXY UNKNOWN\r\n") });
+    const { stream } = await dial(at(tcp(server.port)), { preface: Buffer.from("PROXY UNKNOWN\r\n") });
     stream.end("hello");
     expect((await readAll(stream.resume())).toString()).toBe("PROXY UNKNOWN\r\nhello");
   });
@@ -73,20 +73,20 @@ describe("dial", () => {
   test("binds to the local address that it is given", async () => {
     const seen: (string | undefined)[] = [];
     await using server = await TestServer.open((socket) => void seen.push(socket.remoteAddress));
-    const { stream } = await dial(target(tcp(server.port), { localAddress: "127.0.0.2" }));
+    const { stream } = await dial(at(tcp(server.port), { localAddress: "127.0.0.2" }));
     await eventually(() => expect(seen).toEqual(["127.0.0.2"]));
     stream.destroy();
   });
 
   test("says why a peer could not be connected", async () => {
     const port = await unusedPort();
-    const failure = dial(target(tcp(port)));
+    const failure = dial(at(tcp(port)));
     await expect(failure).rejects.toBeInstanceOf(GatewayError);
     await expect(failure).rejects.toMatchObject({
       code: "RC_PEER_CONNECT",
       message: `cannot connect to peer: 127.0.0.1:${port}: ECONNREFUSED`,
     });
-    const bad = dial(target(tcp(port), { localAddress: "203.0.113.1" }));
+    const bad = dial(at(tcp(port), { localAddress: "203.0.113.1" }));
     await expect(bad).rejects.toMatchObject({
       code: "RC_PEER_CONNECT",
       message: `cannot connect to peer: 127.0.0.1:${port}: EADDRNOTAVAIL`,
@@ -97,7 +97,7 @@ describe("dial", () => {
     await using hole = await BlackHole.open();
     const before = descriptors();
     const begun = performance.now();
-    await expect(dial(target(tcp(hole.port), { connectTimeoutMs: 150 }))).rejects.toMatchObject({
+    await expect(dial(at(tcp(hole.port), { connectTimeoutMs: 150 }))).rejects.toMatchObject({
       code: "RC_PEER_CONNECT_TIMEOUT",
       message: `peer did not accept in time: 127.0.0.1:${hole.port}`,
     });
@@ -108,7 +108,7 @@ describe("dial", () => {
   test("does not begin when the signal has aborted already", async () => {
     await using server = await echo();
     const reason = new GatewayError("RC_CLIENT_RESET");
-    await expect(dial(target(tcp(server.port)), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(dial(at(tcp(server.port)), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     expect(server.accepted).toBe(0);
   });
 
@@ -116,7 +116,7 @@ describe("dial", () => {
     await using hole = await BlackHole.open();
     const before = descriptors();
     const controls = Array.from({ length: 50 }, () => new AbortController());
-    const dials = controls.map(({ signal }) => dial(target(tcp(hole.port)), { signal }));
+    const dials = controls.map(({ signal }) => dial(at(tcp(hole.port)), { signal }));
     await eventually(() => expect(descriptors()).toBe(before + 50));
     for (const control of controls) control.abort(new GatewayError("RC_CLIENT_CLOSED"));
     for (const result of await Promise.allSettled(dials)) {
@@ -128,7 +128,7 @@ describe("dial", () => {
   test("leaves a connected socket to its owner when the signal aborts later", async () => {
     await using server = await echo();
     const control = new AbortController();
-    const { stream } = await dial(target(tcp(server.port)), { signal: control.signal });
+    const { stream } = await dial(at(tcp(server.port)), { signal: control.signal });
     control.abort();
     stream.end("still here");
     expect((await readAll(stream.resume())).toString()).toBe("still here");
@@ -137,7 +137,7 @@ describe("dial", () => {
   test("does not end the process when a peer resets before anybody listens", async () => {
     const accepted: Socket[] = [];
     await using server = await TestServer.open((socket) => void accepted.push(socket));
-    const { stream } = await dial(target(tcp(server.port)));
+    const { stream } = await dial(at(tcp(server.port)));
     await eventually(() => expect(accepted).toHaveLength(1));
     stream.resume();
     accepted[0]?.resetAndDestroy();
@@ -148,7 +148,7 @@ describe("dial", () => {
   test("keeps what a peer sends in the kernel until somebody reads", async () => {
     const room = 8 * 1_024 * 1_024;
     await using server = await TestServer.open((socket) => void socket.write(Buffer.alloc(room)));
-    const { stream } = await dial(target(tcp(server.port)));
+    const { stream } = await dial(at(tcp(server.port)));
     await eventually(() => expect([...server.sockets][0]?.writableLength).toBeGreaterThan(0));
     expect(stream.readableLength).toBeLessThan(256 * 1_024);
     let size = 0;
@@ -162,7 +162,7 @@ describe("dial", () => {
 
   test("reads on after a pause between connect and first read", async () => {
     await using server = await TestServer.open((socket) => void socket.write("banner\n"));
-    const { stream } = await dial(target(tcp(server.port)));
+    const { stream } = await dial(at(tcp(server.port)));
     expect(await readUntil(stream, (text) => text.includes("\n"))).toBe("banner\n");
     stream.destroy();
   });

@@ -36,9 +36,9 @@ describe("a peer that fails", () => {
     });
     const seen: string[] = [];
     const sessions = Array.from({ length: 20 }, () =>
-      rig.upstream.connect({ session: sampleSession() }, ({ peer }) => {
-        seen.push(peer);
-        return peer === A ? held : Promise.resolve(peer);
+      rig.upstream.connect({ session: sampleSession() }, ({ address }) => {
+        seen.push(address);
+        return address === A ? held : Promise.resolve(address);
       }),
     );
     await Promise.allSettled(sessions.slice(1));

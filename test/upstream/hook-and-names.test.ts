@@ -31,7 +31,7 @@ describe("the balancer hook", () => {
   test("may choose timeout and local address of the attempt", async () => {
     const rig = new Rig({ peers: [A] });
     const choose = () => ({ address: A, connectTimeoutMs: 50, localAddress: "127.0.0.9" });
-    const lease = await rig.upstream.connect({ session: sampleSession(), choose }, async (target) => target);
+    const lease = await rig.upstream.connect({ session: sampleSession(), choose }, async (peer) => peer);
     expect(lease.value).toMatchObject({ connectTimeoutMs: 50, localAddress: "127.0.0.9" });
   });
   test("may send a session to a peer that is down", async () => {

@@ -1,8 +1,8 @@
 import { GatewayError } from "../../src/errors.ts";
 import type { Lease } from "../../src/upstream/lease.ts";
 import { LivePeers } from "../../src/upstream/live-peers.ts";
+import type { PeerEndpoint } from "../../src/upstream/peer-endpoint.ts";
 import { Resolver } from "../../src/upstream/resolve.ts";
-import type { Target } from "../../src/upstream/target.ts";
 import { type ConnectInput, Upstream, type UpstreamConfig } from "../../src/upstream/upstream.ts";
 import { sampleSession } from "../support/balancer-session.ts";
 
@@ -25,8 +25,8 @@ export class Rig {
     this.upstream = new Upstream("game", config, { live: this.live, resolver, now: () => this.now });
   }
 
-  readonly dial = async (target: Target): Promise<string> => {
-    const { endpoint } = target;
+  readonly dial = async (peer: PeerEndpoint): Promise<string> => {
+    const { endpoint } = peer;
     const address = endpoint.kind === "tcp" ? `${endpoint.host}:${endpoint.port}` : endpoint.path;
     this.dialed.push(address);
     if (this.broken.has(address)) throw new GatewayError("RC_PEER_CONNECT", `${address}: ECONNREFUSED`);

@@ -5,10 +5,10 @@ import { hash } from "../../src/upstream/hash.ts";
 import type { Attempt } from "../../src/upstream/lease.ts";
 import { leastConn } from "../../src/upstream/least-conn.ts";
 import { LivePeers } from "../../src/upstream/live-peers.ts";
+import type { PeerEndpoint } from "../../src/upstream/peer-endpoint.ts";
 import { randomTwo } from "../../src/upstream/random-two.ts";
 import { Resolver } from "../../src/upstream/resolve.ts";
 import { roundRobin } from "../../src/upstream/round-robin.ts";
-import type { Target } from "../../src/upstream/target.ts";
 import { Upstream, type UpstreamConfig } from "../../src/upstream/upstream.ts";
 import { sampleSession } from "../support/balancer-session.ts";
 
@@ -33,11 +33,11 @@ describe("connect", () => {
       { peers: ["peer.test:1"], connectTimeoutMs: 7, idleTimeoutMs: 8, proxyProtocol: 2, ssl: {} },
       async () => ["10.1.1.1"],
     );
-    const targets: Target[] = [];
-    await rig.upstream.connect({ session: sampleSession() }, async (target) => targets.push(target));
-    expect(targets).toEqual([
+    const dialed: PeerEndpoint[] = [];
+    await rig.upstream.connect({ session: sampleSession() }, async (peer) => dialed.push(peer));
+    expect(dialed).toEqual([
       {
-        peer: "peer.test:1",
+        address: "peer.test:1",
         endpoint: { kind: "tcp", host: "10.1.1.1", port: 1 },
         connectTimeoutMs: 7,
         localAddress: undefined,
@@ -165,9 +165,9 @@ describe("a reload", () => {
   test("keeps what is known of peers, and forgets peers that are gone and free", async () => {
     const live = new LivePeers();
     const before = new Upstream("game", { peers: [A, B, C] }, parts(live));
-    const dial = async ({ peer }: Target): Promise<string> => {
-      if (peer === A) throw new GatewayError("RC_PEER_CONNECT");
-      return peer;
+    const dial = async ({ address }: PeerEndpoint): Promise<string> => {
+      if (address === A) throw new GatewayError("RC_PEER_CONNECT");
+      return address;
     };
     const input = { session: sampleSession() };
     const lease = await before.connect(input, dial);

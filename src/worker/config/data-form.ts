@@ -21,8 +21,8 @@ const rejectObject = made(shape("{ reason, status }", { reason: text("a reason")
 
 /** A route as data: `{ on: "mqtt", when: { clientId: "bot-*" }, proxy: "broker" }`. */
 export function routeData(upstreams: readonly string[]): Schema<Route> {
-  const target = made(upstreamName(upstreams), (name): Action => proxy(name));
-  const actions = { proxy: maybe(target), reject: maybe(rejectData) };
+  const proxyAction = made(upstreamName(upstreams), (name): Action => proxy(name));
+  const actions = { proxy: maybe(proxyAction), reject: maybe(rejectData) };
   return either<Route>((input) => {
     if (!isRecord(input)) return made(shape(WHAT, {}), () => otherwise(reject("")));
     if ("silentMs" in input) {

@@ -2,9 +2,9 @@ import type { Endpoint } from "../codecs/address.ts";
 import type { PeerSsl } from "./peer-ssl.ts";
 
 /** One concrete place to connect to, chosen and resolved. */
-export interface Target {
+export interface PeerEndpoint {
   /** The peer's address as configured; a name where the user wrote one. */
-  readonly peer: string;
+  readonly address: string;
   /** An IP address and port, or a unix path. Never a name. */
   readonly endpoint: Endpoint;
   /** For TCP and, when there is one, the TLS handshake together. */
