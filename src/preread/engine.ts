@@ -2,7 +2,7 @@ import { GatewayError } from "../errors.ts";
 import type { Sniffer } from "./sniffer.ts";
 
 /** The first bytes of a client, growing. `grow` resolves when so many are there, none will come, or time is over. */
-export interface Head {
+export interface GrowingHead {
   readonly bytes: Uint8Array;
   grow(atLeast: number): Promise<"enough" | "ended" | "timeout" | "reset">;
 }
@@ -65,7 +65,7 @@ export function ask(round: Round, bytes: Uint8Array): Round {
  */
 export async function preread(
   sniffers: readonly Sniffer[],
-  head: Head,
+  head: GrowingHead,
   maxBytes: number,
 ): Promise<Sniffed | undefined> {
   for (let round = unasked(sniffers); ; ) {

@@ -37,7 +37,7 @@ const ABSOLUTE = /^[^/?#]+:\/\/([^/?#]*)([^?#]*)/;
 
 /** HTTP/1.0, 1.1 and the simple request of 0.9 by their whole head (RFC 9112), any method by grammar. */
 export function http(conditions: HttpConditions = {}): Sniffer<"http", HttpInfo> {
-  const accepts = compile(conditions);
+  const accepts = compileConditions(conditions);
   const sniff: Sniffer<"http", HttpInfo>["sniff"] = (bytes) => {
     const head = decodeRequestHead(bytes);
     if (head.kind === "more") return more(head.atLeast);
@@ -48,7 +48,7 @@ export function http(conditions: HttpConditions = {}): Sniffer<"http", HttpInfo>
   return { name: "http", examples, sniff };
 }
 
-function compile(conditions: HttpConditions): (info: HttpInfo) => boolean {
+function compileConditions(conditions: HttpConditions): (info: HttpInfo) => boolean {
   const { method, path, host, headers = {} } = conditions;
   const tests: ((info: HttpInfo) => boolean)[] = [];
   if (method !== undefined) tests.push(on(method, (info) => info.method));

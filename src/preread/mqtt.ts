@@ -42,9 +42,9 @@ export interface MqttOptions {
 /** MQTT 3.1, 3.1.1 and 5: the client speaks first, with a CONNECT ([MQTT-3.1.0-1]). */
 export function mqtt(conditions: MqttConditions = {}, options: MqttOptions = {}): Sniffer<"mqtt", MqttInfo> {
   const { maxBytes = MAX_CONNECT_BYTES } = options;
-  const versionFits = compile<number>(conditions.version);
-  const clientIdFits = compile(conditions.clientId);
-  const usernameFits = compile(conditions.username);
+  const versionFits = compileCondition<number>(conditions.version);
+  const clientIdFits = compileCondition(conditions.clientId);
+  const usernameFits = compileCondition(conditions.username);
   const sniff: Sniffer<"mqtt", MqttInfo>["sniff"] = (head) => {
     const start = scanConnectStart(head, maxBytes);
     if (start.kind === "more") return more(start.atLeast);
@@ -65,7 +65,9 @@ function infoOf({ version, clientId, username, keepaliveMs, clean, will, propert
   return { version, clientId, username, keepaliveMs, clean, willTopic: will?.topic, userProperties, bridge };
 }
 
-function compile<Value>(condition: Condition<Value> | number | undefined): (value: Value | undefined) => boolean {
+function compileCondition<Value>(
+  condition: Condition<Value> | number | undefined,
+): (value: Value | undefined) => boolean {
   return condition === undefined ? () => true : fulfils(condition);
 }
 

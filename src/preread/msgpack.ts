@@ -23,7 +23,7 @@ export function msgpack(
   options: MsgpackLimits = {},
 ): Sniffer<"msgpack", MsgpackInfo> {
   const codec = msgpackCodec(options); // also checks the options, at start and not at the first client
-  const tests = Object.entries(conditions).map(([path, condition]) => compile(path, condition));
+  const tests = Object.entries(conditions).map(([path, condition]) => compileTest(path, condition));
   const mapOnly = tests.some(({ path: [first = ""] }) => !/^\d+$/.test(first)); // an array has no such element
   const begin = (): Sniff => {
     const decode = msgpackDecoder(options);
@@ -61,7 +61,7 @@ interface Test {
   readonly accepts: (value: unknown) => boolean;
 }
 
-function compile(path: string, condition: MsgpackCondition): Test {
+function compileTest(path: string, condition: MsgpackCondition): Test {
   return { path: path.split("."), accepts: acceptor(condition) };
 }
 

@@ -2,6 +2,7 @@ import { TLSSocket } from "node:tls";
 import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/client-hello.ts";
 import { type EndCause, GatewayError, messageOf, specs } from "../errors.ts";
+import type { Attempt } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
 import { Client } from "./client.ts";
@@ -21,12 +22,6 @@ import type {
   StartedTls,
 } from "./session.ts";
 import { sslOfHello } from "./session-ssl.ts";
-
-/** One attempt to reach a peer, as the log shows it. */
-export interface Attempt {
-  readonly address: string;
-  readonly connectMs: number | undefined;
-}
 
 type Views = SslSession & PrereadSession & BalancerSession & ContentSession & LogSession;
 

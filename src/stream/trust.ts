@@ -15,7 +15,7 @@ interface Range {
  */
 export function trusts(ranges: readonly string[]): (host: string) => boolean {
   const unix = ranges.includes(UNIX);
-  const compiled = ranges.filter((range) => range !== UNIX).map(compile);
+  const compiled = ranges.filter((range) => range !== UNIX).map(compileRange);
   return (host) => {
     if (host.startsWith(UNIX)) return unix;
     const address = ipToBytes(host);
@@ -25,7 +25,7 @@ export function trusts(ranges: readonly string[]): (host: string) => boolean {
   };
 }
 
-function compile(text: string): Range {
+function compileRange(text: string): Range {
   const [host = "", prefix, ...rest] = text.split("/");
   const written = host.includes("%") ? undefined : ipToBytes(host); // no zone: it would not be compared
   const width = (written?.length ?? 0) * 8;

@@ -1,7 +1,7 @@
 import { GatewayError } from "../errors.ts";
 
 /** How long somebody may wait. */
-export interface Patience {
+export interface WaitLimits {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
   /** What is thrown when the time is over. */
@@ -14,7 +14,7 @@ export function abortError(signal: AbortSignal): GatewayError {
 }
 
 /** Waits for `work`, but no longer than allowed. What comes later is dropped; the work itself goes on. */
-export function patiently<T>(work: Promise<T>, { signal, timeoutMs, late }: Patience): Promise<T> {
+export function patiently<T>(work: Promise<T>, { signal, timeoutMs, late }: WaitLimits): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = (): void => settle(() => reject(signal ? abortError(signal) : undefined));
     const expire = (): void => settle(() => reject(late?.() ?? new GatewayError("RC_INTERNAL", "too late")));

@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { GatewayError, messageOf } from "../errors.ts";
-import { type Patience, patiently } from "./abort.ts";
+import { patiently, type WaitLimits } from "./abort.ts";
 
 /** Answers all addresses of a host name; rejects when there is none. */
 export type Lookup = (host: string) => Promise<readonly string[]>;
@@ -51,26 +51,26 @@ export class Resolver {
    * All addresses of `host`, another one first each time. An IP address is its own answer.
    * @throws GatewayError RC_PEER_RESOLVE
    */
-  async resolve(host: string, patience: Patience = {}): Promise<readonly string[]> {
+  async resolve(host: string, limits: WaitLimits = {}): Promise<readonly string[]> {
     if (isIP(host) !== 0) return [host];
     const entry = this.#entry(host);
-    if (entry.expires <= this.#now()) await this.#refreshed(host, entry, patience);
+    if (entry.expires <= this.#now()) await this.#refreshed(host, entry, limits);
     if (entry.addresses.length === 0) throw entry.failure ?? new GatewayError("RC_PEER_RESOLVE", host);
     const first = entry.turn++ % entry.addresses.length;
     return [...entry.addresses.slice(first), ...entry.addresses.slice(0, first)];
   }
 
   /** Waits for the one lookup of this name. Who has an old answer does not fail because the new one is late. */
-  async #refreshed(host: string, entry: Entry, patience: Patience): Promise<void> {
+  async #refreshed(host: string, entry: Entry, limits: WaitLimits): Promise<void> {
     entry.refresh ??= this.#refresh(host, entry);
     const hasOld = entry.addresses.length > 0;
-    const longest = patience.timeoutMs ?? Number.POSITIVE_INFINITY;
-    const timeoutMs = hasOld ? Math.min(STALE_PATIENCE_MS, longest) : patience.timeoutMs;
+    const longest = limits.timeoutMs ?? Number.POSITIVE_INFINITY;
+    const timeoutMs = hasOld ? Math.min(STALE_PATIENCE_MS, longest) : limits.timeoutMs;
     const late = (): GatewayError => new GatewayError("RC_PEER_RESOLVE", `${host}: no answer in time`);
     try {
-      await patiently(entry.refresh, { signal: patience.signal, timeoutMs, late });
+      await patiently(entry.refresh, { signal: limits.signal, timeoutMs, late });
     } catch (cause) {
-      if (patience.signal?.aborted || !hasOld) throw cause;
+      if (limits.signal?.aborted || !hasOld) throw cause;
     }
   }
 

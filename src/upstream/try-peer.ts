@@ -78,8 +78,8 @@ async function endpointsOf(trial: Trial, tools: TrialTools): Promise<readonly En
   const { address, endpoint } = trial.peer;
   if (endpoint.kind === "unix") return [endpoint];
   try {
-    const patience = { signal: tools.signal, timeoutMs: trial.unresolved.connectTimeoutMs };
-    const hosts = await tools.resolver.resolve(endpoint.host, patience);
+    const limits = { signal: tools.signal, timeoutMs: trial.unresolved.connectTimeoutMs };
+    const hosts = await tools.resolver.resolve(endpoint.host, limits);
     return hosts.slice(0, MAX_ADDRESSES).map((host) => ({ ...endpoint, host }));
   } catch (cause) {
     const failure = GatewayError.from(cause);

@@ -18,7 +18,7 @@ export interface Generation {
 }
 
 /** What all generations of a process share. */
-export interface Surroundings {
+export interface GenerationParts {
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: Log;
@@ -35,7 +35,7 @@ const DEFAULT_PROXY_HEADER_MS = 3_000;
 const DEFAULT_KEEPALIVE_MS = 60_000;
 
 /** Builds everything that a checked configuration names. Nothing is open to clients yet; a failure leaves nothing behind. */
-export async function compile(config: GatewayConfig, around: Surroundings): Promise<Generation> {
+export async function compileGeneration(config: GatewayConfig, parts: GenerationParts): Promise<Generation> {
   const upstreams = new Map<string, Upstream>();
   const servers: Server[] = [];
   const close = async (): Promise<void> => {
@@ -44,16 +44,12 @@ export async function compile(config: GatewayConfig, around: Surroundings): Prom
   };
   try {
     for (const [name, upstream] of Object.entries(config.upstreams ?? {})) {
-      const parts = {
-        ...around,
-        source: around.registry,
-        warn: (text: string) => around.log.warn(text, { upstream: name }),
-      };
-      upstreams.set(name, new Upstream(name, upstream, parts));
+      const warn = (text: string): void => parts.log.warn(text, { upstream: name });
+      upstreams.set(name, new Upstream(name, upstream, { ...parts, source: parts.registry, warn }));
     }
     await Promise.all([...upstreams.values()].map((upstream) => upstream.ready()));
     for (const [name, server] of Object.entries(config.servers)) {
-      servers.push(await compileServer(name, server, upstreams, around));
+      servers.push(await compileServer(name, server, upstreams, parts));
     }
   } catch (cause) {
     await close();
@@ -66,7 +62,7 @@ async function compileServer(
   name: string,
   config: ServerConfig,
   upstreams: ReadonlyMap<string, Upstream>,
-  { baseDir, log }: Surroundings,
+  { baseDir, log }: GenerationParts,
 ): Promise<Server> {
   const { proxyProtocol, ssl, preread, phases = {} } = config;
   return Object.freeze({

@@ -9,7 +9,7 @@ const QUICK_STOP_MS = 5_000;
 /** After an exception that nobody caught the state may be broken: sessions get so long to end by themselves. */
 const CRASH_DRAIN_MS = 30_000;
 
-interface Around {
+interface RunOptions {
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: OpenLog;
@@ -19,9 +19,9 @@ interface Around {
  * Serves in this process until a signal ends it: TERM and INT at once, QUIT when the sessions have ended. USR1 reopens the
  * log, HUP does nothing yet. Resolves with the open ports. @throws BindError when a port cannot be opened
  */
-export async function runGateway(config: GatewayConfig, around: Around): Promise<Running["listening"]> {
-  const lifetime = new Lifetime(around.log);
-  const running = await startWorker(config, around);
+export async function runGateway(config: GatewayConfig, options: RunOptions): Promise<Running["listening"]> {
+  const lifetime = new Lifetime(options.log);
+  const running = await startWorker(config, options);
   lifetime.serves(running);
   return running.listening;
 }

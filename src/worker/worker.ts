@@ -10,7 +10,7 @@ import type { Server } from "../stream/server.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
 import { Resolver } from "../upstream/resolve.ts";
 import { sessionLimit } from "./fd-limit.ts";
-import { compile, type Generation } from "./generation.ts";
+import { compileGeneration, type Generation } from "./generation.ts";
 
 /** A gateway that serves. */
 export interface Running {
@@ -26,7 +26,13 @@ export async function startWorker(
   { baseDir, log }: { baseDir: string; log: Log },
 ): Promise<Running> {
   const registry = memoryRegistry();
-  const generation = await compile(config, { baseDir, log, registry, live: new LivePeers(), resolver: new Resolver() });
+  const generation = await compileGeneration(config, {
+    baseDir,
+    log,
+    registry,
+    live: new LivePeers(),
+    resolver: new Resolver(),
+  });
   const worker = new Worker(generation, log);
   try {
     await config.phases?.initWorker?.({ id: 0, number: 0, masterId: 0, registry });

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { type Head, preread } from "../../src/preread/engine.ts";
+import { type GrowingHead, preread } from "../../src/preread/engine.ts";
 import { match, mismatch, more, type Sniffer, startsWith } from "../../src/preread/sniffer.ts";
 
 /** A client that sends these pieces, one at each wait, then ends, stalls or resets. */
-function client(pieces: readonly string[], then: "ended" | "timeout" | "reset" = "ended"): Head & { waits: number[] } {
+function client(
+  pieces: readonly string[],
+  then: "ended" | "timeout" | "reset" = "ended",
+): GrowingHead & { waits: number[] } {
   let bytes = Buffer.alloc(0);
   const left = [...pieces];
   const waits: number[] = [];
