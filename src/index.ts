@@ -1,6 +1,6 @@
 export type { Address } from "./codecs/address.ts";
-export type { ClientHello } from "./codecs/client-hello.ts";
 export type { Codec, Decoded } from "./codecs/codec.ts";
+export type { ClientHello } from "./codecs/tls/client-hello.ts";
 export { type EndCause, type ErrorCode, GatewayError, type Side } from "./errors.ts";
 export {
   defineGateway,

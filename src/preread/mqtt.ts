@@ -1,3 +1,4 @@
+import type { MqttUserProperties } from "../codecs/mqtt/check.ts";
 import {
   decodeConnect,
   encodeConnect,
@@ -5,8 +6,7 @@ import {
   type MqttConnect,
   type MqttVersion,
   scanConnectStart,
-} from "../codecs/mqtt.ts";
-import type { MqttUserProperties } from "../codecs/mqtt-check.ts";
+} from "../codecs/mqtt/connect.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { match, mismatch, more, type Sniffer } from "./sniffer.ts";
 

@@ -1,6 +1,6 @@
 import type { Decoded } from "../codecs/codec.ts";
-import { msgpackCodec, msgpackDecoder } from "../codecs/msgpack.ts";
-import type { MsgpackLimits } from "../codecs/msgpack-scanner.ts";
+import { msgpackCodec, msgpackDecoder } from "../codecs/msgpack/msgpack.ts";
+import type { MsgpackLimits } from "../codecs/msgpack/scanner.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 

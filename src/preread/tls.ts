@@ -1,5 +1,5 @@
-import { type ClientHello, decodeClientHello } from "../codecs/client-hello.ts";
-import { type ClientHelloOffer, encodeClientHello } from "../codecs/client-hello-encode.ts";
+import { type ClientHello, decodeClientHello } from "../codecs/tls/client-hello.ts";
+import { type ClientHelloOffer, encodeClientHello } from "../codecs/tls/client-hello-encode.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { match, mismatch, type Sniffer } from "./sniffer.ts";
 

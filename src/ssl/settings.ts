@@ -12,7 +12,7 @@ import {
   optionsOf,
   secureContextOf,
 } from "./context.ts";
-import { certFolder } from "./folder.ts";
+import { certFolder } from "./folder/folder.ts";
 import { certificateBlocks, isPem, opensslReason } from "./pem.ts";
 import { certificateMemo } from "./pem-memo.ts";
 import { type CertSource, type CertStore, certList } from "./store.ts";

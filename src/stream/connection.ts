@@ -1,6 +1,6 @@
 import { TLSSocket } from "node:tls";
 import type { Address } from "../codecs/address.ts";
-import type { ClientHello } from "../codecs/client-hello.ts";
+import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import { type EndCause, GatewayError, messageOf, specs } from "../errors.ts";
 import type { Attempt } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import { type AlertDescription, alert, alertDescriptions } from "../codecs/tls-alert.ts";
-import { tlsOpening } from "../codecs/tls-opening.ts";
+import { type AlertDescription, alert, alertDescriptions } from "../codecs/tls/alert.ts";
+import { tlsOpening } from "../codecs/tls/opening.ts";
 import { GatewayError, messageOf } from "../errors.ts";
 import type { ServerSsl } from "../ssl/settings.ts";
 import { verdictOf } from "../ssl/verify.ts";

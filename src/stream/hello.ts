@@ -1,5 +1,5 @@
-import { decodeClientHello } from "../codecs/client-hello.ts";
-import { tlsOpening } from "../codecs/tls-opening.ts";
+import { decodeClientHello } from "../codecs/tls/client-hello.ts";
+import { tlsOpening } from "../codecs/tls/opening.ts";
 import { GatewayError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
 import type { Deadline } from "./deadline.ts";

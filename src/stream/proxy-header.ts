@@ -1,4 +1,4 @@
-import { decodeProxyHeader } from "../codecs/proxy-protocol.ts";
+import { decodeProxyHeader } from "../codecs/proxy-protocol/decode.ts";
 import { GatewayError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
 import { Deadline } from "./deadline.ts";

@@ -1,5 +1,5 @@
-import { encodeProxyHeader } from "../codecs/proxy-protocol-encode.ts";
-import { type ProxyFields, writeTlvs } from "../codecs/proxy-protocol-tlv.ts";
+import { encodeProxyHeader } from "../codecs/proxy-protocol/encode.ts";
+import { type ProxyFields, writeTlvs } from "../codecs/proxy-protocol/tlv.ts";
 import { GatewayError } from "../errors.ts";
 import type { PeerChoice } from "../upstream/choice.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";

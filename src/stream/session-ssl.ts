@@ -1,5 +1,5 @@
 import type { TLSSocket } from "node:tls";
-import type { ClientHello } from "../codecs/client-hello.ts";
+import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import type { SessionSsl } from "../upstream/session-facts.ts";
 
 /** What a ClientHello alone tells of a session's TLS: all there is before the handshake, and on passthrough. */

@@ -1,4 +1,4 @@
-import type { ClientHello } from "../codecs/client-hello.ts";
+import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import type { EndCause } from "../errors.ts";
 import type { Certificate, Pem } from "../ssl/certificate.ts";
 import type { PeerChoice } from "../upstream/choice.ts";

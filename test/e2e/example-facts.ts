@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { decodeProxyHeader } from "../../src/codecs/proxy-protocol.ts";
+import { decodeProxyHeader } from "../../src/codecs/proxy-protocol/decode.ts";
 import { authority } from "../ssl/made-certificates.ts";
 import { dialIn, dialTls, exchange, readAll, readUntil } from "../support/client.ts";
 import type { Story } from "../support/story.ts";

@@ -10,9 +10,9 @@ import { promisify } from "node:util";
 import { generate } from "selfsigned";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Address } from "../../src/codecs/address.ts";
-import { decodeProxyHeader, type ProxyHeader } from "../../src/codecs/proxy-protocol.ts";
-import { encodeProxyHeader } from "../../src/codecs/proxy-protocol-encode.ts";
-import { readTlvs, writeTlvs } from "../../src/codecs/proxy-protocol-tlv.ts";
+import { decodeProxyHeader, type ProxyHeader } from "../../src/codecs/proxy-protocol/decode.ts";
+import { encodeProxyHeader } from "../../src/codecs/proxy-protocol/encode.ts";
+import { readTlvs, writeTlvs } from "../../src/codecs/proxy-protocol/tlv.ts";
 
 const HOST = "127.0.0.1";
 const STARTUP_MS = 10_000;

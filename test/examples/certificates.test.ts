@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ensureCertificates } from "../../examples/quickstart/certificates.ts";
-import { certFolder } from "../../src/ssl/folder.ts";
+import { certFolder } from "../../src/ssl/folder/folder.ts";
 import { made } from "../ssl/made-certificates.ts";
 
 const HOUR_MS = 3_600_000;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { encodeConnect } from "../../src/codecs/mqtt.ts";
+import { encodeConnect } from "../../src/codecs/mqtt/connect.ts";
 import { type MqttConditions, mqtt } from "../../src/preread/mqtt.ts";
 import { recorded } from "../fixtures/mqtt-connect.ts";
 import { snifferLaws } from "../laws/sniffer-laws.ts";

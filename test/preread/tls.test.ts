@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { decodeClientHello } from "../../src/codecs/client-hello.ts";
-import { encodeClientHello } from "../../src/codecs/client-hello-encode.ts";
+import { decodeClientHello } from "../../src/codecs/tls/client-hello.ts";
+import { encodeClientHello } from "../../src/codecs/tls/client-hello-encode.ts";
 import { type TlsConditions, tls } from "../../src/preread/tls.ts";
 import { hello, recorded } from "../fixtures/client-hello/recorded.ts";
 import { snifferLaws } from "../laws/sniffer-laws.ts";

@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { connect, type SecureContext, type SecureVersion, TLSSocket } from "node:tls";
-import { decodeClientHello } from "../../src/codecs/client-hello.ts";
+import { decodeClientHello } from "../../src/codecs/tls/client-hello.ts";
 import type { ClientCertificateMode } from "../../src/ssl/context.ts";
 import { verdictOf } from "../../src/ssl/verify.ts";
 import type { Made } from "./made-certificates.ts";

@@ -4,8 +4,8 @@ import { dirname, extname, join, resolve } from "node:path";
 import { messageOf } from "../../errors.ts";
 import { type Exports, importFresh, jsonFaults } from "./bundle.ts";
 import { ConfigError, UsageError } from "./config-error.ts";
-import { type Data, type Positions, parseJson, parseYaml } from "./parse-data.ts";
-import { isRecord } from "./schema.ts";
+import { type Data, type Positions, parseJson, parseYaml } from "./data/parse.ts";
+import { isRecord } from "./schema/schema.ts";
 import { shortPath } from "./source-place.ts";
 
 /** A configuration as it was written, not yet checked. */

@@ -1,7 +1,7 @@
 import { isAbsolute, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.ts";
-import { isRecord } from "./schema.ts";
+import { isRecord } from "./schema/schema.ts";
 
 /** A path as people type it: relative where it is inside the working directory. */
 export function shortPath(path: string): string {

@@ -1,16 +1,16 @@
 import * as v from "valibot";
 import type { GatewayConfig } from "../../gateway.ts";
 import { ConfigError } from "./config-error.ts";
-import { dataForms } from "./data-form.ts";
+import { dataForms } from "./data/form.ts";
+import type { Place } from "./data/parse.ts";
 import { unknownKey } from "./expectation.ts";
 import { formatPath, type KeyPath } from "./key-path.ts";
 import type { DataFile, Loaded } from "./load-config.ts";
-import type { Place } from "./parse-data.ts";
-import { isRecord } from "./schema.ts";
-import { type Forms, gatewaySchema } from "./schema-gateway.ts";
-import { gatewayPhases, serverPhases } from "./schema-phases.ts";
-import { routeObject } from "./schema-route.ts";
-import { balancerObject, registryObject } from "./schema-upstream.ts";
+import { type Forms, gatewaySchema } from "./schema/gateway.ts";
+import { gatewayPhases, serverPhases } from "./schema/phases.ts";
+import { routeObject } from "./schema/route.ts";
+import { isRecord } from "./schema/schema.ts";
+import { balancerObject, registryObject } from "./schema/upstream.ts";
 import { shortPath } from "./source-place.ts";
 
 /**

@@ -1,5 +1,5 @@
-import { decodeClientHello } from "../../codecs/client-hello.ts";
-import { tlsOpening } from "../../codecs/tls-opening.ts";
+import { decodeClientHello } from "../../codecs/tls/client-hello.ts";
+import { tlsOpening } from "../../codecs/tls/opening.ts";
 import type { GatewayConfig, ServerConfig } from "../../gateway.ts";
 import { UsageError } from "../config/config-error.ts";
 import { nearest } from "../config/nearest.ts";

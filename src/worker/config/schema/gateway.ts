@@ -1,0 +1,103 @@
+import { formatAddress, parseEndpoint } from "../../../codecs/address.ts";
+import { ipFromBytes, ipToBytes } from "../../../codecs/ip.ts";
+import type { GatewayConfig, GatewayPhases } from "../../../gateway.ts";
+import { formatPath } from "../key-path.ts";
+import { localAddress } from "./address.ts";
+import {
+  byName,
+  checked,
+  either,
+  type Fault,
+  isRecord,
+  maybe,
+  oneOf,
+  type Schema,
+  secret,
+  shape,
+  text,
+  together,
+  whole,
+} from "./schema.ts";
+import { type ServerForms, serverSchema } from "./server.ts";
+import { type UpstreamForms, upstreamSchema } from "./upstream.ts";
+
+/** The parts that a configuration in code and one in data write differently. */
+export interface Forms {
+  readonly server: ServerForms;
+  readonly upstream: UpstreamForms;
+  readonly phases: Schema<GatewayPhases>;
+}
+
+/** More processes than any machine has cores: a slip. */
+const MAX_WORKERS = 1_024;
+
+const workers = either<number | "auto">((input) => (typeof input === "string" ? oneOf("auto") : whole(1, MAX_WORKERS)));
+
+const redis = secret("a URL like redis://host:6379", (url) => {
+  return /^rediss?:\/\//.test(url) && URL.canParse(url) && new URL(url).hostname !== "";
+});
+
+const size = text(`a size like "10m"`, (written) => /^[1-9]\d{0,14}[kmg]?$/i.test(written));
+
+const access = checked(
+  (value): value is string | false => value === false || (typeof value === "string" && value !== ""),
+  '"stderr", a path or false',
+);
+
+const log = shape("{ access, level }", {
+  access: maybe(access),
+  level: maybe(oneOf("debug", "info", "warn", "error")),
+});
+
+/** A whole configuration. */
+export function gatewaySchema({ server, upstream, phases }: Forms): Schema<GatewayConfig> {
+  return shape("an object with servers", {
+    workers: maybe(workers),
+    redis: maybe(redis),
+    shared: maybe(byName(size, "an object of sizes by name")),
+    upstreams: maybe(byName(upstreamSchema(upstream), "an object of upstreams by name")),
+    servers: together(
+      byName(serverSchema(server), "an object of servers by name, at least one", { min: 1 }),
+      addressFaults,
+    ),
+    stateDir: maybe(text("the path of a folder")),
+    admin: maybe(shape("{ listen }", { listen: localAddress })),
+    log: maybe(log),
+    phases: maybe(phases),
+  });
+}
+
+/** A fixed address can be opened once. */
+function addressFaults(servers: unknown): readonly Fault[] {
+  const owners = new Map<string, string>();
+  return listens(servers).flatMap(({ address, path }) => {
+    const owner = owners.get(address);
+    if (owner !== undefined) return [{ path, text: `${address} is taken by ${owner}` }];
+    owners.set(address, formatPath(["servers", ...path]));
+    return [];
+  });
+}
+
+/** The fixed addresses of all servers, in one form each. */
+function listens(servers: unknown): readonly { readonly address: string; readonly path: Fault["path"] }[] {
+  if (!isRecord(servers)) return [];
+  return Object.entries(servers).flatMap(([name, server]) => {
+    const listen = isRecord(server) ? server["listen"] : undefined;
+    const all: readonly unknown[] = Array.isArray(listen) ? listen : [listen];
+    return all.flatMap((written, place) => {
+      const address = typeof written === "string" ? fixedAddress(written) : undefined;
+      const path: Fault["path"] = Array.isArray(listen) ? [name, "listen", place] : [name, "listen"];
+      return address === undefined ? [] : [{ address, path }];
+    });
+  });
+}
+
+/** Undefined for port 0, which is another one each time. The forms of an IPv6 address are one address. */
+function fixedAddress(written: string): string | undefined {
+  const endpoint = parseEndpoint(written);
+  if (endpoint?.kind !== "tcp") return endpoint && written;
+  if (endpoint.port === 0) return undefined;
+  const bytes = endpoint.host.includes("%") ? undefined : ipToBytes(endpoint.host); // a zone makes it another address
+  const host = bytes ? ipFromBytes(bytes) : endpoint.host.toLowerCase();
+  return formatAddress({ host, port: endpoint.port });
+}

@@ -1,0 +1,76 @@
+import * as v from "valibot";
+import type { Sniffer } from "../../../preread/sniffer.ts";
+import type { Action, ContentAction, ProxyAction, RejectAction } from "../../../stream/action.ts";
+import type { Route } from "../../../stream/route.ts";
+import { expected } from "../expectation.ts";
+import { checked, either, hook, isRecord, milliseconds, oneOf, type Schema, shape, text, whole } from "./schema.ts";
+
+/** The name of an upstream that exists. */
+export function upstreamName(known: readonly string[]): Schema<string> {
+  const shown = known.length > 0 ? known.slice(0, MAX_NAMES).join(", ") : "there is none";
+  return v.custom<string>(
+    (value) => typeof value === "string" && known.includes(value),
+    expected(`the name of an upstream (${shown}${known.length > MAX_NAMES ? ", …" : ""})`, { known }),
+  );
+}
+
+/** Names in one message. */
+const MAX_NAMES = 10;
+
+/** nginx's stream statuses are HTTP's. */
+export const status: Schema<number> = whole(100, 599);
+
+/** Where a server may send sessions, and what it may do with them, as `on`, `silent` and `otherwise` make it. */
+export function routeObject(upstreams: readonly string[]): Schema<Route> {
+  const action = actionObject(upstreams);
+  const on: Schema<Route> = shape(WHAT, { kind: oneOf("on"), sniffer, action });
+  const silent: Schema<Route> = shape(WHAT, { kind: oneOf("silent"), afterMs: milliseconds(0), action });
+  const otherwise: Schema<Route> = shape(WHAT, { kind: oneOf("otherwise"), action });
+  return either<Route>((input) => {
+    switch (isRecord(input) && input["kind"]) {
+      case "on":
+        return on;
+      case "silent":
+        return silent;
+      case "otherwise":
+        return otherwise;
+      default:
+        return none;
+    }
+  });
+}
+
+const WHAT = "on(…), silent(…) or otherwise(…)";
+
+const none: Schema<never> = checked((_): _ is never => false, WHAT);
+
+/** A user's own sniffer may lack `examples`: it is then not compared with others at start. */
+const sniffer: Schema<Sniffer> = checked(
+  (value): value is Sniffer =>
+    isRecord(value) && typeof value["name"] === "string" && typeof value["sniff"] === "function",
+  "a sniffer, like http()",
+);
+
+/** What `proxy(…)`, `content(…)` and `reject(…)` return. */
+function actionObject(upstreams: readonly string[]): Schema<Action> {
+  const what = "proxy(…), content(…) or reject(…)";
+  const proxy: Schema<ProxyAction> = shape(what, { kind: oneOf("proxy"), upstream: upstreamName(upstreams) });
+  const content: Schema<ContentAction> = shape(what, {
+    kind: oneOf("content"),
+    handler: hook<ContentAction["handler"]>(),
+  });
+  const reject: Schema<RejectAction> = shape(what, { kind: oneOf("reject"), reason: text("a reason"), status });
+  const unknown: Schema<never> = checked((_): _ is never => false, what);
+  return either<Action>((input) => {
+    switch (isRecord(input) && input["kind"]) {
+      case "proxy":
+        return proxy;
+      case "content":
+        return content;
+      case "reject":
+        return reject;
+      default:
+        return unknown;
+    }
+  });
+}
