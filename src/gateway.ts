@@ -6,17 +6,17 @@ import type { UpstreamConfig } from "./upstream/upstream.ts";
 
 /** A whole gateway: what `restyconf.config.ts` exports by default. Checked at start, then frozen. */
 export interface GatewayConfig<Upstream extends string = string> {
-  /** Number of processes, or `auto` for one per core. Default 1. */
+  /** Number of processes, or `auto` for one per core. Default 1; more have no effect yet. */
   readonly workers?: number | "auto";
-  /** URL of the Redis that several gateways share. Absent: an embedded registry in memory with the same interface. */
+  /** URL of the Redis that several gateways share. No effect yet: the registry is this process's memory. */
   readonly redis?: string | undefined;
-  /** Dictionaries shared by the workers: name to size, e.g. `{ sessions: "10m" }`. nginx: `lua_shared_dict`. */
+  /** Dictionaries shared by the workers: name to size, `{ sessions: "10m" }`. No effect yet. nginx: `lua_shared_dict`. */
   readonly shared?: Readonly<Record<string, string>>;
   readonly upstreams?: Readonly<Record<Upstream, UpstreamConfig>>;
   readonly servers: Readonly<Record<string, ServerConfig<NoInfer<Upstream>>>>;
-  /** Folder for the pid file, snapshots and the socket of the command line. */
+  /** Folder for the pid file, snapshots and the socket of the command line. No effect yet. */
   readonly stateDir?: string;
-  /** Where the admin API listens. Anything but loopback needs a token. */
+  /** Where the admin API will listen: a loopback address or a unix socket, nothing else is accepted. No effect yet. */
   readonly admin?: { readonly listen: string };
   readonly log?: LogConfig;
   readonly phases?: GatewayPhases;
@@ -38,8 +38,8 @@ export interface ServerConfig<Upstream extends string = string> {
   readonly noDelay?: boolean;
   /** Idle time before TCP keepalive probes to the client begin; 0 turns them off. Default 60,000. */
   readonly keepAliveMs?: number;
-  /** Sessions at once on this server. Default: derived from the limit of file descriptors, and logged. */
-  readonly maxConnections?: number;
+  /** Sessions at once on this server. Default: no limit of its own, only that of the process (by its limit of open files). */
+  readonly maxConns?: number;
   readonly phases?: ServerPhases<Upstream>;
 }
 
@@ -64,12 +64,13 @@ export interface LogConfig {
   readonly level?: "debug" | "info" | "warn" | "error";
 }
 
-/** What `initWorker` is handed: the process that serves. */
+/** What `initWorker` is handed: the process that serves. In this version there is one, and its numbers are 0. */
 export interface WorkerContext {
   /** `masterId` × 10 + `number`. */
   readonly id: number;
   readonly number: number;
   readonly masterId: number;
+  /** Where `peers: registry(…)` looks; in this version, the memory of this process. */
   readonly registry: Registry;
 }
 
@@ -77,7 +78,7 @@ export interface WorkerContext {
 export interface GatewayPhases {
   /** Runs before any port opens; a rejection means that none does. */
   init?(): Awaitable<void>;
-  /** Runs in each worker before it serves. OpenResty: `init_worker_by_lua`. */
+  /** Runs in each worker before its ports open; a rejection means that none does. OpenResty: `init_worker_by_lua`. */
   initWorker?(worker: WorkerContext): Awaitable<void>;
 }
 

@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 
 const MAPPED_PREFIX = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff); // RFC 4291 §2.5.5.2
+const MAPPED_TEXT = "::ffff:";
 const V6_GROUPS = 8;
 
 /** Reads an IP address into its 4 or 16 bytes; a zone (`%eth0`) is left out, other text is undefined. */
@@ -18,7 +19,7 @@ export function ipToBytes(text: string): Uint8Array | undefined {
 /** Writes 4 or 16 bytes as text; IPv6 in its one canonical form (RFC 5952), so that equal addresses are equal texts. */
 export function ipFromBytes(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join(".");
-  if (isMapped(bytes)) return `::ffff:${bytes.subarray(MAPPED_PREFIX.length).join(".")}`;
+  if (isMapped(bytes)) return `${MAPPED_TEXT}${bytes.subarray(MAPPED_PREFIX.length).join(".")}`;
   const hex = Array.from({ length: V6_GROUPS }, (_, group) =>
     (((bytes[2 * group] ?? 0) << 8) | (bytes[2 * group + 1] ?? 0)).toString(16),
   );
@@ -35,6 +36,11 @@ export function toV6(bytes: Uint8Array): Uint8Array {
 /** The same address as IPv4 when it is one in IPv6's clothes: what a socket open to both families reports. */
 export function unmapped(bytes: Uint8Array): Uint8Array {
   return isMapped(bytes) ? bytes.subarray(MAPPED_PREFIX.length) : bytes;
+}
+
+/** The same for the text that Node makes of a socket's address, without reading it. */
+export function unmappedText(host: string): string {
+  return host.startsWith(MAPPED_TEXT) && host.includes(".") ? host.slice(MAPPED_TEXT.length) : host;
 }
 
 function isMapped(bytes: Uint8Array): boolean {

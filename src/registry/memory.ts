@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from "../codecs/timer.ts";
 import type { Change, Registry } from "./registry.ts";
 import { Watch } from "./watch.ts";
 
@@ -6,9 +7,6 @@ const MAX_KEYS = 100_000;
 
 /** Expired keys are announced at most so late; readers never see them. One pass over all keys costs too much to do for each. */
 const SWEEP_MS = 50;
-
-/** Node fires timers beyond 2^31 - 1 ms at once; an early sweep finds nothing and waits again. */
-const MAX_TIMER_MS = 2_147_483_647;
 
 interface Entry {
   readonly value: string;
@@ -99,6 +97,7 @@ class MemoryRegistry implements Registry {
     if (expires >= this.#wakeAt) return;
     this.#wakeAt = expires;
     clearTimeout(this.#timer);
+    // An early sweep finds nothing and waits again.
     const delay = Math.min(Math.max(expires - performance.now(), SWEEP_MS), MAX_TIMER_MS);
     this.#timer = setTimeout(() => this.#sweep(), delay).unref();
   }

@@ -70,7 +70,6 @@ const VERSIONS: readonly SecureVersion[] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv
 const MAX_ALPN_NAME = 255; // RFC 7301 §3.1: one length byte
 const TICKET_KEYS_BYTES = 48;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-const MAX_TIMER_MS = 2_147_483_647; // above it Node's timers fire at once
 // A rotation in a foreign store shows after a minute, a certificate for a new name after five seconds.
 const FOREIGN_CACHE = { max: 1_000, ttlMs: 60_000, negativeTtlMs: 5_000 };
 const MAX_GIVEN = 1_000; // certificates from hooks and foreign stores, some 50 KB each with their contexts
@@ -82,7 +81,6 @@ const MAX_GIVEN = 1_000; // certificates from hooks and foreign stores, some 50 
 export async function compileSsl(config: SslConfig, environment: SslEnvironment): Promise<ServerSsl> {
   const settings = await settingsOf(config, environment);
   const alpn = Object.freeze((config.alpn ?? []).map(checkedAlpn));
-  const handshakeTimeoutMs = checkedTimeout(config.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
   const certificateOf = certificateMemo(MAX_GIVEN);
   const { store, close } = await at("certs", () => storeOf(config.certs, environment, certificateOf));
   return Object.freeze({
@@ -90,7 +88,7 @@ export async function compileSsl(config: SslConfig, environment: SslEnvironment)
     certs: store,
     alpn,
     clientCertificate: settings.clientCertificate,
-    handshakeTimeoutMs,
+    handshakeTimeoutMs: config.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
     settings,
     certificateOf,
     contextOf: (certificate: Certificate, overrides?: HandshakeOverrides) =>
@@ -158,11 +156,6 @@ function checkedAlpn(name: string, place: number): string {
   const size = Buffer.byteLength(name);
   if (size >= 1 && size <= MAX_ALPN_NAME) return name;
   throw new TypeError(`ssl.alpn[${place}]: a name of 1 to ${MAX_ALPN_NAME} bytes is expected`);
-}
-
-function checkedTimeout(ms: number): number {
-  if (ms > 0 && ms <= MAX_TIMER_MS) return ms;
-  throw new TypeError(`ssl.handshakeTimeoutMs: milliseconds from 1 to ${MAX_TIMER_MS} are expected`);
 }
 
 function versionRank(key: "minVersion" | "maxVersion", version: SecureVersion): number {

@@ -1,3 +1,5 @@
+import { MAX_TIMER_MS } from "../codecs/timer.ts";
+
 /**
  * One re-armable timer: a phase's total time, or the idle time between bytes.
  * Waiting for bytes costs no timer of its own; whoever waits puts its `onExpire` here and takes it away again.
@@ -47,6 +49,3 @@ export class Deadline {
     this.onExpire?.();
   }
 }
-
-/** Node fires timers beyond 2^31 - 1 ms at once. */
-const MAX_TIMER_MS = 2_147_483_647;

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Address } from "../codecs/address.ts";
+import { unmappedText } from "../codecs/ip.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { type CarryOptions, carry } from "./carry.ts";
 import type { Deadline } from "./deadline.ts";
@@ -59,5 +60,5 @@ const UNIX_CLIENT: Address = { host: "unix:", port: 0 };
 
 /** A dual-stack socket shows IPv4 clients as `::ffff:1.2.3.4`; everything else wants them as IPv4. */
 function addressOf(host = "", port = 0): Address {
-  return { host: host.startsWith("::ffff:") && host.includes(".") ? host.slice("::ffff:".length) : host, port };
+  return { host: unmappedText(host), port };
 }

@@ -78,7 +78,6 @@ const CR = 0x0d;
 const READ_TIMEOUT_MS = 60_000; // OpenResty: lua_socket_read_timeout
 const MAX_TIMEOUT_MS = 2 ** 31; // the first that OpenResty refuses
 const MAX_BYTES = 1_048_576; // a line or frame that never ends must not become a memory leak
-const PEEK_BYTES = 16_384; // nginx: preread_buffer_size
 
 /**
  * Reads a client's bytes as OpenResty's request socket does (`ngx.req.socket`): lines, sizes, delimiters, all, any.
@@ -93,9 +92,9 @@ export class Reader {
   /** How a read has told that the connection ended. */
   #told: "closed" | "connection reset by peer" | undefined;
 
-  constructor(inlet: Inlet, options: { readonly peekBytes?: number } = {}) {
+  constructor(inlet: Inlet, options: { readonly peekBytes: number }) {
     this.#inlet = inlet;
-    this.#peekBytes = options.peekBytes ?? PEEK_BYTES;
+    this.#peekBytes = options.peekBytes;
   }
 
   /** Longest wait for the next byte, for reads from now on; 0 stands for the default, 60,000. OpenResty: `settimeout`. */

@@ -19,7 +19,7 @@ export interface Server {
   readonly noDelay: boolean;
   readonly keepAliveMs: number;
   /** Sessions at once; undefined: only the limit of the process holds. */
-  readonly maxConnections: number | undefined;
+  readonly maxConns: number | undefined;
   readonly phases: ServerPhases;
   readonly log: Log;
 }

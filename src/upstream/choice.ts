@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { formatEndpoint, parseEndpoint } from "../codecs/address.ts";
+import { MAX_TIMER_MS } from "../codecs/timer.ts";
 import { GatewayError } from "../errors.ts";
 
 /** What a balancer hook may answer: an address, with settings for this attempt. The host may be a name. */
@@ -18,9 +19,6 @@ export interface CheckedChoice {
   readonly localAddress: string | undefined;
 }
 
-/** Node fires timers beyond 2^31 - 1 ms at once. */
-const MAX_TIMEOUT_MS = 2_147_483_647;
-
 /**
  * Checks what a hook answered, since no compiler saw the values.
  * @throws GatewayError RC_HOOK_FAILED
@@ -29,7 +27,7 @@ export function checkChoice(choice: PeerChoice): CheckedChoice {
   const { address, connectTimeoutMs, localAddress } = typeof choice === "string" ? { address: choice } : choice;
   const endpoint = typeof address === "string" ? parseEndpoint(address) : undefined;
   if (!endpoint) throw new GatewayError("RC_HOOK_FAILED", `balancer: bad address ${JSON.stringify(address)}`);
-  if (connectTimeoutMs !== undefined && !(connectTimeoutMs > 0 && connectTimeoutMs <= MAX_TIMEOUT_MS)) {
+  if (connectTimeoutMs !== undefined && !(connectTimeoutMs > 0 && connectTimeoutMs <= MAX_TIMER_MS)) {
     throw new GatewayError("RC_HOOK_FAILED", "balancer: bad connect timeout");
   }
   if (localAddress !== undefined && isIP(localAddress) === 0) {

@@ -84,7 +84,7 @@ async function compileServer(
     idleTimeoutMs: config.idleTimeoutMs ?? DEFAULT_IDLE_MS,
     noDelay: config.noDelay ?? true,
     keepAliveMs: config.keepAliveMs ?? DEFAULT_KEEPALIVE_MS,
-    maxConnections: config.maxConnections,
+    maxConns: config.maxConns,
     phases,
     log,
   });

@@ -102,8 +102,8 @@ class Worker {
   }
 
   #hasRoom(server: Server): boolean {
-    const { maxConnections = Infinity } = server;
-    return this.#sessions.size < this.#maxSessions && (this.#perServer.get(server) ?? 0) < maxConnections;
+    const { maxConns = Infinity } = server;
+    return this.#sessions.size < this.#maxSessions && (this.#perServer.get(server) ?? 0) < maxConns;
   }
 
   #serve(incoming: Incoming, server: Server): void {

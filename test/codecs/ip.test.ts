@@ -1,7 +1,7 @@
 import { SocketAddress } from "node:net";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { ipFromBytes, ipToBytes, toV6, unmapped } from "../../src/codecs/ip.ts";
+import { ipFromBytes, ipToBytes, toV6, unmapped, unmappedText } from "../../src/codecs/ip.ts";
 import { RUNS } from "../laws/sniffer-laws.ts";
 
 test.each([
@@ -34,6 +34,13 @@ test("IPv4 turns into IPv6 and back", () => {
   expect(ipFromBytes(toV6(v4))).toBe("::ffff:192.0.2.1");
   expect(unmapped(toV6(v4))).toEqual(v4);
 });
+
+test.each([
+  ["::ffff:192.0.2.1", "192.0.2.1"],
+  ["192.0.2.1", "192.0.2.1"],
+  ["2001:db8::1", "2001:db8::1"],
+  ["::ffff:0:1", "::ffff:0:1"],
+])("a client that Node calls %s is %s", (host, expected) => expect(unmappedText(host)).toBe(expected));
 
 test("any 16 bytes survive the way to text and back, and Node reads the same address", () => {
   const group = fc.oneof(fc.constant([0, 0]), fc.tuple(fc.nat(255), fc.nat(255)));

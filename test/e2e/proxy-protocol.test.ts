@@ -16,6 +16,7 @@ import { readTlvs, writeTlvs } from "../../src/codecs/proxy-protocol/tlv.ts";
 
 const HOST = "127.0.0.1";
 const STARTUP_MS = 10_000;
+const MAX_HEADER_BYTES = 16_384;
 
 /** A server that reads the PROXY header of each connection, then answers as a web server would. */
 class Recorder {
@@ -48,16 +49,17 @@ class Recorder {
   #read(socket: Socket): void {
     let bytes = Buffer.alloc(0);
     socket.on("error", () => socket.destroy());
-    socket.on("data", (chunk) => {
+    const onData = (chunk: Buffer): void => {
       bytes = Buffer.concat([bytes, chunk]);
-      const decoded = decodeProxyHeader(bytes);
+      const decoded = decodeProxyHeader(bytes, { maxBytes: MAX_HEADER_BYTES });
       if (decoded.kind === "more") return;
       if (decoded.kind === "malformed") throw new Error(`${decoded.reason}: ${bytes.toString("hex")}`);
-      socket.removeAllListeners("data");
+      socket.off("data", onData);
       this.#seen.push(decoded.value);
       this.#wake();
       socket.end("HTTP/1.0 200 OK\r\n\r\nhello");
-    });
+    };
+    socket.on("data", onData);
   }
 }
 

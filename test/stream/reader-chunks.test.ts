@@ -129,7 +129,7 @@ class Model {
 }
 
 async function withReader<T>(socket: Socket, use: (reader: Reader) => Promise<T>): Promise<T> {
-  const reader = new Reader(new Inlet(socket));
+  const reader = new Reader(new Inlet(socket), { peekBytes: 16_384 });
   try {
     return await use(reader);
   } finally {

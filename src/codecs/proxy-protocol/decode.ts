@@ -30,7 +30,6 @@ export const FIXED_BYTES = 16;
 /** Address families of version 2, the high half of byte 14. */
 export const FAMILY = { none: 0, inet: 1, inet6: 2, unix: 3 } as const;
 
-const DEFAULT_MAX_BYTES = 16_384; // the preread buffer: a larger header could not be looked at whole
 const MAX_LINE_BYTES = 107; // specification §2.1: the longest line of version 1, CR LF included
 const LINE_START = "PROXY ";
 const FREE_LINE_START = "PROXY UNKNOWN ";
@@ -40,12 +39,11 @@ const LF = 0x0a;
 const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const ADDRESS_BYTES = [0, 12, 36, 2 * UNIX_PATH_BYTES] as const; // by family: none, INET, INET6, UNIX
 
-/** Reads the PROXY header, version 1 or 2, that stands before a client's bytes. */
+/** Reads the PROXY header, version 1 or 2, that stands before a client's bytes. A longer one than `maxBytes` is malformed. */
 export function decodeProxyHeader(
   bytes: Uint8Array,
-  options: { readonly maxBytes?: number } = {},
+  { maxBytes }: { readonly maxBytes: number },
 ): Decoded<ProxyHeader> {
-  const { maxBytes = DEFAULT_MAX_BYTES } = options;
   if (bytes.length === 0) return needs(1); // one byte tells whether a header has begun
   return bytes[0] === SIGNATURE[0] ? decodeV2(bytes, maxBytes) : decodeV1(bytes, Math.min(MAX_LINE_BYTES, maxBytes));
 }

@@ -157,7 +157,7 @@ describe("a wrong value", () => {
     [{ idleTimeoutMs: Number.NaN }, "idleTimeoutMs: expected milliseconds from 1 to 2147483647, got NaN"],
     [{ idleTimeoutMs: 1.5 }, "idleTimeoutMs: expected milliseconds from 1 to 2147483647, got 1.5"],
     [{ keepAliveMs: -1 }, "keepAliveMs: expected milliseconds from 0 to 2147483647, got -1"],
-    [{ maxConnections: 0 }, "maxConnections: expected a whole number from 1, got 0"],
+    [{ maxConns: 0 }, "maxConns: expected a whole number from 1, got 0"],
     [{ noDelay: "yes" }, `noDelay: expected true or false, got "yes"`],
     [{ preread: { maxBytes: 65_537 } }, "preread.maxBytes: expected a whole number from 1 to 65536, got 65537"],
     [{ preread: { maxBytes: 0 } }, "preread.maxBytes: expected a whole number from 1 to 65536, got 0"],
@@ -178,6 +178,10 @@ describe("a wrong value", () => {
     [
       { ssl: { mode: "atuo", certs: "c" } },
       `ssl.mode: expected "auto", "always" or "starttls", got "atuo"; did you mean "auto"?`,
+    ],
+    [
+      { ssl: { mode: "auto", certs: "c", handshakeTimeoutMs: 0 } },
+      "ssl.handshakeTimeoutMs: expected milliseconds from 1 to 2147483647, got 0",
     ],
     [
       { ssl: { mode: "auto", certs: [{ cert: "a.crt", key: "a.key" }] } },

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { MAX_TIMER_MS } from "../../../codecs/timer.ts";
 import { messageOf } from "../../../errors.ts";
 import { expected } from "../expectation.ts";
 
@@ -50,9 +51,6 @@ export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER, unit =
 function isWhole(value: unknown): value is number {
   return Number.isInteger(value);
 }
-
-/** Node fires timers beyond 2^31 - 1 ms at once. */
-const MAX_TIMER_MS = 2_147_483_647;
 
 /** A time; 0 only where it has a meaning. */
 export function milliseconds(min: 0 | 1 = 1): Schema<number> {

@@ -49,7 +49,7 @@ export function serverSchema({ route, phases }: ServerForms): Schema<ServerConfi
     idleTimeoutMs: maybe(milliseconds()),
     noDelay: maybe(flag),
     keepAliveMs: maybe(milliseconds(0)),
-    maxConnections: maybe(whole(1)),
+    maxConns: maybe(whole(1)),
     phases: maybe(phases),
   });
 }
