@@ -1,7 +1,10 @@
 /** Whose doing an error is: the client's, the upstream's, or ours. */
 export type Side = "client" | "upstream" | "internal";
 
-/** How a session ended, as the access log says it. The table is closed: each word has a test. */
+/**
+ * How a session ended, as the access log says it. The table is closed: each word has a test, but for those that are
+ * reserved and that no part of this version sets: exited, limited, killed, drained.
+ */
 export type EndCause =
   | "client_closed"
   | "peer_closed"
@@ -27,7 +30,7 @@ export type EndCause =
   | "shutdown"
   | "internal";
 
-/** Everything that can end a session early. `docs/errors.md` explains each one. */
+/** What a session can fail with. `docs/errors.md` explains each one, and says which ends have no code. */
 export type ErrorCode =
   | "RC_PROXY_HEADER"
   | "RC_PROXY_HEADER_TIMEOUT"

@@ -1,12 +1,14 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer } from "node:tls";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ensureCertificates } from "../../examples/quickstart/certificates.ts";
 import { made } from "../ssl/made-certificates.ts";
-import { certificateFiles } from "../support/certificates.ts";
+import { exchange } from "../support/client.ts";
 import { Gateway } from "../support/gateway.ts";
 import { run, shell } from "../support/programs.ts";
 import { echo } from "../support/servers.ts";
@@ -104,20 +106,68 @@ test.each(executed)("$page: $line", async ({ line, start, prints }) => {
   expect(ran.stdout).toMatch(prints);
 });
 
+test("every `restyconf` command that a page names is there", async () => {
+  const { stdout } = await run("node", [CLI, "--help"]);
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+) .*\[config\]/gm)].map(([, command]) => command);
+  expect(commands).toContain("explain");
+  for (const page of [...pages, "CHANGELOG.md", "CONTRIBUTING.md", "examples/README.md"]) {
+    const text = readFileSync(join(root, page), "utf8");
+    for (const [, word] of text.matchAll(/(?:\brestyconf|dist\/cli\.js) +([a-z]+)\b/g)) {
+      expect(commands, `${page}: restyconf ${word}`).toContain(word);
+    }
+  }
+});
+
+test("docs/errors.md: a sniffer of one's own that throws ends its session as internal", async () => {
+  await using gateway = await Gateway.start(`
+    import { defineGateway, on, reject } from "restyconf";
+    const broken = { name: "broken", examples: [], sniff() { throw new Error("no luck"); } };
+    export default defineGateway({ servers: { edge: { listen: "127.0.0.1:0", routes: [on(broken, reject("never"))] } } });`);
+  await exchange(gateway.port(), "x");
+  const line = await gateway.access();
+  expect(line).toMatchObject({ end_cause: "internal", status: 500, code: "RC_INTERNAL", phase: "preread" });
+  expect(line).toMatchObject({ reason: expect.stringContaining("no luck"), at: expect.stringContaining("sniff") });
+});
+
 describe("README", () => {
   const readme = readFileSync(join(root, "README.md"), "utf8");
+  const commands = [...readme.matchAll(/^node dist\/cli\.js .*$/gm)].map(([line]) => line);
+  let checkout: string; // what a fresh clone is after `npm start`, with the README's configuration saved in it
 
-  test("shows a configuration that the check accepts", async () => {
+  beforeAll(async () => {
+    checkout = mkdtempSync(join(tmpdir(), "restyconf-readme-"));
+    for (const name of ["dist", "src", "node_modules", "package.json", "tsconfig.json"]) {
+      symlinkSync(join(root, name), join(checkout, name));
+    }
     const [, config = ""] = /```ts\n(\/\/ restyconf\.config\.ts\n[\s\S]+?)```/.exec(readme) ?? [];
-    const folder = mkdtempSync(join(tmpdir(), "restyconf-readme-"));
-    writeFileSync(join(folder, "restyconf.config.ts"), config.replace('certs: "certs"', 'certs: "."'));
-    for (const [name, text] of Object.entries(await certificateFiles())) writeFileSync(join(folder, name), text);
-    const checked = await run("node", [CLI, "check", join(folder, "restyconf.config.ts")]);
-    const [, text = ""] = /npx restyconf explain --text '([^']+)'/.exec(readme) ?? [];
-    const explained = await run("node", [CLI, "explain", join(folder, "restyconf.config.ts"), "--text", text]);
-    rmSync(folder, { recursive: true });
-    expect(checked).toMatchObject({ code: 0, stderr: "" });
-    expect(explained).toMatchObject({ code: 0, stdout: expect.stringContaining("http") });
+    writeFileSync(join(checkout, "restyconf.config.ts"), config.replace("0.0.0.0:5050", "127.0.0.1:0"));
+    await ensureCertificates(join(checkout, "certs"));
+  });
+  afterAll(() => rmSync(checkout, { recursive: true }));
+
+  const here = (command: string) => `cd ${checkout} && ${commands.find((line) => line.includes(`cli.js ${command}`))}`;
+
+  test("shows three commands", () => expect(commands).toHaveLength(3));
+
+  test("shows a configuration that its first command accepts", async () => {
+    expect(await shell(here("check"))).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(/^ok /) });
+  });
+
+  test("explains bytes that go to the upstream which the configuration names for them", async () => {
+    const explained = await shell(here("explain"));
+    expect(explained).toMatchObject({ code: 0, stdout: expect.stringContaining('routes[2]: proxy "api"') });
+  });
+
+  test("starts a gateway", async () => {
+    const child = spawn("bash", ["-c", here("start").replace("&& node", "&& exec node")], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    let said = "";
+    for await (const chunk of child.stdout) {
+      said += chunk;
+      child.kill();
+    }
+    expect(said).toMatch(/^listening 127\.0\.0\.1:\d+ edge\n$/);
   });
 
   test.each(pages)("%s links to files that exist", (page) => {
