@@ -29,6 +29,12 @@ function linesOf(page: string): string[] {
     .filter((line) => /^(printf|echo|sleep|nc|openssl|curl|mosquitto_\w+|socat) /.test(line));
 }
 
+/** What headings are called in links. */
+function anchorsOf(text: string): string[] {
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) => heading.toLowerCase());
+  return headings.map((heading) => heading.replaceAll(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-"));
+}
+
 /** A page, one of its lines, the gateway that it needs, and what it prints. */
 const executed: readonly { page: string; line: string; start: () => Promise<Started>; prints: RegExp }[] = [
   {
@@ -168,6 +174,14 @@ describe("README", () => {
       child.kill();
     }
     expect(said).toMatch(/^listening 127\.0\.0\.1:\d+ edge\n$/);
+  });
+
+  test.each(pages)("%s links to headings that exist", (page) => {
+    const links = [...readFileSync(join(root, page), "utf8").matchAll(/\]\(([^)#:]*\.md)?#([^)]+)\)/g)];
+    for (const [, path, anchor = ""] of links) {
+      const there = path === undefined ? join(root, page) : join(root, page, "..", path);
+      expect(anchorsOf(readFileSync(there, "utf8")), `${path ?? ""}#${anchor}`).toContain(anchor);
+    }
   });
 
   test.each(pages)("%s links to files that exist", (page) => {

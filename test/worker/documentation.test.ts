@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../src/worker/config/config-error.ts";
 import { loadConfig } from "../../src/worker/config/load-config.ts";
@@ -7,6 +7,9 @@ import everyKey from "../fixtures/every-key.config.ts";
 import { TempFolder } from "./temp-folder.ts";
 
 const page = (name: string): string => readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), "utf8");
+const source = (path: string): string => readFileSync(new URL(`../../src/${path}`, import.meta.url), "utf8");
+const namesIn = (text: string, pattern: RegExp): (string | undefined)[] =>
+  [...text.matchAll(pattern)].map(([, name]) => name);
 const NOBODY_KNOWS = "zzzzzzzzzzzz";
 
 /** The objects of a configuration by path, with the names of servers and upstreams as `<name>`. */
@@ -82,4 +85,35 @@ describe("docs/config.md", () => {
       expect(JSON.stringify(inData), code).toBe(JSON.stringify(inCode));
     }
   });
+});
+
+test.each([
+  ["upstreams", 2],
+  ["tls", 1],
+  ["proxy-protocol", 1],
+])("docs/%s.md leaves syntax and defaults to docs/config.md", (name, atLeast) => {
+  expect(page(name)).not.toMatch(/^\| (?:key|option) \|.* default \|/m);
+  expect([...page(name).matchAll(/\]\(config\.md#/g)].length).toBeGreaterThanOrEqual(atLeast);
+});
+
+test.each(
+  [...page("upstreams").matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, text = ""], place) => [place + 1, text]),
+)("docs/upstreams.md has a right example, number %i", async (_, text) => {
+  const names = "defineGateway, otherwise, proxy, registry";
+  const whole = text.startsWith("import ") ? text : `import { ${names} } from "restyconf";\n${text}`;
+  using folder = new TempFolder({ "c.ts": whole });
+  expect(Object.keys(validate(await loadConfig("c.ts", folder.path)).servers)).toEqual(["edge"]);
+});
+
+test("docs/phases.md lists what a worker has", () => {
+  const [, fields = ""] = /interface WorkerContext \{(.*?)\n\}/s.exec(source("gateway.ts")) ?? [];
+  const [, section = ""] = /## What a worker is\n(.*?)\n## /s.exec(page("phases")) ?? [];
+  expect(namesIn(section, /^\| `(\w+)` \|/gm)).toEqual(namesIn(fields, /readonly (\w+):/g));
+});
+
+test("docs/architecture.md shows the folders of src, all of them and no other", () => {
+  const src = new URL("../../src/", import.meta.url);
+  const folders = readdirSync(src, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const [, tree = ""] = /```\nsrc\/\n(.*?)```/s.exec(page("architecture")) ?? [];
+  expect(namesIn(tree, / {2}(\w+)\/ /g).sort()).toEqual(folders.map(({ name }) => name).sort());
 });
