@@ -35,9 +35,6 @@ export interface HandshakeSettings extends HandshakeChoice {
   readonly sessionIdContext: string;
 }
 
-/** What a hook may want different for one handshake. */
-export type HandshakeOverrides = Partial<Pick<HandshakeChoice, "minVersion" | "maxVersion" | "clientCertificate">>;
-
 const MAX_CONTEXTS = 16; // per certificate: the servers that share it, times the versions that hooks choose
 const SESSION_TIMEOUT_S = 300; // how long a resumed session may lean on a certificate checked before; OpenSSL has 2 hours
 const SESSION_ID_CONTEXT_LENGTH = 32; // SSL_MAX_SID_CTX_LENGTH

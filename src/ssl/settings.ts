@@ -6,7 +6,6 @@ import { cachedCerts } from "./cache.ts";
 import type { Certificate, Pem } from "./certificate.ts";
 import {
   type ClientCertificateMode,
-  type HandshakeOverrides,
   type HandshakeSettings,
   handshakeSettings,
   optionsOf,
@@ -60,8 +59,8 @@ export interface ServerSsl {
   readonly settings: HandshakeSettings;
   /** Turns what a hook returned into a certificate; throws a TypeError that says what is wrong with it. */
   certificateOf(given: Pem | Certificate): Certificate;
-  /** OpenSSL's context for a certificate, with what a hook wants different for this one handshake. */
-  contextOf(certificate: Certificate, overrides?: HandshakeOverrides): SecureContext;
+  /** OpenSSL's context for a certificate under this server's settings. */
+  contextOf(certificate: Certificate): SecureContext;
   /** Stops watching files. */
   close(): Promise<void>;
 }
@@ -91,8 +90,7 @@ export async function compileSsl(config: SslConfig, environment: SslEnvironment)
     handshakeTimeoutMs: config.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
     settings,
     certificateOf,
-    contextOf: (certificate: Certificate, overrides?: HandshakeOverrides) =>
-      secureContextOf(certificate, overrides ? handshakeSettings({ ...settings, ...overrides }) : settings),
+    contextOf: (certificate: Certificate) => secureContextOf(certificate, settings),
     close,
   });
 }

@@ -23,7 +23,7 @@ export class Claim {
   readonly #probe: boolean;
   #isHeld = true;
 
-  /** `judged` false: failures are counted, but take nobody down. */
+  /** `judged` false: failures take nobody down. */
   constructor(live: LivePeer, policy: FailPolicy, { now, judged }: { readonly now: number; readonly judged: boolean }) {
     this.#live = live;
     this.#policy = policy;
@@ -33,12 +33,10 @@ export class Claim {
   }
 
   connected(): void {
-    this.#live.count("connected");
     this.#live.report({ kind: "ok" }, this.#policy);
   }
 
   failed(now: number): void {
-    this.#live.count("failed");
     if (this.#judged) this.#live.report({ kind: "failed", now, probe: this.#probe }, this.#policy);
   }
 
@@ -59,18 +57,10 @@ export class Claim {
 export class Lease<T> implements Disposable {
   /** What the dial function answered. */
   readonly value: T;
-  /** The peer as configured. */
-  readonly peer: string;
-  readonly connectMs: number;
-  /** All attempts of this session, the successful one last. */
-  readonly attempts: readonly Attempt[];
   readonly #claim: Claim;
 
-  constructor(value: T, claim: Claim, made: { peer: string; connectMs: number; attempts: readonly Attempt[] }) {
+  constructor(value: T, claim: Claim) {
     this.value = value;
-    this.peer = made.peer;
-    this.connectMs = made.connectMs;
-    this.attempts = made.attempts;
     this.#claim = claim;
   }
 

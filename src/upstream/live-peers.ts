@@ -2,15 +2,11 @@ import { type FailPolicy, fresh, isOpen, nextState, type PeerEvent, type PeerSta
 
 /** What is known of one peer while the gateway runs: sessions on it, failures, and whether it is up. */
 export class LivePeer {
-  readonly address: string;
   readonly #onIdle: () => void;
   #state: PeerState = fresh;
   #active = 0;
-  #connected = 0;
-  #failed = 0;
 
-  constructor(address: string, onIdle: () => void = () => {}) {
-    this.address = address;
+  constructor(onIdle: () => void = () => {}) {
     this.#onIdle = onIdle;
   }
 
@@ -21,16 +17,6 @@ export class LivePeer {
   /** Sessions from the moment they choose this peer until they let go of it. */
   get active(): number {
     return this.#active;
-  }
-
-  /** Connects that succeeded, since the peer was first seen. */
-  get connected(): number {
-    return this.#connected;
-  }
-
-  /** Connects that failed, since the peer was first seen. */
-  get failed(): number {
-    return this.#failed;
   }
 
   isOpen(now: number): boolean {
@@ -44,11 +30,6 @@ export class LivePeer {
   end(): void {
     this.#active--;
     if (this.#active === 0) this.#onIdle();
-  }
-
-  count(outcome: "connected" | "failed"): void {
-    if (outcome === "connected") this.#connected++;
-    else this.#failed++;
   }
 
   /** Moves the state; answers whether it became another kind. */
@@ -84,7 +65,7 @@ export class LivePeers {
       known.holders++;
       return known.peer;
     }
-    const peer = new LivePeer(address, () => this.#forget(key));
+    const peer = new LivePeer(() => this.#forget(key));
     this.#slots.set(key, { peer, holders: 1 });
     return peer;
   }

@@ -4,15 +4,6 @@ import type { Peer } from "./peer.ts";
 /** A list that has at least one element, as balancers want it. */
 export type NonEmpty<T> = readonly [T, ...T[]];
 
-/** A peer and what is known of it, for people. */
-export interface PeerStatus {
-  readonly peer: Peer;
-  readonly state: LivePeer["state"]["kind"];
-  readonly active: number;
-  readonly connected: number;
-  readonly failed: number;
-}
-
 /** The peers of an upstream at one moment, each with its live state. Never changed: a new list is a new group. */
 export class PeerGroup {
   readonly peers: readonly Peer[];
@@ -53,16 +44,6 @@ export class PeerGroup {
     const first = open.filter(({ backup }) => !backup);
     if (isNonEmpty(first)) return first;
     return isNonEmpty(open) ? open : undefined;
-  }
-
-  status(): readonly PeerStatus[] {
-    return Array.from(this.#live, ([peer, { state, active, connected, failed }]) => ({
-      peer,
-      state: state.kind,
-      active,
-      connected,
-      failed,
-    }));
   }
 
   /** Lets the table forget what no other group lists. */

@@ -16,16 +16,11 @@ export interface Trial {
 export interface TrialTools {
   readonly resolver: Resolver;
   readonly now: () => number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: AbortSignal;
   readonly note: (attempt: Attempt) => void;
 }
 
 type Dial<T> = (peer: PeerEndpoint) => Promise<T>;
-
-interface Connected<T> {
-  readonly value: T;
-  readonly connectMs: number;
-}
 
 /** Addresses tried behind one name: more would hold a session for minutes. Their order turns, so the others come next. */
 const MAX_ADDRESSES = 8;
@@ -34,12 +29,12 @@ const MAX_ADDRESSES = 8;
  * Connects to one peer, trying each address of its name, and lets the peer's state know how that ended.
  * The claim is released unless this succeeds.
  */
-export async function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<Connected<T>> {
+export async function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
   const { claim } = trial;
   try {
-    const connected = await dialEach(trial, dial, tools);
+    const value = await dialEach(trial, dial, tools);
     claim.connected();
-    return connected;
+    return value;
   } catch (cause) {
     const failure = GatewayError.from(cause);
     if (mayRetry(failure, tools.signal)) claim.failed(tools.now());
@@ -50,20 +45,19 @@ export async function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools)
 }
 
 /** True when the peer is to blame, so that another one may do better; a session that ended itself blames nobody. */
-export function mayRetry(failure: GatewayError, signal: AbortSignal | undefined): boolean {
-  return specs[failure.code].retry && !signal?.aborted;
+export function mayRetry(failure: GatewayError, signal: AbortSignal): boolean {
+  return specs[failure.code].retry && !signal.aborted;
 }
 
-async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<Connected<T>> {
+async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
   let failure: GatewayError | undefined;
   for (const endpoint of await endpointsOf(trial, tools)) {
     const noteThis = noter(trial, formatEndpoint(endpoint), tools);
     const begun = tools.now();
     try {
       const value = await dial({ ...trial.unresolved, endpoint });
-      const connectMs = tools.now() - begun;
-      noteThis({ ok: true, connectMs, code: undefined });
-      return { value, connectMs };
+      noteThis({ ok: true, connectMs: tools.now() - begun, code: undefined });
+      return value;
     } catch (cause) {
       failure = GatewayError.from(cause);
       noteThis({ ok: false, connectMs: undefined, code: failure.code });

@@ -15,7 +15,7 @@ import {
   peersOf,
 } from "./peer.ts";
 import type { PeerEndpoint } from "./peer-endpoint.ts";
-import { PeerGroup, type PeerStatus } from "./peer-group.ts";
+import { PeerGroup } from "./peer-group.ts";
 import { type PeerSsl, type PeerSslConfig, peerSslOf } from "./peer-ssl.ts";
 import type { Resolver } from "./resolve.ts";
 import { roundRobin } from "./round-robin.ts";
@@ -44,10 +44,10 @@ export interface UpstreamParts {
   readonly live: LivePeers;
   readonly resolver: Resolver;
   /** Where `peers: registry(…)` looks. */
-  readonly source?: PeerSource | undefined;
-  readonly warn?: ((message: string) => void) | undefined;
-  /** What relative paths in the configuration are relative to. Default: the working directory. */
-  readonly baseDir?: string | undefined;
+  readonly source: PeerSource;
+  readonly warn: (message: string) => void;
+  /** What relative paths in the configuration are relative to. */
+  readonly baseDir: string;
   /** A steady clock in milliseconds. */
   readonly now?: (() => number) | undefined;
 }
@@ -56,10 +56,10 @@ export interface UpstreamParts {
 export interface ConnectInput {
   readonly session: SessionFacts;
   /** The balancer hook, asked before each attempt; undefined leaves the choice to the configured balancer. */
-  readonly choose?: ChoosePeer | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly choose: ChoosePeer | undefined;
+  readonly signal: AbortSignal;
   /** Told of every attempt as it ends, so that a session without a lease can log them too. */
-  readonly onAttempt?: ((attempt: Attempt) => void) | undefined;
+  readonly onAttempt: (attempt: Attempt) => void;
 }
 
 /** The balancer hook of a session: `attempt` counts from 1. */
@@ -115,42 +115,23 @@ export class Upstream implements AsyncDisposable {
    * @throws GatewayError: the last failure, or RC_NO_LIVE_PEER, RC_HOOK_FAILED, or the reason of the signal.
    */
   async connect<T>(input: ConnectInput, dial: (peer: PeerEndpoint) => Promise<T>): Promise<Lease<T>> {
-    const { session, signal, onAttempt } = input;
-    const attempts: Attempt[] = [];
-    const note = (attempt: Attempt): void => {
-      attempts.push(attempt);
-      onAttempt?.(attempt);
-    };
+    const { session, signal, onAttempt: note } = input;
     const tried = new Set<string>();
     let failure: GatewayError | undefined;
     for (let number = 1; number <= (this.#config.tries ?? TRIES); number++) {
       const choice = await this.#ask(input, number, failure);
-      if (signal?.aborted) throw abortError(signal);
+      if (signal.aborted) throw abortError(signal);
       const trial = this.#place(session, { number, tried, choice });
       if (!trial) break;
       tried.add(trial.peer.address);
       try {
-        const { value, connectMs } = await tryPeer(trial, dial, { ...this.#tools, signal, note });
-        return new Lease(value, trial.claim, { peer: trial.peer.address, connectMs, attempts });
+        return new Lease(await tryPeer(trial, dial, { ...this.#tools, signal, note }), trial.claim);
       } catch (cause) {
         failure = GatewayError.from(cause);
         if (!mayRetry(failure, signal)) throw failure;
       }
     }
     throw failure ?? new GatewayError("RC_NO_LIVE_PEER", this.name);
-  }
-
-  /** The peers at this moment, and how each is. */
-  status(): readonly PeerStatus[] {
-    return this.#group.status();
-  }
-
-  /** Gives a peer no new session, or gives it sessions again. False when there is no such peer. */
-  drain(address: string, on = true): boolean {
-    const peer = this.#group.find(address);
-    const live = peer && this.#group.live(peer);
-    live?.report({ kind: on ? "drain" : "resume" }, peer ?? this.#limits);
-    return live !== undefined;
   }
 
   /** Stops following the registry. Leases go on until they are released. */
@@ -163,8 +144,7 @@ export class Upstream implements AsyncDisposable {
     return this.close();
   }
 
-  #discover({ service }: RegistryPeers, { source, warn = () => {} }: UpstreamParts): Discovery {
-    if (!source) throw new TypeError(`upstream ${this.name}: registry(${JSON.stringify(service)}) without a registry`);
+  #discover({ service }: RegistryPeers, { source, warn }: UpstreamParts): Discovery {
     const onPeers = (peers: readonly Peer[]): void => {
       const before = this.#group;
       this.#group = new PeerGroup(this.name, peers, this.#live); // takes hold before the old one lets go
@@ -195,7 +175,7 @@ export class Upstream implements AsyncDisposable {
     if (!peer) return undefined;
     const live = this.#group.live(peer);
     const judged = live !== undefined && !this.#group.single;
-    const claim = new Claim(live ?? new LivePeer(peer.address), peer, { now: this.#tools.now(), judged });
+    const claim = new Claim(live ?? new LivePeer(), peer, { now: this.#tools.now(), judged });
     return { peer, claim, unresolved: this.#unresolved(peer, choice) };
   }
 

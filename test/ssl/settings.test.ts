@@ -82,17 +82,6 @@ test("equal PEM of a hook is one certificate with one context, other PEM is anot
   expect(() => ssl.certificateOf({ cert: app.cert, key: other.key })).toThrow("key: does not belong to cert");
 });
 
-test("a hook's versions hold for its handshake alone", async () => {
-  const ssl = await compile({});
-  const own = ssl.certificateOf(app);
-  await using server = await serveTls((name) =>
-    ssl.contextOf(own, name === "old.test" ? { maxVersion: "TLSv1.2" } : {}),
-  );
-  expect(await server.shake({ name: "old.test" })).toMatchObject({ protocol: "TLSv1.2" });
-  expect(await server.shake({ name: "new.test" })).toMatchObject({ protocol: "TLSv1.3" });
-  expect(ssl.contextOf(own, {})).toBe(ssl.contextOf(own));
-});
-
 test.each([
   ["text", () => ca.cert],
   ["a path", () => "ca.pem"],

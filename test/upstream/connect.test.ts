@@ -1,25 +1,28 @@
 import type { Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { dial } from "../../src/upstream/dial.ts";
-import type { Lease } from "../../src/upstream/lease.ts";
+import type { Attempt, Lease } from "../../src/upstream/lease.ts";
 import { LivePeers } from "../../src/upstream/live-peers.ts";
 import { Resolver, type ResolverOptions } from "../../src/upstream/resolve.ts";
 import { Upstream, type UpstreamConfig } from "../../src/upstream/upstream.ts";
-import { sampleSession } from "../support/balancer-session.ts";
 import { BlackHole } from "../support/black-hole.ts";
 import { readUntil } from "../support/client.ts";
 import { echo, named } from "../support/servers.ts";
+import { connectInput, livePeer, upstreamParts } from "./rig.ts";
 
 /** Connects to real peers and answers who greeted. */
 class Visitor {
-  readonly upstream: Upstream;
+  readonly attempts: Attempt[] = [];
+  readonly live = new LivePeers();
+  readonly #upstream: Upstream;
 
   constructor(config: UpstreamConfig, options: ResolverOptions = {}) {
-    this.upstream = new Upstream("real", config, { live: new LivePeers(), resolver: new Resolver(options) });
+    this.#upstream = new Upstream("real", config, upstreamParts({ live: this.live, resolver: new Resolver(options) }));
   }
 
   connect(): Promise<Lease<Socket>> {
-    return this.upstream.connect({ session: sampleSession() }, async (peer) => (await dial(peer)).stream);
+    const onAttempt = (attempt: Attempt): void => void this.attempts.push(attempt);
+    return this.#upstream.connect(connectInput({ onAttempt }), async (peer) => (await dial(peer)).stream);
   }
 
   async greeting(): Promise<string> {
@@ -49,11 +52,11 @@ describe("connect over real sockets", () => {
     const visitor = new Visitor({ peers: [`peer.test:${server.port}`] }, { lookup });
     const lease = await visitor.connect();
     lease.value.destroy();
-    expect(lease.attempts).toMatchObject([
+    expect(visitor.attempts).toMatchObject([
       { address: `[::1]:${server.port}`, ok: false, code: "RC_PEER_CONNECT" },
       { address: `127.0.0.1:${server.port}`, ok: true },
     ]);
-    expect(lease.connectMs).toBeGreaterThan(0);
+    expect(visitor.attempts.at(-1)?.connectMs).toBeGreaterThan(0);
     lease.release();
   });
 
@@ -64,8 +67,8 @@ describe("connect over real sockets", () => {
     const visitor = new Visitor({ peers, connectTimeoutMs: 150 });
     const lease = await visitor.connect();
     lease.value.destroy();
-    expect(lease.attempts.map(({ code }) => code)).toEqual(["RC_PEER_CONNECT", "RC_PEER_CONNECT_TIMEOUT", undefined]);
-    expect(visitor.upstream.status().map(({ state }) => state)).toEqual(["down", "down", "up"]);
+    expect(visitor.attempts.map(({ code }) => code)).toEqual(["RC_PEER_CONNECT", "RC_PEER_CONNECT_TIMEOUT", undefined]);
+    expect(peers.map((peer) => livePeer(visitor.live, "real", peer).state.kind)).toEqual(["down", "down", "up"]);
     lease.release();
     expect(await visitor.greeting()).toBe("third");
   });
@@ -74,7 +77,8 @@ describe("connect over real sockets", () => {
     await using plain = await named("plain");
     const visitor = new Visitor({ peers: [plain.address], ssl: { verify: false } });
     await expect(visitor.connect()).rejects.toMatchObject({ code: "RC_PEER_TLS" });
-    expect(visitor.upstream.status()).toMatchObject([{ active: 0, failed: 1 }]);
+    expect(visitor.attempts).toMatchObject([{ ok: false, code: "RC_PEER_TLS" }]);
+    expect(livePeer(visitor.live, "real", plain.address).active).toBe(0);
   });
 
   test("takes peers in turn", async () => {

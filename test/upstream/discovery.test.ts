@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { memoryRegistry } from "../../src/registry/memory.ts";
 import type { Registry } from "../../src/registry/registry.ts";
-import { registry as fromRegistry, type PeerSource } from "../../src/upstream/discovery.ts";
+import { Discovery, registry as fromRegistry, type PeerSource } from "../../src/upstream/discovery.ts";
 import { LivePeers } from "../../src/upstream/live-peers.ts";
-import { Resolver } from "../../src/upstream/resolve.ts";
+import { limitsOf, type Peer } from "../../src/upstream/peer.ts";
 import { Upstream } from "../../src/upstream/upstream.ts";
-import { sampleSession } from "../support/balancer-session.ts";
 import { eventually } from "../support/eventually.ts";
+import { connectInput, livePeer, upstreamParts } from "./rig.ts";
 
 const A = "10.0.0.1:7000";
 const B = "10.0.0.2:7000";
@@ -14,27 +14,38 @@ const B = "10.0.0.2:7000";
 let registry: Registry;
 let live: LivePeers;
 let warnings: string[];
-let open: Upstream[];
+let peers: readonly Peer[];
+let open: { close(): Promise<void> }[];
 
 beforeEach(() => {
   registry = memoryRegistry();
   live = new LivePeers();
   warnings = [];
+  peers = [];
   open = [];
 });
 afterEach(async () => {
-  for (const upstream of open) await upstream.close();
+  for (const follower of open) await follower.close();
   expect(live.size).toBe(0);
   await registry[Symbol.asyncDispose]();
 });
 
-async function follow(source: PeerSource = registry): Promise<Upstream> {
-  const warn = (message: string): void => void warnings.push(message);
-  const upstream = new Upstream(
-    "game",
-    { peers: fromRegistry("game") },
-    { live, resolver: new Resolver(), source, warn },
-  );
+const warn = (message: string): void => void warnings.push(message);
+
+/** Follows the service alone: its peers are in `peers`. */
+async function follow(source: PeerSource = registry): Promise<Discovery> {
+  const onPeers = (list: readonly Peer[]): void => {
+    peers = list;
+  };
+  const discovery = new Discovery({ source, service: "game", limits: limitsOf({}), onPeers, warn });
+  open.push(discovery);
+  await discovery.ready;
+  return discovery;
+}
+
+/** An upstream that has its peers from the registry. */
+async function following(source: PeerSource = registry): Promise<Upstream> {
+  const upstream = new Upstream("game", { peers: fromRegistry("game") }, upstreamParts({ live, source, warn }));
   open.push(upstream);
   await upstream.ready();
   return upstream;
@@ -43,15 +54,15 @@ async function follow(source: PeerSource = registry): Promise<Upstream> {
 const register = (instance: string, value: unknown, ttlMs?: number): Promise<void> =>
   registry.put(`service:game:${instance}`, JSON.stringify(value), ttlMs === undefined ? {} : { ttlMs });
 
-const addresses = (upstream: Upstream): readonly string[] => upstream.status().map(({ peer }) => peer.address);
+const addresses = (): readonly string[] => peers.map(({ address }) => address);
 
 async function visits(upstream: Upstream, count: number): Promise<readonly string[]> {
-  const peers: string[] = [];
+  const visited: string[] = [];
   for (let visit = 0; visit < count; visit++) {
-    using lease = await upstream.connect({ session: sampleSession() }, async () => "");
-    peers.push(lease.peer);
+    using lease = await upstream.connect(connectInput(), async ({ address }) => address);
+    visited.push(lease.value);
   }
-  return peers;
+  return visited;
 }
 
 describe("peers from the registry", () => {
@@ -59,37 +70,38 @@ describe("peers from the registry", () => {
     await register("b", { address: B });
     await register("a", { address: A, weight: 2, state: "ready", tags: ["eu"], version: 3 });
     await registry.put("service:games:x", JSON.stringify({ address: "10.9.9.9:1" }));
-    const upstream = await follow();
-    expect(upstream.status().map(({ peer }) => peer)).toMatchObject([
+    await follow();
+    expect(peers).toMatchObject([
       { address: A, weight: 2, tags: ["eu"], mode: "ready", backup: false, maxFails: 1 },
       { address: B, weight: 1, tags: [] },
     ]);
-    expect(await visits(upstream, 6)).toEqual([A, B, A, A, B, A]);
+    expect(await visits(await following(), 6)).toEqual([A, B, A, A, B, A]);
   });
   test("come, change and go while the gateway runs", async () => {
-    const upstream = await follow();
-    await expect(visits(upstream, 1)).rejects.toMatchObject({ code: "RC_NO_LIVE_PEER" });
+    await follow();
+    await expect(visits(await following(), 1)).rejects.toMatchObject({ code: "RC_NO_LIVE_PEER" });
     await register("a", { address: A });
-    await eventually(() => expect(addresses(upstream)).toEqual([A]));
+    await eventually(() => expect(addresses()).toEqual([A]));
     await register("b", { address: B }, 100);
-    await eventually(() => expect(addresses(upstream)).toEqual([A, B]));
-    await eventually(() => expect(addresses(upstream)).toEqual([A])); // its time to live is over
+    await eventually(() => expect(addresses()).toEqual([A, B]));
+    await eventually(() => expect(addresses()).toEqual([A])); // its time to live is over
     await register("a", { address: B });
-    await eventually(() => expect(addresses(upstream)).toEqual([B]));
+    await eventually(() => expect(addresses()).toEqual([B]));
     await registry.delete("service:game:a");
-    await eventually(() => expect(addresses(upstream)).toEqual([]));
+    await eventually(() => expect(addresses()).toEqual([]));
   });
   test.each(["drain", "maint"])("get no new session in state %s, and their sessions stay counted", async (state) => {
     await register("a", { address: A });
     await register("b", { address: B });
-    const upstream = await follow();
-    const lease = await upstream.connect({ session: sampleSession() }, async () => "");
-    expect(lease.peer).toBe(A);
+    const upstream = await following();
+    const lease = await upstream.connect(connectInput(), async ({ address }) => address);
+    expect(lease.value).toBe(A);
     await register("a", { address: A, state });
-    await eventually(() => expect(upstream.status()[0]).toMatchObject({ peer: { mode: state }, active: 1 }));
-    expect(await visits(upstream, 3)).toEqual([B, B, B]);
+    await eventually(async () => expect(await visits(upstream, 3)).toEqual([B, B, B]));
+    expect(livePeer(live, "game", A).active).toBe(1);
     await register("a", { address: A, state: "ready" });
-    await eventually(() => expect(upstream.status()[0]).toMatchObject({ peer: { mode: "ready" }, active: 1 }));
+    await eventually(async () => expect(await visits(upstream, 2)).toContain(A));
+    expect(livePeer(live, "game", A).active).toBe(1);
     lease.release();
   });
   test.each([
@@ -105,31 +117,31 @@ describe("peers from the registry", () => {
   ])("are left out with a warning when they say %s", async (value, reason) => {
     await registry.put("service:game:bad", value);
     await register("good", { address: B });
-    const upstream = await follow();
-    expect(addresses(upstream)).toEqual([B]);
+    await follow();
+    expect(addresses()).toEqual([B]);
     expect(warnings).toEqual([`service:game:bad is ignored: ${reason}`]);
   });
   test("are each there once, however many instances name the same address", async () => {
     await register("2", { address: A, weight: 5 });
     await register("1", { address: A, weight: 3 });
-    const upstream = await follow();
-    expect(upstream.status()).toMatchObject([{ peer: { address: A, weight: 3 } }]);
+    await follow();
+    expect(peers).toMatchObject([{ address: A, weight: 3 }]);
   });
   test("keep their turn when another one changes", async () => {
     await register("a", { address: A });
     await register("b", { address: B });
-    const upstream = await follow();
-    const [, before] = upstream.status();
+    await follow();
+    const [, before] = peers;
     await register("a", { address: A, weight: 9 });
-    await eventually(() => expect(upstream.status()[0]).toMatchObject({ peer: { weight: 9 } }));
-    expect(upstream.status()[1]?.peer).toBe(before?.peer);
+    await eventually(() => expect(peers[0]).toMatchObject({ weight: 9 }));
+    expect(peers[1]).toBe(before);
   });
   test("a burst of changes ends in the right list", async () => {
-    const upstream = await follow();
+    await follow();
     for (let index = 0; index < 500; index++)
       await register(`i${index}`, { address: `10.1.${index >> 8}.${index & 255}:1` });
     for (let index = 0; index < 499; index++) await registry.delete(`service:game:i${index}`);
-    await eventually(() => expect(addresses(upstream)).toEqual(["10.1.1.243:1"]));
+    await eventually(() => expect(addresses()).toEqual(["10.1.1.243:1"]));
   });
 });
 
@@ -169,39 +181,35 @@ describe("a registry that fails", () => {
   test("leaves the last known peers, says so, and is followed again when it is back", async () => {
     const shaky = new Shaky();
     await register("a", { address: A });
-    const upstream = await follow(shaky);
+    const discovery = await follow(shaky);
     shaky.goDown();
     await registry.delete("service:game:a");
     await register("b", { address: B });
     await eventually(() => expect(warnings).toContain("service:game:* cannot be read: connection lost"));
-    expect(addresses(upstream)).toEqual([A]);
+    expect(addresses()).toEqual([A]);
     shaky.comeBack();
-    await eventually(() => expect(addresses(upstream)).toEqual([B]));
+    await eventually(() => expect(addresses()).toEqual([B]));
     await register("a", { address: A });
-    await eventually(() => expect(addresses(upstream)).toEqual([A, B]));
-    await upstream.close();
+    await eventually(() => expect(addresses()).toEqual([A, B]));
+    await discovery.close();
     expect(shaky.watching).toBe(0);
   });
   test("does not keep the gateway from starting", async () => {
     const shaky = new Shaky();
     shaky.isDown = true;
-    const upstream = await follow(shaky);
-    expect(addresses(upstream)).toEqual([]);
+    await follow(shaky);
+    expect(addresses()).toEqual([]);
     expect(warnings).toEqual(["service:game:* cannot be read: connection lost"]);
     await register("a", { address: A });
     shaky.comeBack();
-    await eventually(() => expect(addresses(upstream)).toEqual([A]));
+    await eventually(() => expect(addresses()).toEqual([A]));
   });
   test("does not hold up closing while it does not answer", async () => {
     const silent: PeerSource = {
       list: () => new Promise(() => {}),
       watch: (prefix, signal) => registry.watch(prefix, signal),
     };
-    const upstream = new Upstream(
-      "game",
-      { peers: fromRegistry("game") },
-      { live, resolver: new Resolver(), source: silent },
-    );
+    const upstream = new Upstream("game", { peers: fromRegistry("game") }, upstreamParts({ live, source: silent }));
     await upstream.close();
     expect(live.size).toBe(0);
   });

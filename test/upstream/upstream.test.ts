@@ -2,30 +2,24 @@ import { describe, expect, test } from "vitest";
 import { GatewayError } from "../../src/errors.ts";
 import type { Balancer } from "../../src/upstream/balancer.ts";
 import { hash } from "../../src/upstream/hash.ts";
-import type { Attempt } from "../../src/upstream/lease.ts";
 import { leastConn } from "../../src/upstream/least-conn.ts";
 import { LivePeers } from "../../src/upstream/live-peers.ts";
 import type { PeerEndpoint } from "../../src/upstream/peer-endpoint.ts";
 import { randomTwo } from "../../src/upstream/random-two.ts";
-import { Resolver } from "../../src/upstream/resolve.ts";
 import { roundRobin } from "../../src/upstream/round-robin.ts";
 import { Upstream, type UpstreamConfig } from "../../src/upstream/upstream.ts";
-import { sampleSession } from "../support/balancer-session.ts";
-
-import { A, B, C, fail, Rig } from "./rig.ts";
+import { A, B, C, connectInput, fail, livePeer, Rig, upstreamParts } from "./rig.ts";
 
 describe("connect", () => {
-  test("answers what the dial function made, where, how long it took and what was tried", async () => {
+  test("answers what the dial function made, and tells what was tried, where, and how long it took", async () => {
     const rig = new Rig({ peers: [A, B] });
     rig.broken.add(A);
-    const noted: Attempt[] = [];
-    const lease = await rig.connect({ onAttempt: (attempt) => noted.push(attempt) });
-    expect(lease).toMatchObject({ value: `to ${B}`, peer: B, connectMs: 0 });
-    expect(lease.attempts).toEqual([
+    const lease = await rig.connect();
+    expect(lease.value).toBe(`to ${B}`);
+    expect(rig.attempts).toEqual([
       { peer: A, address: A, ok: false, connectMs: undefined, code: "RC_PEER_CONNECT" },
       { peer: B, address: B, ok: true, connectMs: 0, code: undefined },
     ]);
-    expect(noted).toEqual(lease.attempts);
   });
 
   test("hands the dial function all that the upstream was configured with", async () => {
@@ -34,7 +28,7 @@ describe("connect", () => {
       async () => ["10.1.1.1"],
     );
     const dialed: PeerEndpoint[] = [];
-    await rig.upstream.connect({ session: sampleSession() }, async (peer) => dialed.push(peer));
+    await rig.connectBy(async (peer) => dialed.push(peer));
     expect(dialed).toEqual([
       {
         address: "peer.test:1",
@@ -79,12 +73,10 @@ describe("connect", () => {
   test("does not try another peer after an error that is not the peer's fault", async () => {
     const rig = new Rig({ peers: [A, B] });
     const dial = (): Promise<never> => Promise.reject(new TypeError("bug"));
-    const failure = rig.upstream.connect({ session: sampleSession() }, dial);
+    const failure = rig.connectBy(dial);
     await expect(failure).rejects.toMatchObject({ code: "RC_INTERNAL" });
-    expect(rig.upstream.status().map(({ failed, state }) => [failed, state])).toEqual([
-      [0, "up"],
-      [0, "up"],
-    ]);
+    expect(rig.attempts.map(({ peer }) => peer)).toEqual([A]);
+    expect(rig.states()).toEqual(["up", "up"]);
   });
 
   test("blames no peer and tries none when the session has ended", async () => {
@@ -95,7 +87,7 @@ describe("connect", () => {
       throw new GatewayError("RC_PEER_CONNECT", "torn down");
     };
     const { signal } = control;
-    const failure = rig.upstream.connect({ session: sampleSession(), signal }, dial);
+    const failure = rig.connectBy(dial, { signal });
     await expect(failure).rejects.toThrow(GatewayError);
     expect(rig.states()).toEqual(["up", "up"]);
     expect(await rig.visit({ signal })).toBe("RC_CLIENT_CLOSED");
@@ -130,7 +122,7 @@ describe("a lease", () => {
     const rig = new Rig({ peers: [A] });
     {
       using lease = await rig.connect();
-      expect(lease.peer).toBe(A);
+      expect(lease.value).toBe(`to ${A}`);
       expect(rig.active()).toEqual([1]);
     }
     expect(rig.active()).toEqual([0]);
@@ -160,7 +152,7 @@ describe("maxConns", () => {
 });
 
 describe("a reload", () => {
-  const parts = (live: LivePeers) => ({ live, resolver: new Resolver(), now: () => 0 });
+  const parts = (live: LivePeers) => upstreamParts({ live, now: () => 0 });
 
   test("keeps what is known of peers, and forgets peers that are gone and free", async () => {
     const live = new LivePeers();
@@ -169,16 +161,14 @@ describe("a reload", () => {
       if (address === A) throw new GatewayError("RC_PEER_CONNECT");
       return address;
     };
-    const input = { session: sampleSession() };
+    const input = connectInput();
     const lease = await before.connect(input, dial);
     const other = await before.connect(input, dial);
-    expect([lease.peer, other.peer]).toEqual([B, C]);
+    expect([lease.value, other.value]).toEqual([B, C]);
     const after = new Upstream("game", { peers: [A, B] }, parts(live));
     await before.close();
-    expect(after.status()).toMatchObject([
-      { peer: { address: A }, state: "down", failed: 1 },
-      { peer: { address: B }, state: "up", active: 1, connected: 1 },
-    ]);
+    expect(livePeer(live, "game", A).state).toMatchObject({ kind: "down" });
+    expect(livePeer(live, "game", B)).toMatchObject({ state: { kind: "up" }, active: 1 });
     expect(live.size).toBe(3);
     other.release();
     expect(live.size).toBe(2);
@@ -188,9 +178,9 @@ describe("a reload", () => {
   });
   test("does not mix upstreams with the same peers", async () => {
     const live = new LivePeers();
-    const [one, two] = ["one", "two"].map((name) => new Upstream(name, { peers: [A] }, parts(live)));
-    await one?.connect({ session: sampleSession() }, async () => "");
-    expect(two?.status()).toMatchObject([{ active: 0, connected: 0 }]);
+    const [one] = ["one", "two"].map((name) => new Upstream(name, { peers: [A] }, parts(live)));
+    await one?.connect(connectInput(), async () => "");
+    expect(["one", "two"].map((name) => livePeer(live, name, A).active)).toEqual([1, 0]);
   });
 });
 
@@ -200,7 +190,6 @@ describe("a configuration", () => {
     ["a bad address", { peers: ["nowhere"] }, 'peer "nowhere": expected host:port or unix:/path'],
     ["a bad weight", { peers: [{ address: A, weight: 0 }] }, "weight: expected 1 to 65535"],
     ["a peer twice", { peers: [A, B, A] }, `${A} is there twice`],
-    ["a registry where there is none", { peers: { kind: "registry", service: "game" } }, "without a registry"],
     ["a certificate file that is not there", { peers: [A], ssl: { ca: "/nowhere/ca.pem" } }, "ssl.ca"],
   ])("with %s is refused", (_, config, reason) => {
     expect(() => new Rig(config)).toThrow(TypeError);
