@@ -180,7 +180,7 @@ afterAll(async () => {
 });
 
 describe("headers of other programs are read", () => {
-  test("HAProxy, version 2, with checksum, unique id and SSL for a plain client", async () => {
+  test("HAProxy tells checksum, unique id and SSL of a plain client in version 2", async () => {
     const source = await greet(portAt(0));
     const header = await recorder.next("proxy");
     expect(header).toMatchObject({
@@ -194,7 +194,7 @@ describe("headers of other programs are read", () => {
     expect(authority).toBeUndefined();
   });
 
-  test("HAProxy, version 2, for a TLS client with a certificate", async () => {
+  test("HAProxy tells a TLS client and its certificate in version 2", async () => {
     (await dial(portAt(1))).destroy();
     const { cert, private: key } = certificate;
     const client = connectTls({
@@ -224,16 +224,16 @@ describe("headers of other programs are read", () => {
     });
   });
 
-  test("HAProxy, version 2, for its own health check: LOCAL", async () => {
+  test("HAProxy says LOCAL in version 2 for its own health check", async () => {
     expect(await recorder.next("local")).toMatchObject({ version: 2, source: undefined, destination: undefined });
   });
 
-  test("HAProxy, version 1", async () => {
+  test("HAProxy names its client in version 1", async () => {
     const source = await greet(portAt(2));
     expect(await recorder.next("proxy")).toMatchObject({ version: 1, source });
   });
 
-  test("nginx, version 1", async () => {
+  test("nginx names client and destination in version 1", async () => {
     const source = await greet(portAt(5));
     expect(await recorder.next("proxy")).toEqual({
       version: 1,
@@ -244,7 +244,7 @@ describe("headers of other programs are read", () => {
     });
   });
 
-  test("curl --haproxy-protocol", async () => {
+  test("curl --haproxy-protocol names itself in version 1", async () => {
     const own = new Recorder();
     const port = await own.listen();
     const { stdout } = await promisify(execFile)("curl", ["-s", "--haproxy-protocol", `http://${HOST}:${port}/`]);

@@ -6,13 +6,7 @@ import { msgpack } from "../../src/preread/msgpack.ts";
 import { ssh } from "../../src/preread/ssh.ts";
 import { promptLaw } from "../laws/prompt-law.ts";
 import { type Sample, snifferLaws } from "../laws/sniffer-laws.ts";
-
-const sample = (name: string, text: string, verdict: Sample["verdict"], info?: unknown): Sample => ({
-  name,
-  bytes: Buffer.from(text, "latin1"),
-  verdict,
-  ...(info === undefined ? {} : { info }),
-});
+import { sample } from "./rig.ts";
 
 const big: readonly Sample[] = [
   sample("a frame and the next", "\0\0\0\x03abc\0\0", "match", {

@@ -47,41 +47,41 @@ async function expectMatch(program: string, sniffer: Sniffer, info: unknown): Pr
   expect(await verdictsOn(program, sniffer)).toMatchObject([{ kind: "match", info }]);
 }
 
-describe("the first words of", () => {
-  test("curl are HTTP/1.1", () =>
+describe("a real client", () => {
+  test("curl speaks HTTP/1.1", () =>
     expectMatch("curl -s http://127.0.0.1:PORT/a?b", http({ path: "/a" }), { version: "1.1", host: "127.0.0.1" }));
 
-  test("curl asking for a websocket tell the upgrade", () =>
+  test("curl asking for a websocket tells the upgrade", () =>
     expectMatch("curl -s -H Connection:Upgrade -H Upgrade:websocket http://127.0.0.1:PORT/", http(), {
       upgrade: "websocket",
     }));
 
-  test("curl with an HTTP proxy are an absolute target", () =>
+  test("curl sends an absolute target to an HTTP proxy", () =>
     expectMatch("curl -s -x http://127.0.0.1:PORT http://a.example/b", http(), { host: "a.example", path: "/b" }));
 
-  test("curl with a tunnel through a proxy are CONNECT", () =>
+  test("curl opens a tunnel through a proxy with CONNECT", () =>
     expectMatch("curl -s -p -x http://127.0.0.1:PORT http://a.example/", http(), {
       method: "CONNECT",
       host: "a.example",
     }));
 
-  test("curl with prior knowledge are the HTTP/2 preface", () =>
+  test("curl with prior knowledge begins with the HTTP/2 preface", () =>
     expectMatch("curl -s --http2-prior-knowledge http://127.0.0.1:PORT/", http2(), {}));
 
-  test("curl over SOCKS 4, 4a and 5", async () => {
+  test("curl speaks SOCKS 4, 4a and 5", async () => {
     const user = { version: 4, command: "connect", port: 80, user: "" };
     await expectMatch("curl -s --socks4 127.0.0.1:PORT http://127.0.0.1/", socks(), { ...user, host: "127.0.0.1" });
     await expectMatch("curl -s --socks4a 127.0.0.1:PORT http://a.example/", socks(), { ...user, host: "a.example" });
     await expectMatch("curl -s --socks5-hostname 127.0.0.1:PORT http://a.example/", socks(), { version: 5 });
   });
 
-  test("redis-cli are an array", async () => {
+  test("redis-cli sends an array", async () => {
     await expectMatch("redis-cli -p PORT ping", redis(), { command: "PING", args: 0, inline: false });
     await expectMatch("redis-cli -3 -p PORT ping", redis(), { command: "HELLO", args: 1 });
     await expectMatch("redis-cli --no-auth-warning -a secret -p PORT ping", redis(), { command: "AUTH", args: 1 });
   });
 
-  test("psql are SSLRequest, and after a refusal its startup message", async () => {
+  test("psql sends SSLRequest, and after a refusal its startup message", async () => {
     const verdicts = await verdictsOn("psql -w -h 127.0.0.1 -p PORT -U bob shop", postgres(), ["N"]);
     expect(verdicts).toMatchObject([
       { kind: "match", info: { kind: "ssl" } },
@@ -89,14 +89,14 @@ describe("the first words of", () => {
     ]);
   });
 
-  test("psql without TLS fulfil conditions on user and database", () =>
+  test("psql without TLS fulfils conditions on user and database", () =>
     expectMatch(
       "psql -w postgresql://bob@127.0.0.1:PORT/shop?sslmode=disable",
       postgres({ user: "bob", database: "shop" }),
       { kind: "startup" },
     ));
 
-  test("ssh are its banner", () =>
+  test("ssh sends its banner", () =>
     expectMatch("ssh -F none -o BatchMode=yes -o UserKnownHostsFile=/dev/null -p PORT 127.0.0.1", ssh(), {
       banner: expect.stringMatching(/^SSH-2\.0-/),
     }));

@@ -2,15 +2,10 @@ import { describe, expect, test } from "vitest";
 import { redis } from "../../src/preread/redis.ts";
 import { promptLaw } from "../laws/prompt-law.ts";
 import { type Sample, snifferLaws } from "../laws/sniffer-laws.ts";
+import { sample } from "./rig.ts";
 
 const array = (...words: string[]): string =>
   `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`;
-const sample = (name: string, text: string, verdict: Sample["verdict"], info?: unknown): Sample => ({
-  name,
-  bytes: Buffer.from(text, "latin1"),
-  verdict,
-  ...(info === undefined ? {} : { info }),
-});
 
 const samples: readonly Sample[] = [
   sample("redis-cli's PING", array("ping"), "match", { command: "PING", args: 0, inline: false }),

@@ -1,13 +1,7 @@
 import { socks } from "../../src/preread/socks.ts";
 import { promptLaw } from "../laws/prompt-law.ts";
 import { type Sample, snifferLaws } from "../laws/sniffer-laws.ts";
-
-const sample = (name: string, text: string, verdict: Sample["verdict"], info?: unknown): Sample => ({
-  name,
-  bytes: Buffer.from(text, "latin1"),
-  verdict,
-  ...(info === undefined ? {} : { info }),
-});
+import { sample } from "./rig.ts";
 
 const samples: readonly Sample[] = [
   sample("curl's greeting of version 5", "\x05\x02\x00\x01", "match", { version: 5, methods: [0, 1] }),

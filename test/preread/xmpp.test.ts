@@ -1,14 +1,9 @@
 import { xmpp } from "../../src/preread/xmpp.ts";
 import { promptLaw } from "../laws/prompt-law.ts";
 import { type Sample, snifferLaws } from "../laws/sniffer-laws.ts";
+import { sample } from "./rig.ts";
 
 const STREAMS = "xmlns:stream='http://etherx.jabber.org/streams'";
-const sample = (name: string, text: string, verdict: Sample["verdict"], info?: unknown): Sample => ({
-  name,
-  bytes: Buffer.from(text),
-  verdict,
-  ...(info === undefined ? {} : { info }),
-});
 
 const samples: readonly Sample[] = [
   sample(

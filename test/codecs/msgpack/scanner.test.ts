@@ -87,7 +87,7 @@ describe("what is still to come is known as early as it can be", () => {
 describe("limits", () => {
   const nested = (depth: number): Buffer => Buffer.from([...Array(depth - 1).fill(0x91), 0x90]);
 
-  test("depth", () => {
+  test("containers may nest 32 deep, or as deep as is told", () => {
     expect(scan(nested(32))).toEqual(whole(32));
     expect(scan(nested(33))).toEqual({ kind: "malformed", reason: "deeper than 32 levels" });
     expect(scan(nested(3), { maxDepth: 2 }).kind).toBe("malformed");
@@ -100,7 +100,7 @@ describe("limits", () => {
     expect(scanner.items).toBe(32);
   });
 
-  test("values, counted as soon as they are announced", () => {
+  test("values are counted as soon as they are announced", () => {
     expect(scan(Buffer.from([...array16(MAX_ITEMS - 1), ...Array(MAX_ITEMS - 1).fill(1)])).kind).toBe("frame");
     expect(scan(Buffer.from(array16(MAX_ITEMS)))).toEqual({ kind: "malformed", reason: "more than 4096 values" });
     expect(scan(bytesOf("92 93 01 01 01 93"), { maxItems: 8 })).toEqual({
@@ -110,7 +110,7 @@ describe("limits", () => {
     expect(scan(bytesOf("92 93 01 01 01 93"), { maxItems: 9 }).kind).toBe("more");
   });
 
-  test("bytes, counted as soon as they are announced", () => {
+  test("bytes are counted as soon as they are announced", () => {
     expect(scan(bytesOf("db 00 00 ff fb"))).toEqual({ kind: "more", atLeast: MAX_BYTES });
     expect(scan(bytesOf("db 00 00 ff fc"))).toEqual({ kind: "malformed", reason: "more than 65536 bytes" });
     expect(scan(bytesOf("93 c4 05"), { maxBytes: 10 })).toEqual({ kind: "more", atLeast: 10 });
