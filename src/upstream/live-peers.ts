@@ -46,7 +46,7 @@ interface Slot {
 }
 
 /**
- * The live peers of a process, by upstream and address. A reload builds new upstreams over the same table, so counters
+ * The live peers of a process, by upstream and address. A reload builds new upstreams over the same table, so counts
  * and failures survive it; a peer that no upstream lists and no session uses is forgotten, so the table stays bounded.
  */
 export class LivePeers {

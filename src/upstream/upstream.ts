@@ -58,7 +58,7 @@ export interface ConnectInput {
   /** The balancer hook, asked before each attempt; undefined leaves the choice to the configured balancer. */
   readonly choose: ChoosePeer | undefined;
   readonly signal: AbortSignal;
-  /** Told of every attempt as it ends, so that a session without a lease can log them too. */
+  /** Told of every attempt as it ends, of failed sessions too. */
   readonly onAttempt: (attempt: Attempt) => void;
 }
 
@@ -79,7 +79,7 @@ interface Round {
 }
 
 /** Where sessions go: a list of peers, who chooses among them, and how often another one is tried. */
-export class Upstream implements AsyncDisposable {
+export class Upstream {
   readonly name: string;
   readonly #config: UpstreamConfig;
   readonly #limits: PeerLimits;
@@ -138,10 +138,6 @@ export class Upstream implements AsyncDisposable {
   async close(): Promise<void> {
     await this.#discovery?.close();
     this.#group.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 
   #discover({ service }: RegistryPeers, { source, warn }: UpstreamParts): Discovery {
