@@ -54,6 +54,7 @@ export type ErrorCode =
   | "RC_PEER_CONNECT"
   | "RC_PEER_CONNECT_TIMEOUT"
   | "RC_PEER_TLS"
+  | "RC_NO_SOCKET"
   | "RC_HOOK_FAILED"
   | "RC_SHUTDOWN"
   | "RC_INTERNAL";
@@ -112,6 +113,7 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_PEER_CONNECT: upstream(true, "connect_failed", "cannot connect to peer"),
   RC_PEER_CONNECT_TIMEOUT: upstream(true, "connect_timeout", "peer did not accept in time"),
   RC_PEER_TLS: upstream(true, "connect_failed", "TLS to peer failed"),
+  RC_NO_SOCKET: internal(500, "connect_failed", "cannot open a socket to a peer"),
   RC_HOOK_FAILED: internal(500, "hook_failed", "hook failed"),
   RC_SHUTDOWN: internal(200, "shutdown", "gateway is stopping"),
   RC_INTERNAL: internal(500, "internal", "internal error"),

@@ -1,15 +1,8 @@
 import { type GatewayError, specs } from "../errors.ts";
 import type { Connection } from "./connection.ts";
-import type { Phase } from "./session.ts";
-
-/** What ended a session early, and in which phase. */
-interface Failure {
-  readonly error: GatewayError;
-  readonly phase: Phase;
-}
 
 /** The access line of an ended session: nginx's variable names, times in seconds, everything else as it is. */
-export function accessLine(session: Connection, failure: Failure | undefined): string {
+export function accessLine(session: Connection, error: GatewayError | undefined): string {
   return JSON.stringify({
     time: new Date().toISOString(),
     session: session.id,
@@ -27,12 +20,7 @@ export function accessLine(session: Connection, failure: Failure | undefined): s
     bytes_received: session.bytesReceived,
     bytes_sent: session.bytesSent,
     session_time: seconds(session.sessionTimeMs),
-    ...(failure && {
-      code: failure.error.code,
-      phase: failure.phase,
-      reason: failure.error.message,
-      at: placeOf(failure.error),
-    }),
+    ...(error && { code: error.code, phase: session.phase, reason: error.message, at: placeOf(error) }),
   });
 }
 

@@ -43,5 +43,8 @@ export function content<const Upstream extends string = never>(
 
 /** Ends the session with `end_cause` rejected; `reason` is for the log. */
 export function reject(reason: string, options: { readonly status?: number } = {}): RejectAction {
-  return { kind: "reject", reason, status: options.status ?? STATUS_REJECTED };
+  const { status = STATUS_REJECTED } = options;
+  if (!Number.isInteger(status) || status < 100 || status > 599)
+    throw new TypeError(`reject: bad status ${String(status)}`);
+  return { kind: "reject", reason: String(reason), status };
 }

@@ -11,7 +11,8 @@ export async function chooseCertificate(session: Connection, ssl: ServerSsl): Pr
   const { phases } = session.settings;
   const chosen =
     phases.sslCertificate && (await session.hook("sslCertificate", () => phases.sslCertificate?.(session)));
-  if (chosen && "kind" in chosen) throw new GatewayError("RC_REJECTED", chosen.reason, { status: chosen.status });
+  if (typeof chosen === "object" && chosen && "kind" in chosen)
+    throw new GatewayError("RC_REJECTED", chosen.reason, { status: chosen.status });
   if (chosen) return given(chosen, ssl);
   const found = await ssl.certs.find(session.hello.serverName);
   if (!found) throw new GatewayError("RC_TLS_NO_CERTIFICATE", session.hello.serverName ?? "the client named none");

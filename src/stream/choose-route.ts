@@ -2,9 +2,13 @@ import { GatewayError } from "../errors.ts";
 import { ask, preread, type Sniffed, unasked } from "../preread/engine.ts";
 import type { Sniffer } from "../preread/sniffer.ts";
 import type { Action } from "./action.ts";
+import { actionOf } from "./action-of.ts";
 import type { Connection } from "./connection.ts";
 import { noteHello } from "./hello.ts";
 import type { Route } from "./route.ts";
+
+/** Enough to guess a protocol by, too little for a password. */
+const SHOWN_BYTES = 4;
 
 /** A server's routes, sorted by when they are asked. */
 export interface RouteTable {
@@ -42,8 +46,16 @@ export async function chooseRoute(session: Connection, byHello: Action | undefin
   const { routes, phases } = session.settings;
   session.phase = "preread";
   const sniffed = byHello ?? (await sniff(session));
-  const chosen = phases.preread && (await session.hook("preread", () => phases.preread?.(session)));
+  const chosen = phases.preread && (await prereadHook(session));
   return chosen || sniffed || routes.otherwise || noRoute(session);
+}
+
+/** Runs `phases.preread`. What it reads without a time of its own is within the preread limit, like the sniffers' bytes. */
+async function prereadHook(session: Connection): Promise<Action | undefined> {
+  session.client.readUntil = session.patience.endsAt;
+  const action = await session.hook("preread", () => session.settings.phases.preread?.(session));
+  session.client.readUntil = undefined;
+  return actionOf("preread", action);
 }
 
 /** The action of the route that matches, and undefined when none does. */
@@ -78,6 +90,7 @@ export function learn(session: Connection, table: RouteTable, sniffed: Sniffed |
 }
 
 function noRoute(session: Connection): never {
-  const first = Buffer.from(session.client.head.bytes.subarray(0, 16)).toString("hex");
-  throw new GatewayError("RC_NO_ROUTE", first ? `first bytes ${first}` : "no byte came");
+  const { size, bytes } = session.client.head;
+  const first = Buffer.from(bytes.subarray(0, SHOWN_BYTES)).toString("hex");
+  throw new GatewayError("RC_NO_ROUTE", first ? `${size} bytes, beginning with ${first}` : "no byte came");
 }

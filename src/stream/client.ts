@@ -23,6 +23,8 @@ export class Client {
   #outlet: Outlet | undefined;
   #relay: Relay | undefined;
   #headerBytes = 0;
+  /** When all reads have to end (`performance.now()`), while the preread limit holds. */
+  readUntil: number | undefined;
   #readBeforeRelay = 0;
   #written = 0;
 
@@ -43,7 +45,7 @@ export class Client {
   }
 
   get reader(): Reader {
-    this.#reader ??= new Reader(this.inlet, this.#limits);
+    this.#reader ??= new Reader(this.inlet, { ...this.#limits, endsAt: () => this.readUntil });
     return this.#reader;
   }
 
@@ -54,11 +56,7 @@ export class Client {
 
   /** Bytes to the client. */
   get sent(): number {
-    return this.#written + (this.#relay?.bytesDown ?? 0);
-  }
-
-  get isRelayed(): boolean {
-    return this.#relay !== undefined;
+    return this.#written + (this.#outlet?.sent ?? 0) + (this.#relay?.bytesDown ?? 0);
   }
 
   /** Takes a PROXY header off, which is not the client's own and does not count. */
@@ -69,6 +67,9 @@ export class Client {
 
   /** TLS is up: the clear text takes the place of the client's bytes. */
   speakThrough(inlet: Inlet): void {
+    this.#written += this.#outlet?.sent ?? 0;
+    this.#outlet?.stop();
+    this.#outlet = undefined; // it wrote plain bytes
     this.#inlet = inlet;
     this.#headerBytes = 0;
     this.#reader?.stop();
@@ -77,9 +78,22 @@ export class Client {
 
   /** Resolves when the bytes are with the kernel. @throws GatewayError RC_CLIENT_RESET, RC_IDLE_TIMEOUT */
   write(bytes: string | Uint8Array): Promise<void> {
-    this.#written += typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
-    this.#outlet ??= new Outlet(this.#limits.writeTimeoutMs);
-    return this.#outlet.write(this.inlet.stream, bytes);
+    return this.#open().write(typeof bytes === "string" ? Buffer.from(bytes) : bytes);
+  }
+
+  /** Half-closes: the client sees the end. */
+  shutdown(): Promise<void> {
+    return this.#open().shutdown();
+  }
+
+  /** Resolves when all that was written is with the kernel, and somebody else may write. */
+  async flushed(): Promise<void> {
+    await this.#outlet?.flushed();
+  }
+
+  #open(): Outlet {
+    this.#outlet ??= new Outlet(this.inlet.stream, this.#limits.writeTimeoutMs);
+    return this.#outlet;
   }
 
   /** Sends what the client should still read, without waiting for it. */
@@ -88,14 +102,9 @@ export class Client {
     this.inlet.stream.write(bytes);
   }
 
-  /** Half-closes: the client sees the end. */
-  shutdown(): Promise<void> {
-    const { stream } = this.inlet;
-    return new Promise((resolve) => stream.end(resolve));
-  }
-
   /** Connects to a peer, and hands the bytes over: below JavaScript where nothing here wants to see them. */
   async relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+    await this.flushed();
     const unread = this.head.size;
     const relay = await (this.#inlet ? carry(this.#inlet, peer, options) : this.#incoming.relayTo(peer, options));
     this.#readBeforeRelay = this.head.received - this.#headerBytes - unread;
@@ -109,13 +118,19 @@ export class Client {
     else this.inlet.stream.destroy();
   }
 
+  /** Resolves when the socket is closed, and its file descriptor free again. */
+  closed(): Promise<void> {
+    const { transport } = this.inlet;
+    return transport.closed ? Promise.resolve() : new Promise((resolve) => transport.once("close", () => resolve()));
+  }
+
   /** Ends the connection as it deserves: a reset is answered by none, last words are given time to arrive. */
   close({ wasReset, isAnswered }: { readonly wasReset: boolean; readonly isAnswered: boolean }): void {
     this.#reader?.stop();
     this.#outlet?.stop();
     if (this.#relay) return; // it has closed both sides
     if (wasReset) this.inlet.abort();
-    else if (isAnswered || this.#written > 0) this.inlet.close();
+    else if (isAnswered || this.sent > 0) this.inlet.close();
     else this.inlet.stream.destroySoon();
   }
 }

@@ -6,6 +6,7 @@ import type { Attempt } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
 import { Client } from "./client.ts";
+import { Deadline } from "./deadline.ts";
 import { upgrade } from "./handshake.ts";
 import type { Incoming } from "./incoming.ts";
 import { Patience } from "./patience.ts";
@@ -24,6 +25,9 @@ import type {
 import { sslOfHello } from "./session-ssl.ts";
 
 type Views = SslSession & PrereadSession & BalancerSession & ContentSession & LogSession;
+
+/** A log hook that waits for a dead service must not hold its session, and the session's place, for ever. */
+const LOG_LIMIT_MS = 5_000;
 
 /** Reason of every ended session's signal. One for all: Node would make a new exception, with its stack, each time. */
 const ENDED = new GatewayError("RC_SHUTDOWN", "the session has ended");
@@ -57,6 +61,9 @@ export class Connection implements Views {
   #patience: Patience | undefined;
   #abort: AbortController | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
+  #starting: Promise<StartedTls> | undefined;
+  /** Gives up on the hook that runs. */
+  #interrupt: ((cause: GatewayError) => void) | undefined;
 
   constructor(id: string, incoming: Incoming, settings: Server) {
     this.id = id;
@@ -80,7 +87,7 @@ export class Connection implements Views {
 
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
-    if (this.#stopped) this.#abort.abort(ENDED);
+    if (this.#stopped || this.#endedMs !== undefined) this.#abort.abort(ENDED);
     return this.#abort.signal;
   }
 
@@ -128,13 +135,22 @@ export class Connection implements Views {
     return this.reader.peek(size, options);
   }
 
-  async write(bytes: string | Uint8Array): Promise<void> {
-    this.#talks("write");
-    await this.client.write(bytes);
+  write(bytes: string | Uint8Array): Promise<void> {
+    return unforced(async () => {
+      this.#talks("write");
+      await this.client.write(bytes);
+    });
   }
 
-  async startTls(): Promise<StartedTls> {
-    this.#talks("startTls");
+  startTls(): Promise<StartedTls> {
+    return unforced(async () => {
+      this.#talks("startTls");
+      this.#starting ??= this.#startTls();
+      return this.#starting;
+    });
+  }
+
+  async #startTls(): Promise<StartedTls> {
     const { ssl } = this.settings;
     if (!ssl) throw new TypeError("startTls: ssl not configured for this server");
     if (!this.ssl?.protocol) await upgrade(this, ssl);
@@ -143,43 +159,60 @@ export class Connection implements Views {
     return { protocol, cipher, sessionReused: stream instanceof TLSSocket && stream.isSessionReused() };
   }
 
-  async shutdown(_how: "send"): Promise<void> {
-    this.#talks("shutdown");
-    await this.client.shutdown();
+  shutdown(_how: "send"): Promise<void> {
+    return unforced(async () => {
+      this.#talks("shutdown");
+      await this.client.shutdown();
+    });
   }
 
-  /** Runs user code as `phase`; what it throws ends the session with 500. */
+  /**
+   * Runs user code as `phase`; what it throws ends the session with 500. A client that resets meanwhile, and a stop of the
+   * session, are not held up by it.
+   */
   async hook<Result>(phase: Phase, run: () => Awaitable<Result>): Promise<Result> {
     this.phase = phase;
     try {
-      return await run();
+      return await this.#interruptible(async () => run());
     } catch (cause) {
       if (this.#stopped || cause instanceof GatewayError) throw cause;
-      throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${messageOf(cause)}`, {
-        cause,
-      });
+      throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${messageOf(cause)}`, { cause });
+    } finally {
+      this.client.head.unwatch();
     }
+  }
+
+  #interruptible<Result>(run: () => Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#interrupt = (cause) => {
+        this.#abort?.abort(cause);
+        reject(cause);
+      };
+      this.client.head.watch(() => this.#interrupt?.(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
+      run().then(resolve, reject);
+    });
   }
 
   /** Ends the session from outside. */
   stop(cause: "killed" | "drained" | "shutdown"): void {
     this.#stopped ??= cause;
     this.#abort?.abort(ENDED);
+    this.#interrupt?.(ENDED);
     this.client.stop(cause);
   }
 
-  /** The one exit: status, close, log phase, access line. */
+  /** The one exit: status, close, access line, log phase. */
   async finalize(error: GatewayError | undefined): Promise<void> {
+    if (!error) await this.client.flushed(); // a handler need not wait for its last write
     this.#patience?.stop();
-    if (error) this.status = error.status;
-    if (error) this.endCause = specs[error.code].endCause;
-    if (this.#stopped) this.endCause = this.#stopped;
+    if (this.#stopped)
+      this.endCause = this.#stopped; // what failed because of that is no failure
+    else if (error) [this.status, this.endCause] = [error.status, specs[error.code].endCause];
     this.#abort?.abort(ENDED);
     this.client.close({ wasReset: this.endCause === "client_reset", isAnswered: this.endCause === "content_done" });
-    const { phase } = this;
     this.#endedMs = this.sessionTimeMs;
+    this.settings.log.access(() => accessLine(this, this.#stopped ? undefined : error));
     await this.#log();
-    this.settings.log.access(() => accessLine(this, this.#stopped || !error ? undefined : { error, phase }));
   }
 
   async #log(): Promise<void> {
@@ -187,7 +220,8 @@ export class Connection implements Views {
     if (!log) return;
     this.phase = "log";
     try {
-      await log(this);
+      using limit = new Deadline(LOG_LIMIT_MS);
+      await limit.limit(Promise.resolve(log(this)), () => new Error(`not finished within ${LOG_LIMIT_MS} ms`));
     } catch (cause) {
       this.settings.log.error("log hook failed", { session: this.id, server: this.server, err: cause });
     }
@@ -196,4 +230,11 @@ export class Connection implements Views {
   #talks(what: string): void {
     if (!TALKING.has(this.phase)) throw new TypeError(`${what}: not available in the ${this.phase} phase`);
   }
+}
+
+/** A promise that nobody has to wait for: without this, a forgotten `await` would let a client's reset end the process. */
+function unforced<T>(work: () => Promise<T>): Promise<T> {
+  const promise = work();
+  promise.catch(() => {});
+  return promise;
 }

@@ -32,6 +32,7 @@ export async function terminateTls(session: Connection): Promise<Action | undefi
  */
 export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void> {
   const { phase } = session;
+  await session.client.flushed(); // the dialog's last line goes in clear text
   await shakeHands(session, ssl, () => undefined);
   session.phase = phase;
 }
@@ -87,10 +88,13 @@ function established(tls: TLSSocket, raw: Socket, deadline: Deadline): Promise<v
       tls.destroy();
       raw.destroy();
     };
+    const cut = (): void => fail(new GatewayError("RC_TLS_HANDSHAKE", "the connection ended inside it"));
     tls.once("secure", () => {
       deadline.stop();
+      tls.off("end", cut);
       resolve();
     });
+    tls.once("end", cut);
     tls.on("error", (cause) => fail(failure(cause)));
     tls.once("close", () => fail(new GatewayError("RC_TLS_HANDSHAKE", "the client closed the connection")));
     deadline.onExpire = () => fail(late("inside the handshake"));

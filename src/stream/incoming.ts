@@ -14,6 +14,9 @@ export interface Head {
   readonly received: number;
   grow(atLeast: number, deadline?: Deadline): Promise<Growth>;
   consume(size: number): Uint8Array;
+  /** Reports a reset that comes while nobody waits for bytes; those that come meanwhile are kept, within bounds. */
+  watch(onReset: () => void): void;
+  unwatch(): void;
 }
 
 /** An accepted client, whoever accepted it: `node:net` here; a native carrier has the same three ways on. */

@@ -10,6 +10,9 @@ const EMPTY = Buffer.alloc(0);
 /** Room for a second small segment and some more: most heads fit. */
 const MIN_ROOM_BYTES = 1_024;
 
+/** Unread bytes in memory while a hook runs, before the rest has to wait in the kernel. nginx: preread_buffer_size. */
+const WATCHED_BYTES = 16_384;
+
 /** How long, and how much, a client may go on talking after our last byte. A fraction of nginx's 5 s: a gateway has many. */
 const LINGER_MS = 1_000;
 const LINGER_BYTES = 1_048_576;
@@ -31,6 +34,7 @@ export class Inlet {
   #state: "open" | "ended" | "reset" = "open";
   #want = 0;
   #wake: ((growth: Growth) => void) | undefined;
+  #watcher: (() => void) | undefined;
 
   constructor(stream: Socket, transport: Socket = stream) {
     this.stream = stream;
@@ -74,12 +78,29 @@ export class Inlet {
       this.#wake = (growth) => {
         this.#wake = undefined;
         if (deadline) deadline.onExpire = undefined;
-        this.stream.pause();
+        this.#rest();
         resolve(growth);
       };
       if (deadline) deadline.onExpire = () => this.#wake?.("timeout");
       this.stream.resume();
     });
+  }
+
+  /**
+   * Reports a reset that comes while nobody waits for bytes. A reset shows only to who reads, so the socket flows on until
+   * as many bytes are unread as a phase may leave in memory.
+   */
+  watch(onReset: () => void): void {
+    this.#watcher = onReset;
+    if (this.#state === "reset") onReset();
+    else if (this.#state === "open" && this.size < WATCHED_BYTES) this.stream.resume();
+  }
+
+  /** Nobody is behind a hook's reads any more: one that it left behind is given up, so that it cannot stop a relay later. */
+  unwatch(): void {
+    this.#watcher = undefined;
+    if (this.#wake) this.#wake("timeout");
+    else this.stream.pause();
   }
 
   /** Somebody waits for bytes at this moment. */
@@ -100,17 +121,23 @@ export class Inlet {
 
   /** Gives the stream away, paused and without our listeners; returns what is unread. */
   detach(): Buffer {
+    this.#watcher = undefined;
     this.stream.pause();
     this.stream.off("data", this.#onData);
     this.stream.off("end", this.#onEnd);
     this.stream.off("error", this.#onReset);
     this.stream.off("close", this.#onClose);
-    return this.consume(this.size);
+    const unread = this.consume(this.size);
+    this.#wake?.("timeout");
+    this.#state = "reset"; // there is nothing to be had here any more
+    return unread;
   }
 
   /** Ends the connection: what was written is flushed, then no more is heard of it. */
   close(): void {
     const { stream } = this;
+    const goodbye = setTimeout(() => stream.destroy(), LINGER_MS); // whoever does not read our end is not waited for
+    stream.once("close", () => clearTimeout(goodbye));
     stream.end();
     if (this.ended) stream.destroySoon();
     else this.#linger();
@@ -122,7 +149,6 @@ export class Inlet {
    */
   #linger(): void {
     const { stream } = this;
-    const goodbye = setTimeout(() => stream.destroy(), LINGER_MS);
     stream.off("data", this.#onData);
     let left = LINGER_BYTES;
     stream.on("data", (chunk: Buffer) => {
@@ -130,7 +156,6 @@ export class Inlet {
       if (left < 0) stream.destroy();
     });
     stream.once("end", () => stream.destroySoon());
-    stream.once("close", () => clearTimeout(goodbye));
     stream.resume();
   }
 
@@ -144,8 +169,14 @@ export class Inlet {
   readonly #onData = (chunk: Buffer): void => {
     this.received += chunk.length;
     this.#append(chunk);
-    if (this.size >= this.#want) this.#wake?.("enough");
+    if (!this.#wake) this.#rest();
+    else if (this.size >= this.#want) this.#wake("enough");
   };
+
+  /** Stops the flow, unless a watcher wants to hear of a reset and there is room. */
+  #rest(): void {
+    if (!this.#watcher || this.size >= WATCHED_BYTES) this.stream.pause();
+  }
 
   readonly #onEnd = (): void => this.#settle(wasReset(this) ? "reset" : "ended");
   readonly #onReset = (): void => this.#settle("reset");
@@ -154,6 +185,7 @@ export class Inlet {
   #settle(state: "ended" | "reset"): void {
     if (this.#state === "open" || state === "reset") this.#state = state;
     this.#wake?.(this.#state === "ended" ? "ended" : "reset");
+    if (this.#state === "reset") this.#watcher?.();
   }
 
   /** The first chunk is kept as it is; later ones are copied into room that doubles, so trickled bytes cost O(n) in all. */

@@ -5,12 +5,17 @@ import type { Head } from "./incoming.ts";
 /** How long a client may take to show its protocol: in all, and before a `silent` route takes it for a listener. */
 export class Patience {
   readonly total: Deadline;
+  /** When that is over, by `performance.now()`. */
+  endsAt: number;
+  readonly #totalMs: number;
   readonly #silence: Deadline | undefined;
   readonly #speaksFirst: boolean;
 
   /** `silentMs` comes from the `silent` route, when there is one; 0 means that the server always speaks first. */
   constructor(totalMs: number, silentMs: number | undefined) {
     this.total = new Deadline(totalMs);
+    this.endsAt = performance.now() + totalMs;
+    this.#totalMs = totalMs;
     this.#speaksFirst = silentMs === 0;
     if (silentMs !== undefined) this.#silence = new Deadline(Math.min(silentMs, totalMs));
   }
@@ -31,6 +36,7 @@ export class Patience {
   /** Begins anew: after TLS has started, the client must show the protocol inside. */
   rearm(): void {
     this.total.rearm();
+    this.endsAt = performance.now() + this.#totalMs;
     this.#silence?.rearm();
   }
 

@@ -13,6 +13,7 @@ export async function proxyTo(session: Connection, name: string): Promise<void> 
   const upstream = upstreams.get(name);
   if (!upstream) throw new GatewayError("RC_HOOK_FAILED", `no upstream is called ${name}`);
   session.upstream = name;
+  session.phase = "balancer";
   using lease = await upstream.connect(
     {
       session,

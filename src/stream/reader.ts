@@ -79,6 +79,13 @@ const READ_TIMEOUT_MS = 60_000; // OpenResty: lua_socket_read_timeout
 const MAX_TIMEOUT_MS = 2 ** 31; // the first that OpenResty refuses
 const MAX_BYTES = 1_048_576; // a line or frame that never ends must not become a memory leak
 
+export interface ReaderOptions {
+  /** Most bytes that can be peeked at. */
+  readonly peekBytes: number;
+  /** When reads without a time of their own have to end (`performance.now()`): the preread limit, while it holds. */
+  readonly endsAt?: () => number | undefined;
+}
+
 /**
  * Reads a client's bytes as OpenResty's request socket does (`ngx.req.socket`): lines, sizes, delimiters, all, any.
  * One read at a time. A timeout is no end: later reads go on behind the bytes that were handed out.
@@ -86,21 +93,25 @@ const MAX_BYTES = 1_048_576; // a line or frame that never ends must not become 
 export class Reader {
   readonly #inlet: Inlet;
   readonly #peekBytes: number;
+  readonly #endsAt: () => number | undefined;
   #timeoutMs = READ_TIMEOUT_MS;
+  #isTimeoutSet = false;
   #idle: { readonly ms: number; readonly deadline: Deadline } | undefined;
   #busy = false;
   /** How a read has told that the connection ended. */
   #told: "closed" | "connection reset by peer" | undefined;
 
-  constructor(inlet: Inlet, options: { readonly peekBytes: number }) {
+  constructor(inlet: Inlet, options: ReaderOptions) {
     this.#inlet = inlet;
     this.#peekBytes = options.peekBytes;
+    this.#endsAt = options.endsAt ?? (() => undefined);
   }
 
   /** Longest wait for the next byte, for reads from now on; 0 stands for the default, 60,000. OpenResty: `settimeout`. */
   setTimeout(ms: number): void {
     if (typeof ms !== "number" || !(ms >= 0 && ms < MAX_TIMEOUT_MS)) throw new TypeError(`bad timeout value: ${ms}`);
     this.#timeoutMs = ms === 0 ? READ_TIMEOUT_MS : ms;
+    this.#isTimeoutSet = true;
   }
 
   /** A line (`*l`, without LF and any CR), all until the end (`*a`), or exactly so many bytes. OpenResty: `receive`. */
@@ -158,9 +169,11 @@ export class Reader {
    * One frame of a codec. After `timeout` and `buffer full` its bytes stay unread, and the frame may still be received.
    * @throws GatewayError RC_FRAME when the bytes are no frame
    */
-  async receiveFrame<T>(codec: Codec<T>, limits: ReadLimits = {}): Promise<ReceivedFrame<T>> {
+  receiveFrame<T>(codec: Codec<T>, limits: ReadLimits = {}): Promise<ReceivedFrame<T>> {
     const { maxBytes = MAX_BYTES, deadlineMs } = limits;
-    return this.#alone((wait) => this.#frame(codec, maxBytes, wait), deadlineMs);
+    const received = this.#alone((wait) => this.#frame(codec, maxBytes, wait), deadlineMs);
+    received.catch(() => {}); // bytes that are no frame must not end the process where an `await` was forgotten
+    return received;
   }
 
   /** Ends the idle timer. */
@@ -259,7 +272,8 @@ export class Reader {
     if (this.#busy || this.#inlet.busy) return { err: "socket busy reading", partial: EMPTY };
     this.#busy = true;
     const between = idle ? this.#idleDeadline() : undefined;
-    const total = totalMs === undefined ? undefined : new Deadline(totalMs);
+    const limitMs = totalMs ?? this.#limitMs();
+    const total = limitMs === undefined ? undefined : new Deadline(limitMs);
     // A wait hears of one deadline only, so the total time passes its end on to the other one.
     if (total && between) total.onExpire = () => between.onExpire?.();
     try {
@@ -268,6 +282,12 @@ export class Reader {
       total?.stop();
       this.#busy = false;
     }
+  }
+
+  /** Time left of the preread limit, for reads whose time nobody has set. */
+  #limitMs(): number | undefined {
+    const endsAt = this.#isTimeoutSet ? undefined : this.#endsAt();
+    return endsAt === undefined ? undefined : Math.max(0, endsAt - performance.now());
   }
 
   async #wait(between: Deadline | undefined, total: Deadline | undefined): Promise<ReadError | undefined> {

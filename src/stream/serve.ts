@@ -1,5 +1,7 @@
+import { alert, alertDescriptions } from "../codecs/tls/alert.ts";
 import { GatewayError } from "../errors.ts";
 import type { Action } from "./action.ts";
+import { actionOf } from "./action-of.ts";
 import { chooseRoute } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
 import { terminateTls } from "./handshake.ts";
@@ -13,9 +15,8 @@ export async function serve(session: Connection): Promise<void> {
   try {
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
     const byHello = await terminateTls(session);
-    const chosen = await chooseRoute(session, byHello);
-    const refused = await access(session, chosen);
-    for (let action: Action | undefined = refused ?? chosen; action; ) action = await perform(session, action);
+    let action: Action | undefined = await chooseRoute(session, byHello);
+    while (action) action = await perform(session, (await access(session, action)) ?? action);
   } catch (cause) {
     error = GatewayError.from(cause);
   } finally {
@@ -31,19 +32,20 @@ async function perform(session: Connection, action: Action): Promise<Action | un
       return undefined;
     case "content":
       session.endCause = "content_done";
-      return (await session.hook("content", () => action.handler(session))) ?? undefined;
+      return actionOf("content", await session.hook("content", () => action.handler(session)));
     case "reject":
+      if (session.ssl && !session.ssl.protocol) session.client.lastWords(alert(alertDescriptions.accessDenied));
       throw new GatewayError("RC_REJECTED", action.reason, { status: action.status });
     default:
-      return action satisfies never;
+      throw new GatewayError("RC_INTERNAL", action satisfies never);
   }
 }
 
-/** Asks the access phase, unless the session is refused already. */
+/** Asks the access phase about each action, unless it refuses by itself. */
 async function access(session: Connection, action: Action): Promise<Action | undefined> {
   if (action.kind === "reject") return undefined;
   session.upstream = action.kind === "proxy" ? action.upstream : undefined;
   const { phases } = session.settings;
   if (!phases.access) return undefined;
-  return (await session.hook("access", () => phases.access?.(session))) ?? undefined;
+  return actionOf("access", await session.hook("access", () => phases.access?.(session)));
 }

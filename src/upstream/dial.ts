@@ -24,6 +24,9 @@ export interface Dialed {
 /** What may wait in JavaScript per direction before its source is stopped; Node's 16 KiB would stop it at every chunk. */
 const BUFFER_BYTES = 65_536;
 
+/** Failures of this machine: no peer is to blame, and the next one would not do better. */
+const OURS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
 /** Idle time before keepalive probes: half-dead peers are found within minutes, sleeping links are not woken too often. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -119,6 +122,8 @@ function arrival(
 
 function wrapped(cause: unknown, { code, where }: { readonly code: ErrorCode; readonly where: string }): GatewayError {
   if (cause instanceof GatewayError) return cause;
+  if (OURS.has(connectReason(cause)))
+    return new GatewayError("RC_NO_SOCKET", `${where}: ${connectReason(cause)}`, { cause });
   const reason = code === "RC_PEER_TLS" ? tlsReason(cause) : connectReason(cause);
   return new GatewayError(code, `${where}: ${reason}`, { cause });
 }

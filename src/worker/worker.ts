@@ -109,11 +109,22 @@ class Worker {
   #serve(incoming: Incoming, server: Server): void {
     const session = new Connection(`${this.#idPrefix}-${++this.#count}`, incoming, server);
     this.#perServer.set(server, (this.#perServer.get(server) ?? 0) + 1);
-    const ended = serve(session).finally(() => {
+    const ended = this.#untilClosed(session).finally(() => {
       this.#sessions.delete(session);
       this.#perServer.set(server, (this.#perServer.get(server) ?? 1) - 1);
     });
     this.#sessions.set(session, ended);
+  }
+
+  /** A session keeps its place until its socket is closed too: what lingers holds a file descriptor. */
+  async #untilClosed(session: Connection): Promise<void> {
+    try {
+      await serve(session);
+    } catch (cause) {
+      this.#log.error("session failed", { session: session.id, err: cause }); // a bug of ours; other sessions go on
+      session.client.stop("killed");
+    }
+    await session.client.closed();
   }
 }
 
