@@ -113,14 +113,29 @@ export class LineSink {
 
 /**
  * A socket (of systemd's journal, or of a parent in Node) cannot be opened that way, and other systems have no such path.
- * Then Node's own stream is touched: with that Node makes the inherited one non-blocking, and at exit what it was.
+ * Then Node's own stream is used, and made non-blocking once more: children that were started meanwhile and inherited it
+ * (the bundler is one) have made it blocking for us as well.
  */
 function openStderr(): number {
   try {
     return openSync(STDERR_PATH, O_WRONLY | O_APPEND | O_NONBLOCK);
   } catch {
-    return process.stderr.fd;
+    const { stderr } = process;
+    const handle: unknown = Reflect.get(stderr, "_handle");
+    if (isBlockable(handle)) handle.setBlocking(false);
+    return stderr.fd;
   }
+}
+
+/** The one method needed of Node's handle below a stream. */
+interface BlockableHandle {
+  setBlocking(on: boolean): unknown;
+}
+
+function isBlockable(handle: unknown): handle is BlockableHandle {
+  return (
+    typeof handle === "object" && handle !== null && "setBlocking" in handle && typeof handle.setBlocking === "function"
+  );
 }
 
 /** Non-blocking, so that a named pipe without reader is an error and not a halt. */
