@@ -233,7 +233,10 @@ describe("a wrong value", () => {
     [[{ on: "http", proxy: "api" }], "[0]: expected on(…), silent(…) or otherwise(…), got an object"],
     [[http()], "[0]: expected on(…), silent(…) or otherwise(…), got an object"],
     [[silent(-1, proxy("api"))], "[0].afterMs: expected milliseconds from 0 to 2147483647, got -1"],
-    [[otherwise(reject("no", { status: 42 }))], "[0].action.status: expected a whole number from 100 to 599, got 42"],
+    [
+      [{ kind: "otherwise", action: { kind: "reject", reason: "no", status: 42 } }],
+      "[0].action.status: expected a whole number from 100 to 599, got 42",
+    ],
     [[otherwise(reject(""))], "[0].action.reason: expected a reason, got empty text"],
     [
       [{ kind: "otherwise", action: { kind: "content", handler: "x" } }],
