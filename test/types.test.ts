@@ -94,8 +94,8 @@ describe("the compiler refuses", () => {
     defineGateway({ servers: { edge: { listen: "h:1", routes: [reject("no")] } } });
     // @ts-expect-error data is for JSON and YAML
     defineGateway({ upstreams, servers: { edge: { listen: "h:1", routes: [{ on: "http", proxy: "api" }] } } });
-    // @ts-expect-error a frame's largest length has no default
-    expect(() => lengthPrefixed({ size: 2 })).toThrow();
+    // @ts-expect-error a length field has 1, 2 or 4 bytes
+    expect(() => lengthPrefixed({ size: 3 })).toThrow();
     // @ts-expect-error patterns alone have maxBytes
     expect(() => bytes("", { maxBytes: 5 })).toThrow();
   });

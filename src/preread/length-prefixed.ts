@@ -18,8 +18,8 @@ export interface LengthPrefixedOptions<Inner = undefined> {
   readonly endian?: "big" | "little";
   /** Does the value count the length field, too? Default false. */
   readonly includesHeader?: boolean;
-  /** The largest value. The smaller it is, the fewer strangers match; so there is no default. */
-  readonly max: number;
+  /** The largest value. Default: what fits into the preread buffer's default, 16 KiB. The smaller, the fewer strangers match. */
+  readonly max?: number;
   /** The smallest value. Default: one byte of payload, because zeros begin many other protocols. */
   readonly min?: number;
   /** Must match the payload; it sees nothing else, and no byte behind it. */
@@ -31,6 +31,8 @@ type Frame<Inner> = LengthPrefixedInfo<Inner>;
 /** A frame without inner sniffer that is larger than this gives no example. */
 const MAX_EXAMPLE = 65_536;
 const ONES = 0xff;
+/** A larger frame never is there as a whole: the preread buffer's default. nginx: `preread_buffer_size`. */
+const MAX_FRAME_BYTES = 16_384;
 
 /**
  * Frames of your own: a length, then so many bytes. Matches when the first frame is there as a whole, so it must fit into
@@ -81,8 +83,9 @@ function checked(
   options: LengthPrefixedOptions<unknown>,
   extra: number,
 ): { readonly min: number; readonly max: number } {
-  const { size, max, min = extra + 1 } = options;
+  const { size, min = extra + 1 } = options;
   if (size !== 1 && size !== 2 && size !== 4) throw new TypeError(`lengthPrefixed: size is not 1, 2 or 4: ${size}`);
+  const { max = Math.min(256 ** size - 1, MAX_FRAME_BYTES - size + extra) } = options;
   if (!Number.isInteger(max) || max >= 256 ** size)
     throw new TypeError(`lengthPrefixed: max has no ${size} bytes: ${max}`);
   if (!Number.isInteger(min) || min < extra || min > max) {

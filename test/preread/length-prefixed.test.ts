@@ -50,6 +50,13 @@ const inside: readonly Sample[] = [
 ];
 snifferLaws(lengthPrefixed({ size: 1, max: 255, inner: ssh() }), inside);
 promptLaw(lengthPrefixed({ size: 1, max: 255, inner: bytes("SSH-") }), inside);
+test("without max, a frame may be as large as fits into a preread buffer of 16 KiB", () => {
+  const sniffer = lengthPrefixed({ size: 2 });
+  expect(sniffer.sniff(Buffer.from([0x3f, 0xfe])).kind).toBe("more");
+  expect(sniffer.sniff(Buffer.from([0x3f, 0xff])).kind).toBe("mismatch");
+  expect(lengthPrefixed({ size: 1 }).sniff(Buffer.from([0xff])).kind).toBe("more");
+});
+
 snifferLaws(lengthPrefixed({ size: 2, max: 10, min: 0 }), [
   sample("an empty frame where it is allowed", "\0\0", "match", {
     length: 0,

@@ -105,9 +105,15 @@ function moduleNames(config: unknown): readonly string[] {
 
 async function loadModule(path: string): Promise<Exports | ConfigError> {
   try {
-    return await importFresh(path);
+    return hooksOf(await importFresh(path));
   } catch (cause) {
     if (cause instanceof ConfigError) return cause;
     throw cause;
   }
+}
+
+/** Hooks are a module's named exports, or the one object that it exports by default. */
+function hooksOf(exports: Exports): Exports {
+  const { default: whole, ...named } = exports;
+  return isRecord(whole) && Object.keys(named).length === 0 ? whole : exports;
 }

@@ -11,7 +11,12 @@ const HOOKS = "export function access() {}\nexport async function log() {}\n";
 
 /** Loads and checks a configuration in YAML. */
 async function fromYaml(text: string): Promise<GatewayConfig> {
-  using folder = new TempFolder({ "c.yaml": text, "hooks.ts": HOOKS, "wrong.ts": "export const acess = 1, log = 2;" });
+  using folder = new TempFolder({
+    "c.yaml": text,
+    "hooks.ts": HOOKS,
+    "wrong.ts": "export const acess = 1, log = 2;",
+    "whole.ts": "export default { log() {} };",
+  });
   return validate(await loadConfig("c.yaml", folder.path));
 }
 
@@ -255,6 +260,11 @@ describe("hooks of a configuration in data", () => {
   test("are the exports of the module that it names", async () => {
     const { servers } = await fromYaml(`${base(route)}\n    phases: ./hooks.ts`);
     expect(Object.keys(servers["edge"]?.phases ?? {}).sort()).toEqual(["access", "log"]);
+  });
+
+  test("may be one object that the module exports by default", async () => {
+    const { servers } = await fromYaml(`${base(route)}\n    phases: ./whole.ts`);
+    expect(Object.keys(servers["edge"]?.phases ?? {})).toEqual(["log"]);
   });
 
   test("that are none are named, each", async () => {

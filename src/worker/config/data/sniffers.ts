@@ -90,9 +90,9 @@ const whenBytes = shape("an object with prefix or pattern", {
   name: maybe(text("a name for the protocol")),
 });
 
-const whenLengthPrefixed = shape("an object with size and max", {
+const whenLengthPrefixed = shape("an object with size", {
   size: oneOf(1, 2, 4),
-  max: whole(0, MAX_LENGTH),
+  max: maybe(whole(0, MAX_LENGTH)),
   min: maybe(whole(0, MAX_LENGTH)),
   endian: maybe(oneOf("big", "little")),
   includesHeader: maybe(flag),
