@@ -10,12 +10,14 @@ let gateway: Gateway;
 let peer: TestServer;
 let resetting: TestServer;
 let mute: TestServer;
+let hangup: TestServer;
 
 beforeAll(async () => {
   peer = await echo();
   resetting = await TestServer.open((socket) => void socket.once("data", () => socket.resetAndDestroy()));
+  hangup = await TestServer.open((socket) => void socket.end()); // the first end comes from the peer
   mute = await TestServer.open(() => {}); // accepts, and never answers a ClientHello
-  gateway = await Gateway.start(config(peer.address, resetting.address, mute.address), {
+  gateway = await Gateway.start(config(peer.address, resetting.address, mute.address, hangup.address), {
     ports: 8,
     files: await certificateFiles(),
   });
@@ -25,9 +27,10 @@ afterAll(async () => {
   await peer[Symbol.asyncDispose]();
   await resetting[Symbol.asyncDispose]();
   await mute[Symbol.asyncDispose]();
+  await hangup[Symbol.asyncDispose]();
 });
 
-const config = (echoAddress: string, resetAddress: string, muteAddress: string): string => `
+const config = (echoAddress: string, resetAddress: string, muteAddress: string, hangupAddress: string): string => `
 import { content, defineGateway, on, otherwise, proxy, registry, reject } from "restyconf";
 import { bytes, http } from "restyconf/preread";
 const routes = [otherwise(proxy("echo"))];
@@ -37,6 +40,7 @@ export default defineGateway({
     reset: { peers: ["${resetAddress}"] },
     refused: { peers: ["127.0.0.1:1"], tries: 1 },
     stuck: { peers: ["${muteAddress}"], ssl: { verify: false }, connectTimeoutMs: 100, tries: 1 },
+    hangup: { peers: ["${hangupAddress}"] },
     none: { peers: registry("nobody") },
   },
   servers: {
@@ -46,6 +50,11 @@ export default defineGateway({
       on(bytes("content"), content(async (session) => { await session.write("done\\n"); })),
       on(bytes("throw"), content(async () => { throw new Error("no luck"); })),
       on(bytes("reject"), reject("not you")), on(bytes("limited"), reject("slow down", { status: 503 })),
+      on(bytes("hangup"), proxy("hangup")),
+      on({ name: "broken", examples: [], sniff(head) {
+        if (head[0] !== 0x62) return { kind: "mismatch" };
+        throw new Error("a sniffer of the user's must not throw");
+      } }, proxy("echo")),
       on(http(), proxy("echo")),
     ] },
     idle: { listen: "127.0.0.1:0", idleTimeoutMs: 100, routes },
@@ -79,6 +88,8 @@ const abort = (text: string) => async (port: number) => {
 
 describe.each([
   ["client_closed", 200, undefined, "edge", say("echo")],
+  ["peer_closed", 200, undefined, "edge", stay("hangup")],
+  ["internal", 500, "RC_INTERNAL", "edge", stay("broken")],
   ["client_closed", 200, "RC_CLIENT_CLOSED", "edge", say("")],
   ["client_reset", 200, "RC_CLIENT_RESET", "edge", abort("ec")],
   ["peer_reset", 200, undefined, "edge", stay("reset")],
@@ -130,7 +141,7 @@ test("a route that refuses is not asked for access, and says in which phase it w
 });
 
 test("a quick stop ends running sessions as shutdown", async () => {
-  await using other = await Gateway.start(config(peer.address, resetting.address, mute.address), {
+  await using other = await Gateway.start(config(peer.address, resetting.address, mute.address, hangup.address), {
     ports: 8,
     files: await certificateFiles(),
   });

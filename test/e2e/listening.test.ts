@@ -131,6 +131,33 @@ describe("at the limit of open files", () => {
   });
 });
 
+test("a machine that has no file descriptor left blames no peer for it", async () => {
+  await using gateway = await Gateway.start(
+    `import { closeSync, openSync } from "node:fs";
+     import { defineGateway, otherwise, proxy } from "restyconf";
+     export default defineGateway({
+       upstreams: { echo: { peers: ["${peer.address}", "127.0.0.1:${peer.port}"].slice(0, 1).concat("localhost:${peer.port}") } },
+       servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(proxy("echo"))] } },
+       phases: { initWorker: () => {
+         // Once the port is open: all descriptors but the one that the next client takes, for a second.
+         setTimeout(() => {
+           const hogged = [];
+           try { for (;;) hogged.push(openSync("/dev/null")); } catch {}
+           closeSync(hogged.pop());
+           process.stderr.write('{"msg":"hogged"}\\n');
+           setTimeout(() => { for (const file of hogged) closeSync(file); process.stderr.write('{"msg":"free"}\\n'); }, 1_000);
+         }, 200);
+       } },
+     });`,
+    { wrap: ["bash", "-c", 'ulimit -n 100; exec "$@"', "--"] },
+  );
+  await gateway.line((line) => line["msg"] === "hogged");
+  await exchange(gateway.port(), "x");
+  expect(await gateway.access()).toMatchObject({ code: "RC_NO_SOCKET", status: 500, end_cause: "connect_failed" });
+  await gateway.line((line) => line["msg"] === "free");
+  expect(await exchange(gateway.port(), "again")).toBe("again");
+});
+
 /** So many clients at once; some are turned away, which is what the tests are about. */
 async function crowd(port: number, size: number): Promise<Socket[]> {
   const sockets = Array.from({ length: size }, () => connect({ port, host: "127.0.0.1" }));

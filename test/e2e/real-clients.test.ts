@@ -24,7 +24,8 @@ beforeAll(async () => {
   const socket = join(folder, "redis.sock");
   redis = spawn("redis-server", ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]);
   if (redis.stdout) {
-    for await (const line of createInterface({ input: redis.stdout })) if (/ready to accept connections/i.test(line)) break;
+    for await (const line of createInterface({ input: redis.stdout }))
+      if (/ready to accept connections/i.test(line)) break;
     redis.stdout.resume();
   }
   hellos = await TestServer.open((client) => void client.on("data", (chunk: Buffer) => passed.push(chunk)));
