@@ -1,6 +1,7 @@
 import { decodeRequestHead, type RequestHead } from "../codecs/http-head.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
-import { match, mismatch, more, type Sniffer } from "./sniffer.ts";
+import { perBytes } from "./per-bytes.ts";
+import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What `http()` learned from a request's head. */
 export interface HttpInfo {
@@ -35,14 +36,20 @@ const SECRET = new Set(["authorization", "proxy-authorization", "cookie"]);
 const AUTHORITY = /^(?:(?:\[([0-9a-f:.]+)\]|([a-z0-9._~!$&'()*+,;=%-]+))(?::\d{0,5})?)?$/;
 const ABSOLUTE = /^[^/?#]+:\/\/([^/?#]*)([^?#]*)/;
 
+const requestOf = perBytes((bytes): Verdict<HttpInfo> => {
+  const head = decodeRequestHead(bytes);
+  if (head.kind === "more") return more(head.atLeast);
+  const info = head.kind === "frame" ? infoOf(head.value) : undefined;
+  return info ? match(info) : mismatch;
+});
+
 /** HTTP/1.0, 1.1 and the simple request of 0.9 by their whole head (RFC 9112), any method by grammar. */
 export function http(conditions: HttpConditions = {}): Sniffer<"http", HttpInfo> {
   const accepts = compileConditions(conditions);
   const sniff: Sniffer<"http", HttpInfo>["sniff"] = (bytes) => {
-    const head = decodeRequestHead(bytes);
-    if (head.kind === "more") return more(head.atLeast);
-    const info = head.kind === "frame" ? infoOf(head.value) : undefined;
-    return info && accepts(info) ? match(info) : mismatch;
+    const request = requestOf(bytes);
+    if (request.kind !== "match") return request;
+    return accepts(request.info) ? request : mismatch;
   };
   const examples = examplesOf(conditions).filter((example) => sniff(example).kind === "match");
   return { name: "http", examples, sniff };

@@ -8,6 +8,7 @@ import {
   scanConnectStart,
 } from "../codecs/mqtt/connect.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
+import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer } from "./sniffer.ts";
 
 /** What a CONNECT says of its client. The password is not in it, nor any other credential. */
@@ -34,6 +35,8 @@ export interface MqttConditions {
   readonly version?: MqttVersion | Condition<number>;
 }
 
+const connectOf = perBytes((bytes) => decodeConnect(bytes));
+
 export interface MqttOptions {
   /** A larger CONNECT is no match; the preread buffer may be smaller still. */
   readonly maxBytes?: number;
@@ -49,7 +52,7 @@ export function mqtt(conditions: MqttConditions = {}, options: MqttOptions = {})
     const start = scanConnectStart(head, maxBytes);
     if (start.kind === "more") return more(start.atLeast);
     if (start.kind === "malformed" || !versionFits(start.value.version)) return mismatch;
-    const connect = decodeConnect(head, maxBytes);
+    const connect = maxBytes === MAX_CONNECT_BYTES ? connectOf(head) : decodeConnect(head, maxBytes);
     if (connect.kind === "more") return more(connect.atLeast);
     if (connect.kind === "malformed") return mismatch;
     const info = infoOf(connect.value);

@@ -1,6 +1,7 @@
 import { type ClientHello, decodeClientHello } from "../codecs/tls/client-hello.ts";
 import { type ClientHelloOffer, encodeClientHello } from "../codecs/tls/client-hello-encode.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
+import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, type Sniffer } from "./sniffer.ts";
 
 /** What a TLS client must say for a route to take it; all given ones must hold. */
@@ -17,11 +18,13 @@ export interface TlsConditions {
 
 type Test = (hello: ClientHello) => boolean;
 
+const helloOf = perBytes(decodeClientHello);
+
 /** TLS: the client speaks first with a ClientHello (RFC 8446 §4.1.2). In a route it means passthrough, by name without the key. */
 export function tls(conditions: TlsConditions = {}): Sniffer<"tls", ClientHello> {
   const tests = testsOf(conditions);
   const sniff: Sniffer<"tls", ClientHello>["sniff"] = (head) => {
-    const hello = decodeClientHello(head);
+    const hello = helloOf(head);
     if (hello.kind === "more") return hello;
     if (hello.kind === "malformed") return mismatch;
     return tests.every((test) => test(hello.value)) ? match(hello.value) : mismatch;
