@@ -67,7 +67,7 @@ export function describeMachine() {
     cpu: found[0]?.model.trim() ?? "unknown",
     cores: found.length,
     memoryGb: Math.round(totalmem() / 1024 ** 3),
-    kernel: release(),
+    kernel: release().split(".").slice(0, 2).join("."), // what a distribution or host adds says nothing of speed
     versions: {
       RestyConf: JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version,
       "Node.js": `${process.versions.node} (OpenSSL ${process.versions.openssl})`,
