@@ -1,4 +1,4 @@
-import { type ClientHello, decodeClientHello } from "../codecs/tls/client-hello.ts";
+import { type ClientHello, decodeClientHello, VERSION_NAMES } from "../codecs/tls/client-hello.ts";
 import { type ClientHelloOffer, encodeClientHello } from "../codecs/tls/client-hello-encode.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
@@ -38,10 +38,17 @@ function testsOf({ serverName, alpn, version, ja3, ja4 }: TlsConditions): Test[]
   const tests: Test[] = [];
   if (serverName !== undefined) tests.push(on(ignoringCase(serverName), (hello) => [hello.serverName]));
   if (alpn !== undefined) tests.push(on(alpn, (hello) => hello.alpn));
-  if (version !== undefined) tests.push(on(version, (hello) => hello.versions));
+  if (version !== undefined) tests.push(on(checkedVersion(version), (hello) => hello.versions));
   if (ja3 !== undefined) tests.push(on(ja3, (hello) => [hello.ja3]));
   if (ja4 !== undefined) tests.push(on(ja4, (hello) => [hello.ja4]));
   return tests;
+}
+
+/** A version that nobody offers would make a route that never matches. */
+function checkedVersion(version: Condition): Condition {
+  const names = [...VERSION_NAMES.values()];
+  if (typeof version !== "string" || version.includes("*") || names.includes(version)) return version;
+  throw new TypeError(`tls: expected a version (${names.join(", ")}), got ${JSON.stringify(version)}`);
 }
 
 /** Fulfilled when any of the values is. */

@@ -40,6 +40,13 @@ snifferLaws(tls({ serverName: "*.Example", alpn: "h2", version: "TLSv1.3" }), [
   { name: "half a hello of another protocol", bytes: hello("node-24").subarray(0, 900), verdict: "more" },
 ]);
 
+test("a version that is called otherwise is refused at once: its route would never match", () => {
+  expect(() => tls({ version: "1.3" })).toThrow(
+    'expected a version (TLSv1.3, TLSv1.2, TLSv1.1, TLSv1, SSLv3), got "1.3"',
+  );
+  expect(() => tls({ version: "TLSv1.*" })).not.toThrow();
+});
+
 describe("conditions", () => {
   test.each<[string, TlsConditions, string, boolean]>([
     ["a name", { serverName: "browser.example" }, "chromium-156", true],
