@@ -52,10 +52,15 @@ export function ask(round: Round, bytes: Uint8Array): Round {
     }
     const { index, protocol, sniff } = candidate;
     const verdict = sniff(bytes);
-    if (verdict.kind === "more") open.push({ index, protocol, sniff, atLeast: verdict.atLeast });
+    if (verdict.kind === "more") open.push({ index, protocol, sniff, atLeast: beyond(bytes, verdict.atLeast) });
     if (verdict.kind === "match") return { open, found: { index, protocol, info: verdict.info } };
   }
   return { open, found: round.found };
+}
+
+/** At least one byte more than there is, whatever a sniffer asks for: else we would ask it for ever. */
+function beyond({ length }: Uint8Array, atLeast: number): number {
+  return atLeast > length ? atLeast : length + 1;
 }
 
 /**

@@ -52,7 +52,7 @@ export async function chooseRoute(session: Connection, byHello: Action | undefin
 
 /** Runs `phases.preread`. What it reads without a time of its own is within the preread limit, like the sniffers' bytes. */
 async function prereadHook(session: Connection): Promise<Action | undefined> {
-  session.client.readUntil = session.patience.endsAt;
+  session.client.readUntil = () => session.patience.endsAt;
   const action = await session.hook("preread", () => session.settings.phases.preread?.(session));
   session.client.readUntil = undefined;
   return actionOf("preread", action);

@@ -1,3 +1,4 @@
+import { GatewayError } from "../errors.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { type CarryOptions, carry } from "./carry.ts";
 import type { Head, Incoming } from "./incoming.ts";
@@ -24,7 +25,8 @@ export class Client {
   #relay: Relay | undefined;
   #headerBytes = 0;
   /** When all reads have to end (`performance.now()`), while the preread limit holds. */
-  readUntil: number | undefined;
+  readUntil: (() => number) | undefined;
+  #onReset: (() => void) | undefined;
   #readBeforeRelay = 0;
   #written = 0;
 
@@ -45,7 +47,7 @@ export class Client {
   }
 
   get reader(): Reader {
-    this.#reader ??= new Reader(this.inlet, { ...this.#limits, endsAt: () => this.readUntil });
+    this.#reader ??= new Reader(this.inlet, { ...this.#limits, endsAt: () => this.readUntil?.() });
     return this.#reader;
   }
 
@@ -74,6 +76,18 @@ export class Client {
     this.#headerBytes = 0;
     this.#reader?.stop();
     this.#reader = undefined; // it read the plain bytes
+    if (this.#onReset) inlet.watch(this.#onReset);
+  }
+
+  /** Reports a reset that comes while a hook runs, until {@link unwatch}; TLS that starts meanwhile makes no difference. */
+  watch(onReset: () => void): void {
+    this.#onReset = onReset;
+    this.head.watch(onReset);
+  }
+
+  unwatch(): void {
+    this.#onReset = undefined;
+    this.head.unwatch();
   }
 
   /** Resolves when the bytes are with the kernel. @throws GatewayError RC_CLIENT_RESET, RC_IDLE_TIMEOUT */
@@ -86,7 +100,7 @@ export class Client {
     return this.#open().shutdown();
   }
 
-  /** Resolves when all that was written is with the kernel, and somebody else may write. */
+  /** Resolves when all that was written is with the kernel, and somebody else may write; rejects as {@link write} when it never will be. */
   async flushed(): Promise<void> {
     await this.#outlet?.flushed();
   }
@@ -105,6 +119,8 @@ export class Client {
   /** Connects to a peer, and hands the bytes over: below JavaScript where nothing here wants to see them. */
   async relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
     await this.flushed();
+    if (this.#outlet?.isShut)
+      throw new GatewayError("RC_HOOK_FAILED", "content: a session cannot go on after shutdown");
     const unread = this.head.size;
     const relay = await (this.#inlet ? carry(this.#inlet, peer, options) : this.#incoming.relayTo(peer, options));
     this.#readBeforeRelay = this.head.received - this.#headerBytes - unread;
@@ -130,7 +146,7 @@ export class Client {
     this.#outlet?.stop();
     if (this.#relay) return; // it has closed both sides
     if (wasReset) this.inlet.abort();
-    else if (isAnswered || this.sent > 0) this.inlet.close();
+    else if (isAnswered || this.#outlet || this.#written > 0) this.inlet.close();
     else this.inlet.stream.destroySoon();
   }
 }

@@ -62,8 +62,7 @@ export class Connection implements Views {
   #abort: AbortController | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
   #starting: Promise<StartedTls> | undefined;
-  /** Gives up on the hook that runs. */
-  #interrupt: ((cause: GatewayError) => void) | undefined;
+  readonly #hooks = new Set<(cause: GatewayError) => void>();
 
   constructor(id: string, incoming: Incoming, settings: Server) {
     this.id = id;
@@ -145,7 +144,9 @@ export class Connection implements Views {
   startTls(): Promise<StartedTls> {
     return unforced(async () => {
       this.#talks("startTls");
-      this.#starting ??= this.#startTls();
+      this.#starting ??= this.#startTls().finally(() => {
+        this.#starting = undefined;
+      });
       return this.#starting;
     });
   }
@@ -177,33 +178,42 @@ export class Connection implements Views {
     } catch (cause) {
       if (this.#stopped || cause instanceof GatewayError) throw cause;
       throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${messageOf(cause)}`, { cause });
-    } finally {
-      this.client.head.unwatch();
     }
   }
 
   #interruptible<Result>(run: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.#interrupt = (cause) => {
-        this.#abort?.abort(cause);
-        reject(cause);
+      this.#hooks.add(reject);
+      this.client.watch(() => this.#interrupt(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
+      const finish = (settle: () => void): void => {
+        this.#hooks.delete(reject);
+        if (this.#hooks.size === 0) this.client.unwatch();
+        settle();
       };
-      this.client.head.watch(() => this.#interrupt?.(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
-      run().then(resolve, reject);
+      run().then(
+        (result) => finish(() => resolve(result)),
+        (cause) => finish(() => reject(cause)),
+      );
     });
+  }
+
+  /** Gives up on the hooks that run. There are two at once where a certificate is chosen inside a STARTTLS dialog. */
+  #interrupt(cause: GatewayError): void {
+    this.#abort?.abort(cause);
+    for (const giveUp of this.#hooks) giveUp(cause);
   }
 
   /** Ends the session from outside. */
   stop(cause: "killed" | "drained" | "shutdown"): void {
     this.#stopped ??= cause;
     this.#abort?.abort(ENDED);
-    this.#interrupt?.(ENDED);
+    this.#interrupt(ENDED);
     this.client.stop(cause);
   }
 
   /** The one exit: status, close, access line, log phase. */
-  async finalize(error: GatewayError | undefined): Promise<void> {
-    if (!error) await this.client.flushed(); // a handler need not wait for its last write
+  async finalize(thrown: GatewayError | undefined): Promise<void> {
+    const error = thrown ?? (await this.#flushed());
     this.#patience?.stop();
     if (this.#stopped)
       this.endCause = this.#stopped; // what failed because of that is no failure
@@ -213,6 +223,16 @@ export class Connection implements Views {
     this.#endedMs = this.sessionTimeMs;
     this.settings.log.access(() => accessLine(this, this.#stopped ? undefined : error));
     await this.#log();
+  }
+
+  /** A handler need not wait for its last write, so what became of that is seen here. */
+  async #flushed(): Promise<GatewayError | undefined> {
+    try {
+      await this.client.flushed();
+      return undefined;
+    } catch (cause) {
+      return GatewayError.from(cause);
+    }
   }
 
   async #log(): Promise<void> {

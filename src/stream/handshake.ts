@@ -33,8 +33,11 @@ export async function terminateTls(session: Connection): Promise<Action | undefi
 export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void> {
   const { phase } = session;
   await session.client.flushed(); // the dialog's last line goes in clear text
-  await shakeHands(session, ssl, () => undefined);
-  session.phase = phase;
+  try {
+    await shakeHands(session, ssl, () => undefined);
+  } finally {
+    session.phase = phase;
+  }
 }
 
 /** Reads the hello, and goes on to TLS unless it decides otherwise. A client that is refused is told why by an alert. */

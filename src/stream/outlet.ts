@@ -16,7 +16,8 @@ export class Outlet {
   readonly #patience: Deadline;
   #last: Promise<void> = Promise.resolve();
   #failure: GatewayError | undefined;
-  #isShut = false;
+  /** No byte may follow. */
+  isShut = false;
 
   /** `stallMs`: how long no byte may move. nginx: `proxy_timeout`, OpenResty: `lua_socket_send_timeout`. */
   constructor(stream: Writable, stallMs: number) {
@@ -26,7 +27,7 @@ export class Outlet {
 
   /** @throws GatewayError RC_CLIENT_RESET, RC_IDLE_TIMEOUT; TypeError after `shutdown` */
   write(bytes: Uint8Array): Promise<void> {
-    if (this.#isShut) throw new TypeError("write: after shutdown");
+    if (this.isShut) throw new TypeError("write: after shutdown");
     const written = this.#last.then(() => this.#pieces(bytes));
     this.#last = written.catch(() => {}); // its own caller hears of it
     return written;
@@ -34,18 +35,21 @@ export class Outlet {
 
   /** Half-closes, behind what was written before. @throws TypeError when that was done before */
   shutdown(): Promise<void> {
-    if (this.#isShut) throw new TypeError("shutdown: already shutdown");
-    this.#isShut = true;
+    if (this.isShut) throw new TypeError("shutdown: already shutdown");
+    this.isShut = true;
     return this.#last.then(() => new Promise((resolve) => this.#stream.end(resolve)));
   }
 
-  /** Resolves when nothing waits to be written: somebody else may write now. */
-  flushed(): Promise<void> {
-    return this.#last;
+  /** Resolves when nothing waits to be written: somebody else may write now. Rejects when some of it never will be. */
+  async flushed(): Promise<void> {
+    await this.#last;
+    if (this.#failure) throw this.#failure;
   }
 
+  /** Nothing more is written but the piece that is on its way. */
   stop(): void {
     this.#patience.stop();
+    this.#failure ??= new GatewayError("RC_CLIENT_CLOSED", "the session has ended");
   }
 
   async #pieces(bytes: Uint8Array): Promise<void> {

@@ -1,8 +1,12 @@
+import { once } from "node:events";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { certificateFiles } from "../support/certificates.ts";
 import { dialIn, dialTls, exchange, readAll, readUntil } from "../support/client.ts";
 import { Gateway, type LogLine } from "../support/gateway.ts";
+import { openFiles } from "../support/process.ts";
 import { shell } from "../support/programs.ts";
 import { echo, type TestServer } from "../support/servers.ts";
 
@@ -39,6 +43,15 @@ export default defineGateway({
     stuck: handler(async (session) => { await Promise.all([session.write("x"), session.write(new Uint8Array(30_000_000))]); }),
     glue: handler(async (session) => { session.write("c".repeat(200_000)); await session.reader.receive(4); return proxy("echo"); }),
     forgotten: handler(async (session) => { session.write(new Uint8Array(30_000_000)); }),
+    shutproxy: handler(async (session) => { await session.shutdown("send"); return proxy("echo"); }),
+    leaving: handler(async (session) => { session.write(new Uint8Array(30_000_000)); throw new Error("left"); }),
+    dialog: server([otherwise(content(async (session) => {
+      await session.reader.receive();
+      await session.write("go\\n");
+      const started = await session.startTls().then(() => "tls", (error) => error.code);
+      await session.write(started);
+      await never();
+    }))], { ssl: { mode: "starttls", certs: "." }, phases: { sslCertificate: async () => undefined } }),
     nowhere: server([otherwise(proxy("nowhere"))]),
     number: server([otherwise(content(() => 5))]),
     truth: server([onEcho], { phases: { access: () => true } }),
@@ -67,7 +80,7 @@ export default defineGateway({
     alert: server([on(tls({ serverName: "refused.test" }), reject("not here")), onEcho], { ssl: { mode: "auto", certs: "." } }),
   },
 });`,
-    { ports: 22, files: await certificateFiles() },
+    { ports: 25, files: await certificateFiles() },
   );
 });
 afterAll(async () => {
@@ -119,7 +132,31 @@ describe("session.write", () => {
     expect(line).toMatchObject({ end_cause: "content_done", bytes_sent: 30_000_000 });
   });
 
-  test.each(["stuck", "forgotten"])("gives up on a client that takes nothing: %s", async (server) => {
+  test("that nobody waited for ends the session as one that was awaited", async () => {
+    const socket = await dialIn(gateway.port("forgotten"));
+    socket.pause();
+    socket.write("?");
+    const line = await gateway.access((one) => one["server"] === "forgotten");
+    expect(line).toMatchObject({ end_cause: "idle_timeout", code: "RC_IDLE_TIMEOUT" });
+    socket.destroy();
+  });
+
+  test("that nobody waited for does not hold a client that reads nothing", async () => {
+    const files = openFiles(gateway.process.pid);
+    const socket = await dialIn(gateway.port("leaving"));
+    socket.pause();
+    socket.write("?");
+    await gateway.access((one) => one["server"] === "leaving");
+    await expect.poll(() => openFiles(gateway.process.pid), { timeout: 5_000 }).toBeLessThanOrEqual(files);
+    socket.destroy();
+  });
+
+  test("and shutdown leave nothing for a peer to say", async () => {
+    const line = await lineAfter("shutproxy", () => exchange(gateway.port("shutproxy"), "x"));
+    expect(line).toMatchObject({ end_cause: "hook_failed", reason: expect.stringContaining("after shutdown") });
+  });
+
+  test.each(["stuck"])("gives up on a client that takes nothing: %s", async (server) => {
     const socket = await dialIn(gateway.port(server));
     socket.pause();
     socket.write("?");
@@ -202,6 +239,34 @@ test("a log hook that never ends does not hold up the access line", async () => 
   expect(line).toMatchObject({ end_cause: "client_closed" });
 });
 
+/** A client that has gone through the dialog, with TLS on. */
+async function upgraded(port: number): Promise<{ plain: Socket; secure: TLSSocket }> {
+  const plain = await dialIn(port);
+  plain.write("STARTTLS\n");
+  await once(plain, "data");
+  const secure = connectTls({ socket: plain, rejectUnauthorized: false });
+  secure.on("error", () => {});
+  await once(secure, "data");
+  return { plain, secure };
+}
+
+describe("inside a STARTTLS dialog", () => {
+  test("a client that resets after TLS has begun ends the session at once", async () => {
+    const line = await lineAfter("dialog", async () => {
+      const { plain } = await upgraded(gateway.port("dialog"));
+      plain.resetAndDestroy();
+    });
+    expect(line).toMatchObject({ end_cause: "client_reset", phase: "content", ssl_protocol: "TLSv1.3" });
+  });
+
+  test("a failed upgrade leaves the dialog where it was", async () => {
+    const plain = await dialIn(gateway.port("dialog"));
+    plain.write("STARTTLS\nMAIL FROM:<eve>\n");
+    await readUntil(plain, (text) => text.endsWith("RC_TLS_PLAIN"));
+    plain.resetAndDestroy();
+  });
+});
+
 test("sessions whose hooks never end are logged when the gateway stops", async () => {
   await using other = await Gateway.start(
     `import { content, defineGateway, otherwise } from "restyconf";
@@ -209,20 +274,31 @@ test("sessions whose hooks never end are logged when the gateway stops", async (
      export default defineGateway({ servers: {
        content: { listen: "127.0.0.1:0", routes: [otherwise(content(async (session) => { await session.write("in"); await never(); }))] },
        tls: { listen: "127.0.0.1:0", ssl: { mode: "always", certs: "." }, routes: [otherwise(content(never))] },
+       dialog: { listen: "127.0.0.1:0", ssl: { mode: "starttls", certs: "." }, phases: { sslCertificate: async () => undefined },
+         routes: [otherwise(content(async (session) => {
+           await session.reader.receive();
+           await session.write("go\\n");
+           await session.startTls();
+           await session.write("tls");
+           await never();
+         }))] },
      } });`,
-    { ports: 2, files: await certificateFiles() },
+    { ports: 3, files: await certificateFiles() },
   );
+  const { plain: dialog } = await upgraded(other.port("dialog"));
   const plain = await dialIn(other.port("content"));
   await readUntil(plain, (text) => text === "in");
   const secure = await dialTls(other.port("tls"));
   secure.write("x");
   await sleep(50); // its handler is waiting
+  const began = performance.now();
   expect(await other.stop("SIGTERM")).toBe(0);
+  expect(performance.now() - began).toBeLessThan(2_500); // not the time after which it would end in any case
   const ended = other.log.filter((line) => "end_cause" in line);
   expect(ended.map((line) => [line["server"], line["end_cause"], line["status"]]).sort()).toEqual([
     ["content", "shutdown", 200],
+    ["dialog", "shutdown", 200],
     ["tls", "shutdown", 200],
   ]);
-  plain.destroy();
-  secure.destroy();
+  for (const socket of [plain, secure, dialog]) socket.destroy();
 });

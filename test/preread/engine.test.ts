@@ -116,6 +116,13 @@ describe("the preread engine", () => {
     });
   });
 
+  test.each([0, 2, Number.NaN])("waits for one more byte at least, though a sniffer asks for %s", async (atLeast) => {
+    const stuck: Sniffer = { name: "stuck", examples: [], sniff: () => more(atLeast) };
+    const head = client(["ab"], "timeout");
+    await expect(preread([stuck], head, 100)).rejects.toMatchObject({ code: "RC_PREREAD_TIMEOUT" });
+    expect(head.waits.at(-1)).toBe(3);
+  });
+
   test("never looks beyond the limit, so the verdict does not depend on how much came at once", async () => {
     const whole = client(["GAMEGAMEGAME"]);
     await expect(preread([hungry(8, "match")], whole, 6)).rejects.toMatchObject({ code: "RC_PREREAD_FULL" });
