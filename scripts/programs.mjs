@@ -11,7 +11,6 @@ const NEEDED = [
   ["openssl", "openssl"],
   ["curl", "curl"],
   ["nc.openbsd", "netcat-openbsd"], // by this name: the other netcat is `nc` too, with other options
-  ["socat", "socat"],
   ["mosquitto", "mosquitto"],
   ["mosquitto_pub", "mosquitto-clients"],
   ["redis-server", "redis-server"],
@@ -22,7 +21,6 @@ const NEEDED = [
   ["ss", "iproute2"],
   ["nginx", "nginx"],
   ["/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"],
-  ["chromium", "chromium"],
 ];
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"]; // servers live here; a user's path may lack them
 const INSTALL = ["install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
