@@ -74,7 +74,7 @@ export async function preread(
   maxBytes: number,
 ): Promise<Sniffed | undefined> {
   for (let round = unasked(sniffers); ; ) {
-    const bytes = head.bytes.subarray(0, maxBytes);
+    const bytes = upTo(maxBytes, head.bytes);
     round = ask(round, bytes);
     const atLeast = round.open.reduce((least, open) => Math.min(least, open.atLeast), Infinity);
     if (atLeast === Infinity) return round.found;
@@ -82,8 +82,13 @@ export async function preread(
     const growth = await head.grow(atLeast);
     if (growth === "reset") throw new GatewayError("RC_CLIENT_RESET");
     if (growth === "timeout") return round.found ?? late(head.bytes.length);
-    if (growth === "ended") return ask(round, head.bytes.subarray(0, maxBytes)).found;
+    if (growth === "ended") return ask(round, upTo(maxBytes, head.bytes)).found;
   }
+}
+
+/** The very bytes where they fit: what was decoded of them is kept with them. */
+function upTo(maxBytes: number, bytes: Uint8Array): Uint8Array {
+  return bytes.length <= maxBytes ? bytes : bytes.subarray(0, maxBytes);
 }
 
 function full(maxBytes: number): never {

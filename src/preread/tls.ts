@@ -18,7 +18,8 @@ export interface TlsConditions {
 
 type Test = (hello: ClientHello) => boolean;
 
-const helloOf = perBytes(decodeClientHello);
+/** The ClientHello in a client's first bytes, decoded once for all who ask about the same bytes: routes, and the handshake. */
+export const helloOf: typeof decodeClientHello = perBytes(decodeClientHello);
 
 /** TLS: the client speaks first with a ClientHello (RFC 8446 §4.1.2). In a route it means passthrough, by name without the key. */
 export function tls(conditions: TlsConditions = {}): Sniffer<"tls", ClientHello> {

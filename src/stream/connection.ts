@@ -206,7 +206,6 @@ export class Connection implements Views {
   /** Ends the session from outside. */
   stop(cause: "killed" | "drained" | "shutdown"): void {
     this.#stopped ??= cause;
-    this.#abort?.abort(ENDED);
     this.#interrupt(ENDED);
     this.client.stop(cause);
   }

@@ -1,6 +1,6 @@
-import { decodeClientHello } from "../codecs/tls/client-hello.ts";
 import { tlsOpening } from "../codecs/tls/opening.ts";
 import { GatewayError } from "../errors.ts";
+import { helloOf } from "../preread/tls.ts";
 import type { Connection } from "./connection.ts";
 import type { Deadline } from "./deadline.ts";
 import { waitFor } from "./wait-for.ts";
@@ -25,7 +25,7 @@ export async function beginsTls(session: Connection): Promise<boolean> {
 export async function readHello(session: Connection, deadline: Deadline): Promise<void> {
   const { head } = session.client;
   for (;;) {
-    const decoded = decodeClientHello(head.bytes);
+    const decoded = helloOf(head.bytes);
     if (decoded.kind === "frame") {
       session.hello = decoded.value;
       return;
@@ -45,6 +45,6 @@ const unfinished = {
 
 /** Keeps on the session what the hello says when a `tls()` route of a plain server matched. */
 export function noteHello(session: Connection): void {
-  const decoded = decodeClientHello(session.client.head.bytes);
+  const decoded = helloOf(session.client.head.bytes);
   if (decoded.kind === "frame") session.hello = decoded.value;
 }

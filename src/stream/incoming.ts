@@ -19,7 +19,7 @@ export interface Head {
   unwatch(): void;
 }
 
-/** An accepted client, whoever accepted it: `node:net` here; a native carrier has the same three ways on. */
+/** An accepted client, whoever accepted it: `node:net` here; a native carrier has the same ways on. */
 export interface Incoming {
   readonly remote: Address;
   readonly local: Address;

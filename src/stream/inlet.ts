@@ -31,6 +31,8 @@ export class Inlet {
   #store: Buffer = EMPTY; // unread bytes are #store[#start, #end)
   #start = 0;
   #end = 0;
+  /** The same object until the bytes change, so that what was decoded of them is found again. */
+  #view: Buffer | undefined;
   #state: "open" | "ended" | "reset" = "open";
   #want = 0;
   #wake: ((growth: Growth) => void) | undefined;
@@ -50,7 +52,8 @@ export class Inlet {
 
   /** The unread bytes. Valid until the next call of {@link grow} or {@link consume}. */
   get bytes(): Buffer {
-    return this.#store.subarray(this.#start, this.#end);
+    this.#view ??= this.#store.subarray(this.#start, this.#end);
+    return this.#view;
   }
 
   get size(): number {
@@ -111,6 +114,7 @@ export class Inlet {
   /** Takes the first `size` unread bytes out. The buffer is the caller's until it awaits {@link grow} again. */
   consume(size: number): Buffer {
     const taken = this.#store.subarray(this.#start, Math.min(this.#start + size, this.#end));
+    this.#view = undefined;
     this.#start += taken.length;
     if (this.#start === this.#end) {
       this.#store = EMPTY;
@@ -183,13 +187,14 @@ export class Inlet {
   readonly #onClose = (): void => this.#settle(this.stream.readableEnded ? "ended" : "reset");
 
   #settle(state: "ended" | "reset"): void {
-    if (this.#state === "open" || state === "reset") this.#state = state;
-    this.#wake?.(this.#state === "ended" ? "ended" : "reset");
+    if (this.#state !== "reset") this.#state = state;
+    this.#wake?.(this.#state);
     if (this.#state === "reset") this.#watcher?.();
   }
 
   /** The first chunk is kept as it is; later ones are copied into room that doubles, so trickled bytes cost O(n) in all. */
   #append(chunk: Buffer): void {
+    this.#view = undefined;
     if (this.size === 0) {
       this.#store = chunk;
       this.#start = 0;
@@ -204,7 +209,7 @@ export class Inlet {
   /** Moves the unread bytes to new memory: what {@link consume} handed out earlier is never written over. */
   #makeRoom(extra: number): void {
     const room = Buffer.allocUnsafeSlow(Math.max(MIN_ROOM_BYTES, 2 * (this.size + extra)));
-    this.bytes.copy(room);
+    this.#store.copy(room, 0, this.#start, this.#end);
     this.#end = this.size;
     this.#start = 0;
     this.#store = room;

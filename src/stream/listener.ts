@@ -2,6 +2,7 @@ import { stat, unlink } from "node:fs/promises";
 import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
 import { type Address, type Endpoint, formatEndpoint } from "../codecs/address.ts";
 import { messageOf } from "../errors.ts";
+import { BUFFER_BYTES } from "../upstream/dial.ts";
 import { type Incoming, NodeIncoming } from "./incoming.ts";
 import type { Log } from "./log.ts";
 import { OncePerSecond } from "./once-per-second.ts";
@@ -26,9 +27,6 @@ export interface ListenerOptions {
 
 /** Accepts wait in the kernel's queue while the event loop is busy; the system's own limit (somaxconn) cuts it. */
 const BACKLOG = 4_096;
-
-/** What may wait in JavaScript per direction before its source is stopped; Node's 16 KiB would stop it at every chunk. */
-const BUFFER_BYTES = 65_536;
 
 /** Pause before a port is opened again after accept has failed: long enough not to spin, short against a client's patience. */
 const ACCEPT_PAUSE_MS = 100;

@@ -22,7 +22,7 @@ export interface Dialed {
 }
 
 /** What may wait in JavaScript per direction before its source is stopped; Node's 16 KiB would stop it at every chunk. */
-const BUFFER_BYTES = 65_536;
+export const BUFFER_BYTES = 65_536;
 
 /** Failures of this machine: no peer is to blame, and the next one would not do better. */
 const OURS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);

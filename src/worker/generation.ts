@@ -13,7 +13,6 @@ import { Upstream } from "../upstream/upstream.ts";
 /** What a configuration becomes: frozen, and kept by each session from its begin to its end. */
 export interface Generation {
   readonly servers: readonly Server[];
-  readonly upstreams: ReadonlyMap<string, Upstream>;
   close(): Promise<void>;
 }
 
@@ -55,7 +54,7 @@ export async function compileGeneration(config: GatewayConfig, parts: Generation
     await close();
     throw cause;
   }
-  return { servers, upstreams, close };
+  return { servers, close };
 }
 
 async function compileServer(
