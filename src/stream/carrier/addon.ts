@@ -1,0 +1,163 @@
+import { createRequire } from "node:module";
+import { arch, platform } from "node:process";
+import { messageOf } from "../../errors.ts";
+
+/** Says how the native part and this file talk; a binary of another number is refused. */
+const CONTRACT = 1;
+
+/** What one event says; see {@link EventField}. */
+export const eventKinds = {
+  /** A client's first bytes, or that there will be none: from now on JavaScript owns the session. */
+  open: 1,
+  /** The answer to `more`: JavaScript owns the session again. */
+  head: 2,
+  /** The client reset while JavaScript owned the session. */
+  broke: 3,
+  /** The peer accepted; the relay runs. */
+  connected: 4,
+  /** The peer did not accept; nothing was sent to it, and JavaScript owns the session again, with all its bytes. */
+  failed: 5,
+  /** The relay is over, both sockets are closed. */
+  ended: 6,
+  /** Of a listener, not of a session: clients turned away, or `accept` failed. */
+  trouble: 7,
+} as const;
+
+/** Numbers per event. */
+export const EVENT_FIELDS = 8;
+
+/**
+ * The numbers of one event, by position.
+ * - `kind`, `session`, `slot`: always. `trouble` has the listener's number in the place of the session.
+ * - `open`: `a` listener, `b` flags, `c` offset and `d` length of the bytes in the shared buffer, `e` when it was accepted, in
+ *   milliseconds of the monotonic clock.
+ * - `head`: `b` flags, `c` and `d` as above: the bytes which are new since the last event.
+ * - `connected`: `a` milliseconds that it took.
+ * - `failed`: `a` errno, or 0 when the time was over.
+ * - `ended`: `a` cause, `b` bytes from the client, `c` bytes to the client, `d` milliseconds from connect to the peer's first byte, -1 if none came.
+ * - `trouble`: `a` clients turned away, `b` failed accepts, `c` errno of the last one, since the last such event.
+ */
+export const eventField = { kind: 0, session: 1, slot: 2, a: 3, b: 4, c: 5, d: 6, e: 7 } as const;
+
+/** What is known of the client's end, in `open` and `head`. `timeout`: the time was over first. */
+export const headFlags = { ended: 1, reset: 2, timeout: 4 } as const;
+
+/** How a relay ended, and with which of them `kill` ends it. */
+export const relayCauses = [
+  "client_closed",
+  "peer_closed",
+  "client_reset",
+  "peer_reset",
+  "idle_timeout",
+  "killed",
+  "shutdown",
+  "drained",
+] as const;
+
+/** A port of the engine. All times in milliseconds. */
+export interface NativeListen {
+  /** An IP address; or undefined, and `path` is that of a unix socket. */
+  readonly host: string | undefined;
+  readonly path: string | undefined;
+  readonly port: number;
+  readonly backlog: number;
+  readonly ipv6Only: boolean;
+  readonly noDelay: boolean;
+  /** 0: no probes. */
+  readonly keepAliveMs: number;
+  /** False: sessions are opened at once, without a byte. */
+  readonly waits: boolean;
+  /** How long the first byte may take. */
+  readonly firstByteMs: number;
+  /** Most bytes read before JavaScript is asked. */
+  readonly headBytes: number;
+  /** Sessions at once; clients beyond are turned away. */
+  readonly maxSessions: number;
+}
+
+/** Where a session goes. */
+export interface NativeRelay {
+  /** An IP address; or a path, when the port is -1. */
+  readonly host: string;
+  readonly port: number;
+  readonly localAddress: string | undefined;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  /** So many of the client's first bytes have been consumed, and are not sent. */
+  readonly skip: number;
+  /** Sent in front of everything. */
+  readonly preface: Uint8Array | undefined;
+}
+
+/** A thread that accepts, reads first bytes, connects and relays. Misuse throws TypeError; a session that is gone answers false. */
+export interface Engine {
+  /** The system's way to wait for many sockets: `epoll` or `io_uring`. */
+  readonly kind: string;
+  /** Opens a port. @throws Error with the system's `code` */
+  listen(options: NativeListen): { readonly listener: number; readonly port: number };
+  /** Accepts no more there; what is in the kernel's queue is lost with the port. */
+  unlisten(listener: number): void;
+  /** Opens all sessions that have said nothing yet, as if their time were over; for the stop of the process. */
+  openSilent(): void;
+  /** Moves events to the shared buffers, and says how many; 0: none is left. */
+  take(): number;
+  /** Reads on until so many bytes of the head are there in all, the end, or the time is over. Answered by `head`. */
+  more(session: number, atLeast: number, timeoutMs: number): boolean;
+  /** Connects, sends the preface and the unread head, and relays. Answered by `connected` or `failed`, then `ended`. */
+  relay(session: number, to: NativeRelay): boolean;
+  /** Hands the socket over: its file descriptor, and the bytes that no event has told of. The engine never touches it again. */
+  takeOver(session: number): { readonly fd: number; readonly bytes: Uint8Array; readonly flags: number } | undefined;
+  /** Closes the client's socket of a session that JavaScript owns; `reset`: by RST. */
+  close(session: number, reset: boolean): boolean;
+  /** Ends a relay, a connect or a wait: `ended` follows, or `head` with the `reset` flag; `cause` is an index of {@link relayCauses}. */
+  kill(session: number, cause: number): boolean;
+  /** Bytes per second, from the client and to it; 0: no limit. */
+  limit(session: number, up: number, down: number): boolean;
+  /** Puts bytes from the client, bytes to the client, and milliseconds since one moved into the first shared event. */
+  counters(session: number): boolean;
+  /** The client's address, and the one that it connected to: `[host, port, host, port]`. Known until `release`. */
+  addresses(session: number): readonly [string, number, string, number] | undefined;
+  /** Every session is released exactly once, when JavaScript has no question about it any more; its place is free then. */
+  release(session: number): boolean;
+  /** Sessions that are not released. */
+  readonly sessions: number;
+  /** Ends the thread and closes every socket that is still the engine's. */
+  stop(): void;
+}
+
+/** What an engine starts with. */
+export interface EngineOptions {
+  /** Places for sessions; no more are ever held. */
+  readonly maxSessions: number;
+  /** Shared: where `take` puts events, {@link EVENT_FIELDS} numbers each. */
+  readonly events: Float64Array;
+  /** Shared: where `take` puts bytes. */
+  readonly bytes: Uint8Array;
+  /** Called on the event loop when events wait. */
+  readonly wake: () => void;
+}
+
+/** The native part. */
+export interface Addon {
+  readonly contract: number;
+  start(options: EngineOptions): Engine;
+}
+
+/** The addon, or why it cannot be used here. */
+export type Loaded = { readonly addon: Addon } | { readonly addon: undefined; readonly reason: string };
+
+/** Loads the binary of this platform: compiled by the bootstrap in a clone, prebuilt in the package. */
+export function loadAddon(): Loaded {
+  const path = new URL(`../../../prebuilds/${platform}-${arch}/carrier.node`, import.meta.url);
+  try {
+    const addon: unknown = createRequire(import.meta.url)(path.pathname);
+    if (isAddon(addon)) return { addon };
+    return { addon: undefined, reason: "it was built for another version" };
+  } catch (cause) {
+    return { addon: undefined, reason: messageOf(cause) };
+  }
+}
+
+function isAddon(module: unknown): module is Addon {
+  return typeof module === "object" && module !== null && "contract" in module && module.contract === CONTRACT;
+}
