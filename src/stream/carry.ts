@@ -1,13 +1,14 @@
+import type { Life } from "../upstream/abort.ts";
 import { dial } from "../upstream/dial.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { Inlet } from "./inlet.ts";
-import { Relay } from "./relay.ts";
+import { NodeRelay, type Relay } from "./relay.ts";
 
 export interface CarryOptions {
   readonly idleTimeoutMs: number;
   /** Sent to the peer before anything else, and before TLS: a PROXY header. */
   readonly preface: Uint8Array | undefined;
-  readonly signal: AbortSignal;
+  readonly life: Life;
 }
 
 /**
@@ -15,6 +16,6 @@ export interface CarryOptions {
  * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, while no byte of the client was sent.
  */
 export async function carry(client: Inlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
-  const { stream, transport } = await dial(peer, { preface: options.preface, signal: options.signal });
-  return new Relay(client, new Inlet(stream, transport), { idleTimeoutMs: options.idleTimeoutMs });
+  const { stream, transport } = await dial(peer, { preface: options.preface, life: options.life });
+  return new NodeRelay(client, new Inlet(stream, transport), { idleTimeoutMs: options.idleTimeoutMs });
 }

@@ -69,7 +69,7 @@ async function sniff(session: Connection): Promise<Action | undefined> {
     get bytes() {
       return head.bytes;
     },
-    grow: (atLeast: number) => head.grow(atLeast, patience.total),
+    grow: (atLeast: number) => head.grow(atLeast, patience.endsAt),
   };
   return learn(session, routes, await preread(routes.sniffers, source, limits.maxBytes));
 }

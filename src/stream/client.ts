@@ -5,7 +5,7 @@ import type { Head, Incoming } from "./incoming.ts";
 import type { Inlet } from "./inlet.ts";
 import { Outlet } from "./outlet.ts";
 import { Reader } from "./reader.ts";
-import type { Relay, RelayEnd } from "./relay.ts";
+import type { Relay, RelayCause } from "./relay.ts";
 
 export interface ClientLimits {
   /** Most bytes that can be peeked at. */
@@ -47,7 +47,7 @@ export class Client {
   }
 
   get reader(): Reader {
-    this.#reader ??= new Reader(this.inlet, { ...this.#limits, endsAt: () => this.readUntil?.() });
+    this.#reader ??= new Reader(this.head, { ...this.#limits, endsAt: () => this.readUntil?.() });
     return this.#reader;
   }
 
@@ -74,7 +74,6 @@ export class Client {
     this.#outlet = undefined; // it wrote plain bytes
     this.#inlet = inlet;
     this.#headerBytes = 0;
-    this.#reader?.stop();
     this.#reader = undefined; // it read the plain bytes
     if (this.#onReset) inlet.watch(this.#onReset);
   }
@@ -118,7 +117,7 @@ export class Client {
 
   /** Connects to a peer, and hands the bytes over: below JavaScript where nothing here wants to see them. */
   async relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
-    await this.flushed();
+    if (this.#outlet) await this.flushed();
     if (this.#outlet?.isShut)
       throw new GatewayError("RC_HOOK_FAILED", "content: a session cannot go on after shutdown");
     const unread = this.head.size;
@@ -129,24 +128,25 @@ export class Client {
   }
 
   /** Breaks everything off, whoever has the bytes. */
-  stop(cause: RelayEnd["cause"]): void {
+  stop(cause: RelayCause): void {
     if (this.#relay) this.#relay.end(cause);
-    else this.inlet.stream.destroy();
+    else if (this.#inlet) this.#inlet.stream.destroy();
+    else this.#incoming.stop(cause);
   }
 
-  /** Resolves when the socket is closed, and its file descriptor free again. */
-  closed(): Promise<void> {
-    const { transport } = this.inlet;
-    return transport.closed ? Promise.resolve() : new Promise((resolve) => transport.once("close", () => resolve()));
+  /** Calls when the socket is closed, and its file descriptor free again. */
+  whenClosed(listener: () => void): void {
+    this.#incoming.whenClosed(listener);
   }
 
   /** Ends the connection as it deserves: a reset is answered by none, last words are given time to arrive. */
   close({ wasReset, isAnswered }: { readonly wasReset: boolean; readonly isAnswered: boolean }): void {
-    this.#reader?.stop();
     this.#outlet?.stop();
     if (this.#relay) return; // it has closed both sides
-    if (wasReset) this.inlet.abort();
-    else if (isAnswered || this.#outlet || this.#written > 0) this.inlet.close();
+    const isSpokenTo = isAnswered || this.#outlet !== undefined || this.#written > 0;
+    if (!this.#inlet && (wasReset || !isSpokenTo)) this.#incoming.close(wasReset ? "reset" : "end");
+    else if (wasReset) this.inlet.abort();
+    else if (isSpokenTo) this.inlet.close();
     else this.inlet.stream.destroySoon();
   }
 }

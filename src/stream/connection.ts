@@ -2,7 +2,7 @@ import { TLSSocket } from "node:tls";
 import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import { type EndCause, GatewayError, messageOf, specs } from "../errors.ts";
-import type { Attempt } from "../upstream/lease.ts";
+import type { Attempt, Lease } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
 import { Client } from "./client.ts";
@@ -11,6 +11,7 @@ import { upgrade } from "./handshake.ts";
 import type { Incoming } from "./incoming.ts";
 import { Patience } from "./patience.ts";
 import type { Reader, Received } from "./reader.ts";
+import type { Relay, RelayCause } from "./relay.ts";
 import type { Server } from "./server.ts";
 import type {
   Awaitable,
@@ -35,14 +36,12 @@ const ENDED = new GatewayError("RC_SHUTDOWN", "the session has ended");
 /** Phases in which a hook may talk with the client. */
 const TALKING: ReadonlySet<Phase> = new Set<Phase>(["preread", "content"]);
 
+type Vars = Record<string, boolean | number | string | undefined>;
+
 /** One session: its facts, and what each phase may see and do, through its own view. */
 export class Connection implements Views {
   readonly id: string;
   readonly settings: Server;
-  readonly ctx: SessionCtx = {};
-  readonly vars: Record<string, boolean | number | string | undefined> = {};
-  remote: Address;
-  local: Address;
   phase: Phase = "preread";
   protocol: string | undefined;
   info: unknown;
@@ -55,24 +54,50 @@ export class Connection implements Views {
   endCause: EndCause = "client_closed";
   /** The client's socket and bytes. */
   readonly client: Client;
-  readonly #began = performance.now();
+  /** The peer that carries on, once the bytes are relayed. */
+  lease: Lease<Relay> | undefined;
+  readonly #incoming: Incoming;
+  readonly #onOver: (session: Connection) => void;
+  #ctx: SessionCtx | undefined;
+  #vars: Vars | undefined;
+  #remote: Address | undefined;
+  #local: Address | undefined;
   #endedMs: number | undefined;
   #hello: ClientHello | undefined;
   #patience: Patience | undefined;
   #abort: AbortController | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
   #starting: Promise<StartedTls> | undefined;
-  readonly #hooks = new Set<(cause: GatewayError) => void>();
+  #hooks: Set<(cause: GatewayError) => void> | undefined;
 
-  constructor(id: string, incoming: Incoming, settings: Server) {
+  /** `onOver`: told once, when nothing is left of the session, its socket included. */
+  constructor(id: string, incoming: Incoming, settings: Server, onOver: (session: Connection) => void) {
     this.id = id;
     this.settings = settings;
+    this.#incoming = incoming;
+    this.#onOver = onOver;
     this.client = new Client(incoming, {
       peekBytes: settings.preread.maxBytes,
       writeTimeoutMs: settings.idleTimeoutMs,
     });
-    this.remote = incoming.remote;
-    this.local = incoming.local;
+  }
+
+  get remote(): Address {
+    return this.#remote ?? this.#incoming.remote;
+  }
+
+  get local(): Address {
+    return this.#local ?? this.#incoming.local;
+  }
+
+  get ctx(): SessionCtx {
+    this.#ctx ??= {};
+    return this.#ctx;
+  }
+
+  get vars(): Vars {
+    this.#vars ??= {};
+    return this.#vars;
   }
 
   get server(): string {
@@ -84,9 +109,14 @@ export class Connection implements Views {
     return this.attempts.at(-1)?.address;
   }
 
+  /** Nobody wants anything for it any more. */
+  get isOver(): boolean {
+    return this.#stopped !== undefined || this.#endedMs !== undefined;
+  }
+
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
-    if (this.#stopped || this.#endedMs !== undefined) this.#abort.abort(ENDED);
+    if (this.isOver) this.#abort.abort(ENDED);
     return this.#abort.signal;
   }
 
@@ -101,7 +131,7 @@ export class Connection implements Views {
   }
 
   get sessionTimeMs(): number {
-    return this.#endedMs ?? performance.now() - this.#began;
+    return this.#endedMs ?? performance.now() - this.#incoming.acceptedAt;
   }
 
   get bytesReceived(): number {
@@ -115,14 +145,14 @@ export class Connection implements Views {
   /** How long the client may still take to show its protocol. */
   get patience(): Patience {
     const { preread, routes } = this.settings;
-    this.#patience ??= new Patience(preread.timeoutMs, routes.silent?.afterMs);
+    this.#patience ??= new Patience(preread.timeoutMs, routes.silent?.afterMs, this.#incoming.acceptedAt);
     return this.#patience;
   }
 
   /** What a PROXY header told: the client that the balancer in front of us saw. */
   cameThrough(header: { readonly source: Address | undefined; readonly destination: Address | undefined }): void {
-    this.remote = header.source ?? this.remote;
-    this.local = header.destination ?? this.local;
+    this.#remote = header.source;
+    this.#local = header.destination;
   }
 
   get reader(): Reader {
@@ -183,11 +213,12 @@ export class Connection implements Views {
 
   #interruptible<Result>(run: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
+      this.#hooks ??= new Set();
       this.#hooks.add(reject);
       this.client.watch(() => this.#interrupt(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
       const finish = (settle: () => void): void => {
-        this.#hooks.delete(reject);
-        if (this.#hooks.size === 0) this.client.unwatch();
+        this.#hooks?.delete(reject);
+        if (this.#hooks?.size === 0) this.client.unwatch();
         settle();
       };
       run().then(
@@ -200,7 +231,7 @@ export class Connection implements Views {
   /** Gives up on the hooks that run. There are two at once where a certificate is chosen inside a STARTTLS dialog. */
   #interrupt(cause: GatewayError): void {
     this.#abort?.abort(cause);
-    for (const giveUp of this.#hooks) giveUp(cause);
+    for (const giveUp of this.#hooks ?? []) giveUp(cause);
   }
 
   /** Ends the session from outside. */
@@ -210,10 +241,26 @@ export class Connection implements Views {
     this.client.stop(cause);
   }
 
-  /** The one exit: status, close, access line, log phase. */
+  /** The relay is over, and so is the session. */
+  relayEnded(cause: RelayCause): void {
+    this.lease?.release();
+    this.endCause = cause;
+    void this.finalize(undefined);
+  }
+
+  /** The one exit: status, close, access line, log phase. Never rejects. */
   async finalize(thrown: GatewayError | undefined): Promise<void> {
+    try {
+      await this.#finalize(thrown);
+    } catch (cause) {
+      this.settings.log.error("session failed", { session: this.id, err: cause }); // a bug of ours; other sessions go on
+      this.client.stop("killed");
+    }
+    this.client.whenClosed(() => this.#onOver(this));
+  }
+
+  async #finalize(thrown: GatewayError | undefined): Promise<void> {
     const error = thrown ?? (await this.#flushed());
-    this.#patience?.stop();
     if (this.#stopped)
       this.endCause = this.#stopped; // what failed because of that is no failure
     else if (error) [this.status, this.endCause] = [error.status, specs[error.code].endCause];

@@ -6,10 +6,13 @@ import { MAX_TIMER_MS } from "../codecs/timer.ts";
  */
 export class Deadline {
   onExpire: (() => void) | undefined;
+  /** When it is due, by `performance.now()`, unless it was rearmed since. */
+  readonly endsAt: number;
   #expired = false;
   readonly #timer: NodeJS.Timeout;
 
   constructor(ms: number) {
+    this.endsAt = performance.now() + ms;
     this.#timer = setTimeout(() => this.#expire(), Math.min(ms, MAX_TIMER_MS));
   }
 

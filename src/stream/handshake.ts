@@ -49,7 +49,7 @@ async function shakeHands(
   session.phase = "handshake";
   using deadline = new Deadline(ssl.handshakeTimeoutMs);
   try {
-    await readHello(session, deadline);
+    await readHello(session, deadline.endsAt);
     const action = decide();
     if (!action) await secure(session, ssl, deadline);
     return action;

@@ -2,7 +2,6 @@ import { tlsOpening } from "../codecs/tls/opening.ts";
 import { GatewayError } from "../errors.ts";
 import { helloOf } from "../preread/tls.ts";
 import type { Connection } from "./connection.ts";
-import type { Deadline } from "./deadline.ts";
 import { waitFor } from "./wait-for.ts";
 
 /** On a port for plain and TLS clients: does this one begin TLS? A silent one does not. */
@@ -13,7 +12,7 @@ export async function beginsTls(session: Connection): Promise<boolean> {
   for (;;) {
     const opening = tlsOpening(head.bytes);
     if (opening.kind !== "more") return opening.kind !== "plain";
-    const growth = await head.grow(opening.atLeast, patience.total);
+    const growth = await head.grow(opening.atLeast, patience.endsAt);
     if (growth !== "enough") return false; // what there is, is judged as plain bytes
   }
 }
@@ -22,7 +21,7 @@ export async function beginsTls(session: Connection): Promise<boolean> {
  * Reads the ClientHello without consuming it: TLS, or the peer behind a passthrough route, gets the same bytes.
  * @throws GatewayError RC_TLS_HELLO, RC_TLS_PLAIN, RC_TLS_HANDSHAKE_TIMEOUT, RC_CLIENT_CLOSED, RC_CLIENT_RESET
  */
-export async function readHello(session: Connection, deadline: Deadline): Promise<void> {
+export async function readHello(session: Connection, until: number): Promise<void> {
   const { head } = session.client;
   for (;;) {
     const decoded = helloOf(head.bytes);
@@ -34,7 +33,7 @@ export async function readHello(session: Connection, deadline: Deadline): Promis
       const isPlain = tlsOpening(head.bytes).kind === "plain";
       throw new GatewayError(isPlain ? "RC_TLS_PLAIN" : "RC_TLS_HELLO", decoded.reason);
     }
-    await waitFor(decoded.atLeast, head, deadline, unfinished);
+    await waitFor(decoded.atLeast, head, until, unfinished);
   }
 }
 

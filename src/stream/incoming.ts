@@ -3,45 +3,61 @@ import type { Address } from "../codecs/address.ts";
 import { unmappedText } from "../codecs/ip.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { type CarryOptions, carry } from "./carry.ts";
-import type { Deadline } from "./deadline.ts";
 import { type Growth, Inlet } from "./inlet.ts";
-import type { Relay } from "./relay.ts";
+import type { Relay, RelayCause } from "./relay.ts";
 
 /** The first bytes of a client which nobody has consumed. */
 export interface Head {
-  readonly bytes: Uint8Array;
+  /** The same object until the bytes change. Valid until the next {@link grow} or {@link consume}. */
+  readonly bytes: Buffer;
   readonly size: number;
+  /** Bytes that have come in so far. */
   readonly received: number;
-  grow(atLeast: number, deadline?: Deadline): Promise<Growth>;
-  consume(size: number): Uint8Array;
+  /** Somebody waits for bytes at this moment. */
+  readonly busy: boolean;
+  /** Resolves once `atLeast` unread bytes are there, or none will come, or it is `until` by `performance.now()`. */
+  grow(atLeast: number, until?: number): Promise<Growth>;
+  consume(size: number): Buffer;
   /** Reports a reset that comes while nobody waits for bytes; those that come meanwhile are kept, within bounds. */
   watch(onReset: () => void): void;
   unwatch(): void;
 }
 
-/** An accepted client, whoever accepted it: `node:net` here; a native carrier has the same ways on. */
+/** An accepted client, whoever accepted it: `node:net`, or the native carrier. */
 export interface Incoming {
   readonly remote: Address;
   readonly local: Address;
+  /** When, by `performance.now()`. */
+  readonly acceptedAt: number;
   /** For as long as the protocol is not known. */
   readonly head: Head;
-  /** From here on JavaScript owns the bytes: TLS, hooks that read or write, content. */
+  /** From here on JavaScript owns the bytes: TLS, hooks that write, content. */
   takeOver(): Inlet;
   /** Connects and carries: from here on nobody in JavaScript sees the bytes. Rejects while nothing was sent to the peer. */
   relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay>;
+  /** Breaks off a wait or a connect, and closes. */
+  stop(cause: RelayCause): void;
+  /** Closes a client that nothing was written to. */
+  close(how: "end" | "reset"): void;
+  /** Calls when the socket is closed and its place free again; from then on the addresses are forgotten. */
+  whenClosed(listener: () => void): void;
 }
 
 /** A client accepted by `node:net`. */
 export class NodeIncoming implements Incoming {
   readonly remote: Address;
   readonly local: Address;
+  readonly acceptedAt: number = performance.now();
+  readonly #socket: Socket;
   readonly #inlet: Inlet;
 
   constructor(socket: Socket, listening: Address) {
+    socket.on("error", ignore); // seen as the inlet's state; between two owners nobody else listens
     const isUnix = listening.host.startsWith("unix:");
+    // Asked for at once: a closed socket no longer knows.
     this.local = isUnix ? listening : addressOf(socket.localAddress, socket.localPort);
     this.remote = isUnix ? UNIX_CLIENT : addressOf(socket.remoteAddress, socket.remotePort);
-    socket.on("error", () => {}); // seen as the inlet's state; between two owners nobody else listens
+    this.#socket = socket;
     this.#inlet = new Inlet(socket);
   }
 
@@ -56,6 +72,20 @@ export class NodeIncoming implements Incoming {
   relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
     return carry(this.#inlet, peer, options);
   }
+
+  stop(): void {
+    this.#socket.destroy();
+  }
+
+  close(how: "end" | "reset"): void {
+    if (how === "reset") this.#inlet.abort();
+    else this.#socket.destroySoon();
+  }
+
+  whenClosed(listener: () => void): void {
+    if (this.#socket.closed) listener();
+    else this.#socket.once("close", listener);
+  }
 }
 
 /** A client of a unix socket has no address; nginx writes `unix:`. */
@@ -65,3 +95,5 @@ const UNIX_CLIENT: Address = { host: "unix:", port: 0 };
 function addressOf(host = "", port = 0): Address {
   return { host: unmappedText(host), port };
 }
+
+function ignore(): void {}

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Deadline } from "./deadline.ts";
+import { Alarm } from "./alarm.ts";
 import { mayReset, wasReset } from "./reset.ts";
 
 /** Why a wait for bytes ended. */
@@ -36,11 +36,15 @@ export class Inlet {
   #state: "open" | "ended" | "reset" = "open";
   #want = 0;
   #wake: ((growth: Growth) => void) | undefined;
+  #alarm: Alarm | undefined;
   #watcher: (() => void) | undefined;
 
-  constructor(stream: Socket, transport: Socket = stream) {
+  /** `unread`: bytes that came before those of the stream. */
+  constructor(stream: Socket, transport: Socket = stream, unread: Buffer = EMPTY) {
     this.stream = stream;
     this.transport = transport;
+    this.#store = unread;
+    this.#end = unread.length;
     stream.pause();
     stream.on("data", this.#onData);
     stream.on("end", this.#onEnd);
@@ -70,21 +74,22 @@ export class Inlet {
     return this.#state === "reset";
   }
 
-  /** Resolves once `atLeast` unread bytes are there, or none will come, or the deadline expired. One waiter at a time. */
-  grow(atLeast: number, deadline?: Deadline): Promise<Growth> {
+  /** Resolves once `atLeast` unread bytes are there, or none will come, or it is `until`. One waiter at a time. */
+  grow(atLeast: number, until: number = Number.POSITIVE_INFINITY): Promise<Growth> {
     if (this.size >= atLeast) return Promise.resolve("enough");
     if (this.#state !== "open") return Promise.resolve(this.#state);
-    if (deadline?.expired) return Promise.resolve("timeout");
+    if (until <= performance.now()) return Promise.resolve("timeout");
     if (this.#wake) throw new TypeError("two waits for the same bytes");
     return new Promise((resolve) => {
       this.#want = atLeast;
       this.#wake = (growth) => {
         this.#wake = undefined;
-        if (deadline) deadline.onExpire = undefined;
+        this.#alarm?.set(Number.POSITIVE_INFINITY);
         this.#rest();
         resolve(growth);
       };
-      if (deadline) deadline.onExpire = () => this.#wake?.("timeout");
+      if (until !== Number.POSITIVE_INFINITY) this.#alarm ??= new Alarm(() => this.#wake?.("timeout"));
+      this.#alarm?.set(until);
       this.stream.resume();
     });
   }
@@ -133,6 +138,7 @@ export class Inlet {
     this.stream.off("close", this.#onClose);
     const unread = this.consume(this.size);
     this.#wake?.("timeout");
+    this.#alarm?.stop();
     this.#state = "reset"; // there is nothing to be had here any more
     return unread;
   }
@@ -140,6 +146,7 @@ export class Inlet {
   /** Ends the connection: what was written is flushed, then no more is heard of it. */
   close(): void {
     const { stream } = this;
+    this.#alarm?.stop();
     const goodbye = setTimeout(() => stream.destroy(), LINGER_MS); // whoever does not read our end is not waited for
     stream.once("close", () => clearTimeout(goodbye));
     stream.end();
@@ -189,6 +196,7 @@ export class Inlet {
   #settle(state: "ended" | "reset"): void {
     if (this.#state !== "reset") this.#state = state;
     this.#wake?.(this.#state);
+    this.#alarm?.stop();
     if (this.#state === "reset") this.#watcher?.();
   }
 

@@ -1,7 +1,6 @@
 import { decodeProxyHeader } from "../codecs/proxy-protocol/decode.ts";
 import { GatewayError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
-import { Deadline } from "./deadline.ts";
 import type { Server } from "./server.ts";
 import { waitFor } from "./wait-for.ts";
 
@@ -12,7 +11,7 @@ import { waitFor } from "./wait-for.ts";
 export async function readProxyHeader(session: Connection, policy: NonNullable<Server["proxyHeader"]>): Promise<void> {
   if (!policy.trusts(session.remote.host)) return;
   session.phase = "proxyHeader";
-  using deadline = new Deadline(policy.timeoutMs);
+  const until = performance.now() + policy.timeoutMs;
   const { head } = session.client;
   for (;;) {
     const decoded = decodeProxyHeader(head.bytes, { maxBytes: session.settings.preread.maxBytes });
@@ -20,9 +19,10 @@ export async function readProxyHeader(session: Connection, policy: NonNullable<S
     if (decoded.kind === "frame") {
       session.client.skip(decoded.size);
       session.cameThrough(decoded.value);
+      session.patience.rearm();
       return;
     }
-    await waitFor(decoded.atLeast, head, deadline, {
+    await waitFor(decoded.atLeast, head, until, {
       late: () => new GatewayError("RC_PROXY_HEADER_TIMEOUT", `after ${head.size} bytes`),
       cut: () => new GatewayError("RC_PROXY_HEADER", "the connection ended inside the header"),
     });

@@ -7,24 +7,22 @@ import type { SessionSsl } from "../upstream/session-facts.ts";
 import type { Connection } from "./connection.ts";
 import type { Relay } from "./relay.ts";
 
-/** Finds a peer and carries the session to it, until both sides have ended. */
+/** Finds a peer and begins to carry the session to it. */
 export async function proxyTo(session: Connection, name: string): Promise<void> {
   const { upstreams, phases } = session.settings;
   const upstream = upstreams.get(name);
   if (!upstream) throw new GatewayError("RC_HOOK_FAILED", `no upstream is called ${name}`);
   session.upstream = name;
   session.phase = "balancer";
-  using lease = await upstream.connect(
+  session.lease = await upstream.connect(
     {
       session,
-      signal: session.signal,
+      life: session,
       onAttempt: (attempt) => session.attempts.push(attempt),
       choose: phases.balancer && ((attempt, lastFailure) => choose(session, attempt, lastFailure)),
     },
     (peer) => connect(session, peer),
   );
-  const { cause } = await lease.value.ended;
-  session.endCause = cause;
 }
 
 /** Asks `phases.balancer`, once per attempt. */
@@ -43,7 +41,7 @@ function connect(session: Connection, peer: PeerEndpoint): Promise<Relay> {
   return session.client.relayTo(peer, {
     idleTimeoutMs: peer.idleTimeoutMs ?? session.settings.idleTimeoutMs,
     preface: peer.proxyProtocol && proxyHeader(session, peer.proxyProtocol),
-    signal: session.signal,
+    life: session,
   });
 }
 

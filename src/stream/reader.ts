@@ -1,8 +1,7 @@
 import type { Codec } from "../codecs/codec.ts";
 import { GatewayError } from "../errors.ts";
-import { Deadline } from "./deadline.ts";
 import { Delimiter } from "./delimiter.ts";
-import type { Inlet } from "./inlet.ts";
+import type { Head } from "./incoming.ts";
 
 /** Why a read gave no data, in OpenResty's words. After `closed` and `connection reset by peer` nothing more comes. */
 export type ReadError =
@@ -91,18 +90,17 @@ export interface ReaderOptions {
  * One read at a time. A timeout is no end: later reads go on behind the bytes that were handed out.
  */
 export class Reader {
-  readonly #inlet: Inlet;
+  readonly #head: Head;
   readonly #peekBytes: number;
   readonly #endsAt: () => number | undefined;
   #timeoutMs = READ_TIMEOUT_MS;
   #isTimeoutSet = false;
-  #idle: { readonly ms: number; readonly deadline: Deadline } | undefined;
   #busy = false;
   /** How a read has told that the connection ended. */
   #told: "closed" | "connection reset by peer" | undefined;
 
-  constructor(inlet: Inlet, options: ReaderOptions) {
-    this.#inlet = inlet;
+  constructor(head: Head, options: ReaderOptions) {
+    this.#head = head;
     this.#peekBytes = options.peekBytes;
     this.#endsAt = options.endsAt ?? (() => undefined);
   }
@@ -127,8 +125,8 @@ export class Reader {
   async receiveAny(max: number): Promise<Received> {
     if (!Number.isInteger(max) || max <= 0) throw new TypeError(`bad max argument: ${max}`);
     return this.#alone(async (wait) => {
-      const err = this.#inlet.size > 0 ? undefined : await wait();
-      return err ? this.#fail(err) : { data: this.#take(Math.min(max, this.#inlet.size)) };
+      const err = this.#head.size > 0 ? undefined : await wait();
+      return err ? this.#fail(err) : { data: this.#take(Math.min(max, this.#head.size)) };
     });
   }
 
@@ -154,7 +152,7 @@ export class Reader {
     return this.#alone(
       async (wait) => {
         if (enough > this.#peekBytes) return { err: "buffer full", partial: this.#glance(this.#peekBytes) };
-        while (this.#inlet.size < enough) {
+        while (this.#head.size < enough) {
           const err = await wait();
           if (err) return { err, partial: this.#glance(this.#peekBytes) };
         }
@@ -176,15 +174,9 @@ export class Reader {
     return received;
   }
 
-  /** Ends the idle timer. */
-  stop(): void {
-    this.#idle?.deadline.stop();
-    this.#idle = undefined;
-  }
-
   async #line(maxBytes: number, wait: Wait): Promise<Received> {
     for (let seen = 0; ; ) {
-      const line = this.#inlet.bytes.subarray(0, maxBytes + 1);
+      const line = this.#head.bytes.subarray(0, maxBytes + 1);
       const end = line.indexOf(LF, seen);
       if (end !== -1) return { data: withoutCr(this.#take(end + 1).subarray(0, end)) };
       if (line.length > maxBytes) return withoutCrInPartial(this.#fail("line too long", maxBytes));
@@ -196,9 +188,9 @@ export class Reader {
 
   async #all(maxBytes: number, wait: Wait): Promise<Received> {
     for (;;) {
-      if (this.#inlet.size > maxBytes) return this.#fail("buffer full", maxBytes);
+      if (this.#head.size > maxBytes) return this.#fail("buffer full", maxBytes);
       const err = await wait();
-      if (err === "closed" && this.#told !== "connection reset by peer") return { data: this.#take(this.#inlet.size) };
+      if (err === "closed" && this.#told !== "connection reset by peer") return { data: this.#take(this.#head.size) };
       if (err) return this.#fail(err);
     }
   }
@@ -206,7 +198,7 @@ export class Reader {
   async #exactly(size: number, maxBytes: number, wait: Wait): Promise<Received> {
     if (this.#told) return this.#fail("closed"); // also when no byte is asked for
     if (size > maxBytes) return this.#fail("buffer full", 0);
-    while (this.#inlet.size < size) {
+    while (this.#head.size < size) {
       const err = await wait();
       if (err) return this.#fail(err);
     }
@@ -232,7 +224,7 @@ export class Reader {
     const { inclusive = false, maxBytes = MAX_BYTES } = run.options;
     const search = { at: 0, matched: 0, rest: chunk };
     for (;;) {
-      const state = run.delimiter.advance(this.#inlet.bytes, search);
+      const state = run.delimiter.advance(this.#head.bytes, search);
       const before = search.at - search.matched;
       if (before > maxBytes && chunk === Number.POSITIVE_INFINITY) return this.#fail("buffer full", maxBytes);
       if (state === "full") return { data: this.#take(before) };
@@ -247,19 +239,19 @@ export class Reader {
 
   async #frame<T>(codec: Codec<T>, maxBytes: number, wait: Wait): Promise<ReceivedFrame<T>> {
     for (;;) {
-      const decoded = codec.decode(this.#inlet.bytes);
+      const decoded = codec.decode(this.#head.bytes);
       if (decoded.kind === "malformed") throw new GatewayError("RC_FRAME", `${codec.name}: ${decoded.reason}`);
       const size = decoded.kind === "frame" ? decoded.size : decoded.atLeast;
       if (size > maxBytes) return { err: "buffer full", partial: this.#glance(maxBytes) };
       if (decoded.kind === "frame") {
-        this.#inlet.consume(size);
+        this.#head.consume(size);
         return { value: decoded.value };
       }
       do {
         const err = await wait();
         if (err === "timeout") return { err, partial: this.#glance(size) };
         if (err) return this.#fail(err);
-      } while (this.#inlet.size < size); // waits at least once, whatever a codec asks for
+      } while (this.#head.size < size); // waits at least once, whatever a codec asks for
     }
   }
 
@@ -269,59 +261,44 @@ export class Reader {
     totalMs?: number,
     idle = true,
   ): Promise<Result | (ReadFailure & { value?: undefined })> {
-    if (this.#busy || this.#inlet.busy) return { err: "socket busy reading", partial: EMPTY };
+    if (this.#busy || this.#head.busy) return { err: "socket busy reading", partial: EMPTY };
     this.#busy = true;
-    const between = idle ? this.#idleDeadline() : undefined;
-    const limitMs = totalMs ?? this.#limitMs();
-    const total = limitMs === undefined ? undefined : new Deadline(limitMs);
-    // A wait hears of one deadline only, so the total time passes its end on to the other one.
-    if (total && between) total.onExpire = () => between.onExpire?.();
+    const betweenMs = idle ? this.#timeoutMs : Number.POSITIVE_INFINITY;
+    const endsAt = totalMs === undefined ? this.#limit() : performance.now() + totalMs;
     try {
-      return await read(() => this.#wait(between, total));
+      return await read(() => this.#wait(betweenMs, endsAt));
     } finally {
-      total?.stop();
       this.#busy = false;
     }
   }
 
-  /** Time left of the preread limit, for reads whose time nobody has set. */
-  #limitMs(): number | undefined {
-    const endsAt = this.#isTimeoutSet ? undefined : this.#endsAt();
-    return endsAt === undefined ? undefined : Math.max(0, endsAt - performance.now());
+  /** The end of the preread limit, for reads whose time nobody has set. */
+  #limit(): number {
+    return (this.#isTimeoutSet ? undefined : this.#endsAt()) ?? Number.POSITIVE_INFINITY;
   }
 
-  async #wait(between: Deadline | undefined, total: Deadline | undefined): Promise<ReadError | undefined> {
+  async #wait(betweenMs: number, endsAt: number): Promise<ReadError | undefined> {
     if (this.#told) return "closed";
-    if (total?.expired) return "timeout";
-    between?.rearm();
-    const growth = await this.#inlet.grow(this.#inlet.size + 1, between ?? total);
+    const growth = await this.#head.grow(this.#head.size + 1, Math.min(performance.now() + betweenMs, endsAt));
     if (growth === "enough") return undefined;
     if (growth === "timeout") return "timeout";
     return growth === "reset" ? "connection reset by peer" : "closed";
   }
 
-  /** One timer for all reads, made anew only when the time has been changed. */
-  #idleDeadline(): Deadline {
-    if (this.#idle?.ms === this.#timeoutMs) return this.#idle.deadline;
-    this.#idle?.deadline.stop();
-    this.#idle = { ms: this.#timeoutMs, deadline: new Deadline(this.#timeoutMs) };
-    return this.#idle.deadline;
-  }
-
   /** Gives up on a read and hands out the bytes that it had. */
-  #fail(err: ReadError, size = this.#inlet.size): ReadFailure {
+  #fail(err: ReadError, size = this.#head.size): ReadFailure {
     if (err === "closed" || err === "connection reset by peer") this.#told ??= err;
     return { err, partial: this.#take(size) };
   }
 
   /** Consumes. The copy is the caller's for good, and does not hold on to the much larger buffer that it came in. */
   #take(size: number): Buffer {
-    return Buffer.from(this.#inlet.consume(size));
+    return Buffer.from(this.#head.consume(size));
   }
 
   /** Does not consume. */
   #glance(size: number): Buffer {
-    return Buffer.from(this.#inlet.bytes.subarray(0, size));
+    return Buffer.from(this.#head.bytes.subarray(0, size));
   }
 }
 

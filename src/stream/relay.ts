@@ -3,12 +3,22 @@ import { Deadline } from "./deadline.ts";
 import type { Inlet } from "./inlet.ts";
 import { wasReset } from "./reset.ts";
 
-/** How a relay ended. */
-export interface RelayEnd {
-  readonly cause: Extract<
-    EndCause,
-    "client_closed" | "peer_closed" | "client_reset" | "peer_reset" | "idle_timeout" | "killed" | "shutdown" | "drained"
-  >;
+/** How a relay ends. */
+export type RelayCause = Extract<
+  EndCause,
+  "client_closed" | "peer_closed" | "client_reset" | "peer_reset" | "idle_timeout" | "killed" | "shutdown" | "drained"
+>;
+
+/** A session's bytes on their way between the client and its peer, whoever carries them. */
+export interface Relay {
+  /** Bytes from the client so far. */
+  readonly bytesUp: number;
+  /** Bytes to the client so far. */
+  readonly bytesDown: number;
+  /** Ends both sides now. */
+  end(cause: RelayCause): void;
+  /** Calls once both sides are closed: at once, when they are. One listener. */
+  onEnd(listener: (cause: RelayCause) => void): void;
 }
 
 export interface RelayOptions {
@@ -20,25 +30,21 @@ export interface RelayOptions {
  * Moves bytes between a client and its peer until both sides have ended: each FIN is passed on while the other
  * direction flows, a reset on one side becomes a reset on the other, and a slow reader stops the socket that feeds it.
  */
-export class Relay {
-  readonly ended: Promise<RelayEnd>;
+export class NodeRelay implements Relay {
   readonly #client: Inlet;
   readonly #peer: Inlet;
   readonly #up: Pump;
   readonly #down: Pump;
   readonly #idle: Deadline;
-  #cause: RelayEnd["cause"] | undefined;
+  #cause: RelayCause | undefined;
   #open = 2; // sockets not closed yet
-  #settle: (end: RelayEnd) => void = () => {};
+  #listener: ((cause: RelayCause) => void) | undefined;
 
   constructor(client: Inlet, peer: Inlet, { idleTimeoutMs }: RelayOptions) {
     this.#client = client;
     this.#peer = peer;
     this.#idle = new Deadline(idleTimeoutMs);
     this.#idle.onExpire = () => this.end("idle_timeout");
-    this.ended = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
     this.#up = new Pump(client, peer, this.#idle, () => this.#atEnd(client, "client_closed"));
     this.#down = new Pump(peer, client, this.#idle, () => this.#atEnd(peer, "peer_closed"));
     this.#watch(client, "client_reset");
@@ -47,21 +53,23 @@ export class Relay {
     this.#down.start();
   }
 
-  /** Bytes from the client so far. */
   get bytesUp(): number {
     return this.#up.bytes;
   }
 
-  /** Bytes to the client so far. */
   get bytesDown(): number {
     return this.#down.bytes;
   }
 
-  /** Ends both sides now. */
-  end(cause: RelayEnd["cause"]): void {
+  end(cause: RelayCause): void {
     this.#note(cause);
     this.#client.stream.destroy();
     this.#peer.stream.destroy();
+  }
+
+  onEnd(listener: (cause: RelayCause) => void): void {
+    this.#listener = listener;
+    if (this.#open === 0) listener(this.#cause ?? "client_closed");
   }
 
   #watch(side: Inlet, cause: "client_reset" | "peer_reset"): void {
@@ -91,13 +99,13 @@ export class Relay {
   }
 
   /** The first event names the end; what follows from it does not. */
-  #note(cause: RelayEnd["cause"]): void {
+  #note(cause: RelayCause): void {
     this.#cause ??= cause;
   }
 
   #finish(): void {
     this.#idle.stop();
-    this.#settle({ cause: this.#cause ?? "client_closed" });
+    this.#listener?.(this.#cause ?? "client_closed");
   }
 }
 

@@ -8,19 +8,21 @@ import { terminateTls } from "./handshake.ts";
 import { proxyTo } from "./proxy.ts";
 import { readProxyHeader } from "./proxy-header.ts";
 
-/** The life of one session, top to bottom. Everything else in this folder serves these lines. */
+/**
+ * The life of one session, top to bottom. Everything else in this folder serves these lines. Nothing waits here while bytes
+ * are relayed: the end of the relay is the session's end.
+ */
 export async function serve(session: Connection): Promise<void> {
   const { settings } = session;
-  let error: GatewayError | undefined;
   try {
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
     const byHello = await terminateTls(session);
     let action: Action | undefined = await chooseRoute(session, byHello);
     while (action) action = await perform(session, (await access(session, action)) ?? action);
+    if (session.lease) session.lease.value.onEnd((cause) => session.relayEnded(cause));
+    else await session.finalize(undefined);
   } catch (cause) {
-    error = GatewayError.from(cause);
-  } finally {
-    await session.finalize(error);
+    await session.finalize(GatewayError.from(cause));
   }
 }
 

@@ -1,5 +1,11 @@
 import { GatewayError } from "../errors.ts";
 
+/** How long somebody wants what he asked for. His signal is made only where somebody waits for it: most sessions never need one. */
+export interface Life {
+  readonly isOver: boolean;
+  readonly signal: AbortSignal;
+}
+
 /** How long somebody may wait. */
 export interface WaitLimits {
   readonly signal?: AbortSignal | undefined;

@@ -2,7 +2,7 @@ import { connect, isIP, type Socket } from "node:net";
 import { connect as secure, type TLSSocket } from "node:tls";
 import { formatEndpoint } from "../codecs/address.ts";
 import { type ErrorCode, GatewayError, messageOf } from "../errors.ts";
-import { abortError } from "./abort.ts";
+import { abortError, type Life } from "./abort.ts";
 import type { PeerEndpoint } from "./peer-endpoint.ts";
 import type { PeerSsl } from "./peer-ssl.ts";
 
@@ -10,7 +10,7 @@ import type { PeerSsl } from "./peer-ssl.ts";
 export interface DialOptions {
   /** Sent first, in front of TLS: a PROXY header. */
   readonly preface?: Uint8Array | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly life?: Life | undefined;
 }
 
 /** A connected peer. */
@@ -34,10 +34,10 @@ const KEEP_ALIVE_MS = 60_000;
  * Connects once, to one address. Rejects with nothing left open.
  * The sockets keep a silent `error` listener: one that breaks before its owner listens must not end the process,
  * and `destroyed` tells the owner of it.
- * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, or the reason of the signal.
+ * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, or why the life ended.
  */
-export async function dial(peer: PeerEndpoint, { preface, signal }: DialOptions = {}): Promise<Dialed> {
-  if (signal?.aborted) throw abortError(signal);
+export async function dial(peer: PeerEndpoint, { preface, life }: DialOptions = {}): Promise<Dialed> {
+  if (life?.isOver) throw abortError(life.signal);
   const where = formatEndpoint(peer.endpoint);
   const transport = open(peer);
   let stream: Socket = transport;
@@ -45,7 +45,8 @@ export async function dial(peer: PeerEndpoint, { preface, signal }: DialOptions 
     const detail = stream === transport ? where : `${where}: TLS handshake`;
     stream.destroy(new GatewayError("RC_PEER_CONNECT_TIMEOUT", detail));
   };
-  const abort = (): void => void (signal && stream.destroy(abortError(signal)));
+  const abort = (): void => void (life && stream.destroy(abortError(life.signal)));
+  const signal = life?.signal;
   const timer = setTimeout(expire, peer.connectTimeoutMs);
   signal?.addEventListener("abort", abort, { once: true });
   try {

@@ -1,5 +1,7 @@
+import { isIP } from "node:net";
 import { type Endpoint, formatEndpoint } from "../codecs/address.ts";
 import { GatewayError, specs } from "../errors.ts";
+import type { Life } from "./abort.ts";
 import type { Attempt, Claim } from "./lease.ts";
 import type { Peer } from "./peer.ts";
 import type { PeerEndpoint } from "./peer-endpoint.ts";
@@ -16,7 +18,7 @@ export interface Trial {
 export interface TrialTools {
   readonly resolver: Resolver;
   readonly now: () => number;
-  readonly signal: AbortSignal;
+  readonly life: Life;
   readonly note: (attempt: Attempt) => void;
 }
 
@@ -37,7 +39,7 @@ export async function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools)
     return value;
   } catch (cause) {
     const failure = GatewayError.from(cause);
-    if (mayRetry(failure, tools.signal)) claim.failed(tools.now());
+    if (mayRetry(failure, tools.life)) claim.failed(tools.now());
     else claim.abandoned(tools.now());
     claim.release();
     throw failure;
@@ -45,47 +47,60 @@ export async function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools)
 }
 
 /** True when the peer is to blame, so that another one may do better; a session that ended itself blames nobody. */
-export function mayRetry(failure: GatewayError, signal: AbortSignal): boolean {
-  return specs[failure.code].retry && !signal.aborted;
+export function mayRetry(failure: GatewayError, life: Life): boolean {
+  return specs[failure.code].retry && !life.isOver;
 }
 
 async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
+  const { address, endpoint: place } = trial.peer;
+  if (isConcrete(place)) return dialOne(trial, { address, endpoint: place }, dial, tools);
   let failure: GatewayError | undefined;
   for (const endpoint of await endpointsOf(trial, tools)) {
-    const noteThis = noter(trial, formatEndpoint(endpoint), tools);
-    const begun = tools.now();
     try {
-      const value = await dial({ ...trial.unresolved, endpoint });
-      noteThis({ ok: true, connectMs: tools.now() - begun, code: undefined });
-      return value;
+      return await dialOne(trial, { address: formatEndpoint(endpoint), endpoint }, dial, tools);
     } catch (cause) {
       failure = GatewayError.from(cause);
-      noteThis({ ok: false, connectMs: undefined, code: failure.code });
-      if (!mayRetry(failure, tools.signal)) break;
+      if (!mayRetry(failure, tools.life)) break;
     }
   }
   throw failure ?? new GatewayError("RC_PEER_RESOLVE", trial.peer.address);
 }
 
-/** Concrete places to connect to, for a name all that it stands for. */
-async function endpointsOf(trial: Trial, tools: TrialTools): Promise<readonly Endpoint[]> {
-  const { address, endpoint } = trial.peer;
-  if (endpoint.kind === "unix") return [endpoint];
+/** No name, so there is nothing to resolve. */
+function isConcrete(endpoint: Endpoint): boolean {
+  return endpoint.kind === "unix" || isIP(endpoint.host) !== 0;
+}
+
+/** One connect to one address, noted. */
+async function dialOne<T>(
+  { peer, unresolved }: Trial,
+  { address, endpoint }: { readonly address: string; readonly endpoint: Endpoint },
+  dial: Dial<T>,
+  { now, note }: TrialTools,
+): Promise<T> {
+  const begun = now();
   try {
-    const limits = { signal: tools.signal, timeoutMs: trial.unresolved.connectTimeoutMs };
-    const hosts = await tools.resolver.resolve(endpoint.host, limits);
-    return hosts.slice(0, MAX_ADDRESSES).map((host) => ({ ...endpoint, host }));
+    const value = await dial({ ...unresolved, endpoint });
+    note({ peer: peer.address, address, ok: true, connectMs: now() - begun, code: undefined });
+    return value;
   } catch (cause) {
     const failure = GatewayError.from(cause);
-    noter(trial, address, tools)({ ok: false, connectMs: undefined, code: failure.code });
+    note({ peer: peer.address, address, ok: false, connectMs: undefined, code: failure.code });
     throw failure;
   }
 }
 
-function noter(
-  { peer }: Trial,
-  address: string,
-  { note }: TrialTools,
-): (how: Omit<Attempt, "peer" | "address">) => void {
-  return (how) => note({ peer: peer.address, address, ...how });
+/** All places that a name stands for. */
+async function endpointsOf(trial: Trial, tools: TrialTools): Promise<readonly Endpoint[]> {
+  const { address, endpoint } = trial.peer;
+  if (endpoint.kind === "unix") return [endpoint];
+  try {
+    const limits = { signal: tools.life.signal, timeoutMs: trial.unresolved.connectTimeoutMs };
+    const hosts = await tools.resolver.resolve(endpoint.host, limits);
+    return hosts.slice(0, MAX_ADDRESSES).map((host) => ({ ...endpoint, host }));
+  } catch (cause) {
+    const failure = GatewayError.from(cause);
+    tools.note({ peer: address, address, ok: false, connectMs: undefined, code: failure.code });
+    throw failure;
+  }
 }

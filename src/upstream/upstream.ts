@@ -1,5 +1,5 @@
 import { GatewayError } from "../errors.ts";
-import { abortError, patiently } from "./abort.ts";
+import { abortError, type Life, patiently } from "./abort.ts";
 import type { Balancer } from "./balancer.ts";
 import { type CheckedChoice, checkChoice, type PeerChoice } from "./choice.ts";
 import { Discovery, type PeerSource, type RegistryPeers } from "./discovery.ts";
@@ -57,7 +57,7 @@ export interface ConnectInput {
   readonly session: SessionFacts;
   /** The balancer hook, asked before each attempt; undefined leaves the choice to the configured balancer. */
   readonly choose: ChoosePeer | undefined;
-  readonly signal: AbortSignal;
+  readonly life: Life;
   /** Told of every attempt as it ends, of failed sessions too. */
   readonly onAttempt: (attempt: Attempt) => void;
 }
@@ -115,20 +115,20 @@ export class Upstream {
    * @throws GatewayError: the last failure, or RC_NO_LIVE_PEER, RC_HOOK_FAILED, or the reason of the signal.
    */
   async connect<T>(input: ConnectInput, dial: (peer: PeerEndpoint) => Promise<T>): Promise<Lease<T>> {
-    const { session, signal, onAttempt: note } = input;
+    const { session, life, onAttempt: note } = input;
     const tried = new Set<string>();
     let failure: GatewayError | undefined;
     for (let number = 1; number <= (this.#config.tries ?? TRIES); number++) {
       const choice = await this.#ask(input, number, failure);
-      if (signal.aborted) throw abortError(signal);
+      if (life.isOver) throw abortError(life.signal);
       const trial = this.#place(session, { number, tried, choice });
       if (!trial) break;
       tried.add(trial.peer.address);
       try {
-        return new Lease(await tryPeer(trial, dial, { ...this.#tools, signal, note }), trial.claim);
+        return new Lease(await tryPeer(trial, dial, { ...this.#tools, life, note }), trial.claim);
       } catch (cause) {
         failure = GatewayError.from(cause);
-        if (!mayRetry(failure, signal)) throw failure;
+        if (!mayRetry(failure, life)) throw failure;
       }
     }
     throw failure ?? new GatewayError("RC_NO_LIVE_PEER", this.name);
@@ -151,13 +151,14 @@ export class Upstream {
 
   /** The hook's word, checked. A hook that throws ends the session: another peer than the one it wanted could be wrong. */
   async #ask(
-    { choose, signal }: ConnectInput,
+    input: ConnectInput,
     number: number,
     failure: GatewayError | undefined,
   ): Promise<CheckedChoice | undefined> {
-    if (!choose) return undefined;
+    if (!input.choose) return undefined;
     try {
-      const choice = await patiently(Promise.resolve(choose(number, failure)), { signal });
+      const chosen = Promise.resolve(input.choose(number, failure));
+      const choice = await patiently(chosen, { signal: input.life.signal });
       return choice === undefined ? undefined : checkChoice(choice);
     } catch (cause) {
       throw GatewayError.from(cause, "RC_HOOK_FAILED");

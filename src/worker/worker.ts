@@ -56,7 +56,8 @@ class Worker {
   readonly #generation: Generation;
   readonly #log: Log;
   readonly #ports: { readonly listener: Listener; readonly server: Server }[] = [];
-  readonly #sessions = new Map<Connection, Promise<void>>();
+  readonly #sessions = new Set<Connection>();
+  #onEmpty: (() => void) | undefined;
   readonly #perServer = new Map<Server, number>();
   readonly #maxSessions: number;
   /** Session ids: when the process began, then a count. */
@@ -85,8 +86,8 @@ class Worker {
 
   async close(how: "quick" | "drain"): Promise<void> {
     for (const { listener } of this.#ports) listener.close();
-    if (how === "quick") for (const session of this.#sessions.keys()) session.stop("shutdown");
-    await Promise.all(this.#sessions.values());
+    if (how === "quick") for (const session of this.#sessions) session.stop("shutdown");
+    await this.#empty();
     await this.#generation.close();
   }
 
@@ -107,24 +108,25 @@ class Worker {
   }
 
   #serve(incoming: Incoming, server: Server): void {
-    const session = new Connection(`${this.#idPrefix}-${++this.#count}`, incoming, server);
+    const session = new Connection(`${this.#idPrefix}-${++this.#count}`, incoming, server, this.#leave);
     this.#perServer.set(server, (this.#perServer.get(server) ?? 0) + 1);
-    const ended = this.#untilClosed(session).finally(() => {
-      this.#sessions.delete(session);
-      this.#perServer.set(server, (this.#perServer.get(server) ?? 1) - 1);
-    });
-    this.#sessions.set(session, ended);
+    this.#sessions.add(session);
+    void serve(session);
   }
 
   /** A session keeps its place until its socket is closed too: what lingers holds a file descriptor. */
-  async #untilClosed(session: Connection): Promise<void> {
-    try {
-      await serve(session);
-    } catch (cause) {
-      this.#log.error("session failed", { session: session.id, err: cause }); // a bug of ours; other sessions go on
-      session.client.stop("killed");
-    }
-    await session.client.closed();
+  readonly #leave = (session: Connection): void => {
+    const server = session.settings;
+    this.#sessions.delete(session);
+    this.#perServer.set(server, (this.#perServer.get(server) ?? 1) - 1);
+    if (this.#sessions.size === 0) this.#onEmpty?.();
+  };
+
+  #empty(): Promise<void> {
+    if (this.#sessions.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve;
+    });
   }
 }
 

@@ -133,7 +133,6 @@ async function withReader<T>(socket: Socket, use: (reader: Reader) => Promise<T>
   try {
     return await use(reader);
   } finally {
-    reader.stop();
     socket.destroy();
   }
 }

@@ -6,19 +6,16 @@ import { memorySocket } from "../support/memory-socket.ts";
 import { socketPair } from "../support/sockets.ts";
 
 const open: { destroy(): unknown }[] = [];
-const readers: Reader[] = [];
 
 /** Closes what the test has opened: for `afterEach`. */
 export function closeReaders(): void {
   for (const socket of open.splice(0)) socket.destroy();
-  for (const reader of readers.splice(0)) reader.stop();
 }
 
 /** A reader of a socket; both are closed after the test. */
 export function readerOf(socket: Socket): Reader {
   const reader = new Reader(new Inlet(socket), { peekBytes: 16 });
   open.push(socket);
-  readers.push(reader);
   return reader;
 }
 

@@ -12,6 +12,7 @@ import { type PeerSslConfig, peerSslOf } from "../../src/upstream/peer-ssl.ts";
 import { authority, ended, type Made, made } from "../ssl/made-certificates.ts";
 import { readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
+import { lifeOf } from "../support/life.ts";
 import { echo, TestServer } from "../support/servers.ts";
 
 let ca: Made;
@@ -244,7 +245,7 @@ describe("dial with TLS to a peer that does not do its part", () => {
     await using server = await serving(() => {});
     const before = readdirSync("/proc/self/fd").length;
     const control = new AbortController();
-    const failure = dialTls(server.port, ssl, { signal: control.signal });
+    const failure = dialTls(server.port, ssl, { life: lifeOf(control.signal) });
     await eventually(() => expect(server.sockets.size).toBe(1));
     control.abort(new GatewayError("RC_CLIENT_CLOSED"));
     await expect(failure).rejects.toMatchObject({ code: "RC_CLIENT_CLOSED" });

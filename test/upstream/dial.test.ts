@@ -11,6 +11,7 @@ import type { PeerEndpoint } from "../../src/upstream/peer-endpoint.ts";
 import { BlackHole } from "../support/black-hole.ts";
 import { readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
+import { lifeOf } from "../support/life.ts";
 import { echo, TestServer } from "../support/servers.ts";
 
 const tcp = (port: number, host = "127.0.0.1"): Endpoint => ({ kind: "tcp", host, port });
@@ -108,7 +109,7 @@ describe("dial", () => {
   test("does not begin when the signal has aborted already", async () => {
     await using server = await echo();
     const reason = new GatewayError("RC_CLIENT_RESET");
-    await expect(dial(at(tcp(server.port)), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(dial(at(tcp(server.port)), { life: lifeOf(AbortSignal.abort(reason)) })).rejects.toBe(reason);
     expect(server.accepted).toBe(0);
   });
 
@@ -116,7 +117,7 @@ describe("dial", () => {
     await using hole = await BlackHole.open();
     const before = descriptors();
     const controls = Array.from({ length: 50 }, () => new AbortController());
-    const dials = controls.map(({ signal }) => dial(at(tcp(hole.port)), { signal }));
+    const dials = controls.map(({ signal }) => dial(at(tcp(hole.port)), { life: lifeOf(signal) }));
     await eventually(() => expect(descriptors()).toBe(before + 50));
     for (const control of controls) control.abort(new GatewayError("RC_CLIENT_CLOSED"));
     for (const result of await Promise.allSettled(dials)) {
@@ -128,7 +129,7 @@ describe("dial", () => {
   test("leaves a connected socket to its owner when the signal aborts later", async () => {
     await using server = await echo();
     const control = new AbortController();
-    const { stream } = await dial(at(tcp(server.port)), { signal: control.signal });
+    const { stream } = await dial(at(tcp(server.port)), { life: lifeOf(control.signal) });
     control.abort();
     stream.end("still here");
     expect((await readAll(stream.resume())).toString()).toBe("still here");

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { GatewayError } from "../../src/errors.ts";
+import { lifeOf } from "../support/life.ts";
 import { A, B, C, Rig } from "./rig.ts";
 
 describe("a peer that fails", () => {
@@ -57,7 +58,7 @@ describe("a peer that fails", () => {
       control.abort(new GatewayError("RC_CLIENT_CLOSED"));
       throw GatewayError.from(control.signal.reason);
     };
-    const gone = rig.connectBy(dial, { signal: control.signal });
+    const gone = rig.connectBy(dial, { life: lifeOf(control.signal) });
     await expect(gone).rejects.toMatchObject({ code: "RC_CLIENT_CLOSED" });
     expect(rig.states()).toEqual(["down", "up"]);
     rig.broken.delete(A);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { GatewayError } from "../../src/errors.ts";
 import type { ConnectInput } from "../../src/upstream/upstream.ts";
+import { lifeOf } from "../support/life.ts";
 import { A, B, C, fail, Rig } from "./rig.ts";
 
 describe("the balancer hook", () => {
@@ -63,7 +64,7 @@ describe("the balancer hook", () => {
   test("does not hold a session that has ended", async () => {
     const rig = new Rig({ peers: [A] });
     const control = new AbortController();
-    const waiting = rig.connect({ choose: () => new Promise(() => {}), signal: control.signal });
+    const waiting = rig.connect({ choose: () => new Promise(() => {}), life: lifeOf(control.signal) });
     control.abort(new GatewayError("RC_CLIENT_CLOSED"));
     await expect(waiting).rejects.toMatchObject({ code: "RC_CLIENT_CLOSED" });
   });

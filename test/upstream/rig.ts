@@ -6,6 +6,7 @@ import type { PeerEndpoint } from "../../src/upstream/peer-endpoint.ts";
 import { Resolver } from "../../src/upstream/resolve.ts";
 import { type ConnectInput, Upstream, type UpstreamConfig, type UpstreamParts } from "../../src/upstream/upstream.ts";
 import { sampleSession } from "../support/balancer-session.ts";
+import { lifeOf } from "../support/life.ts";
 
 export const A = "10.0.0.1:1";
 export const B = "10.0.0.2:1";
@@ -19,8 +20,8 @@ export function upstreamParts(given: Partial<UpstreamParts> = {}): UpstreamParts
 
 /** A session that wants a peer, and nothing special. */
 export function connectInput(given: Partial<ConnectInput> = {}): ConnectInput {
-  const { signal } = new AbortController();
-  return { session: sampleSession(), choose: undefined, signal, onAttempt: () => {}, ...given };
+  const life = lifeOf(new AbortController().signal);
+  return { session: sampleSession(), choose: undefined, life, onAttempt: () => {}, ...given };
 }
 
 /** What is known of a peer of an upstream that lists it. */

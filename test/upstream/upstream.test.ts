@@ -8,6 +8,7 @@ import type { PeerEndpoint } from "../../src/upstream/peer-endpoint.ts";
 import { randomTwo } from "../../src/upstream/random-two.ts";
 import { roundRobin } from "../../src/upstream/round-robin.ts";
 import { Upstream, type UpstreamConfig } from "../../src/upstream/upstream.ts";
+import { lifeOf } from "../support/life.ts";
 import { A, B, C, connectInput, fail, livePeer, Rig, upstreamParts } from "./rig.ts";
 
 describe("connect", () => {
@@ -86,11 +87,11 @@ describe("connect", () => {
       control.abort(new GatewayError("RC_CLIENT_CLOSED"));
       throw new GatewayError("RC_PEER_CONNECT", "torn down");
     };
-    const { signal } = control;
-    const failure = rig.connectBy(dial, { signal });
+    const life = lifeOf(control.signal);
+    const failure = rig.connectBy(dial, { life });
     await expect(failure).rejects.toThrow(GatewayError);
     expect(rig.states()).toEqual(["up", "up"]);
-    expect(await rig.visit({ signal })).toBe("RC_CLIENT_CLOSED");
+    expect(await rig.visit({ life })).toBe("RC_CLIENT_CLOSED");
     expect(rig.dialed).toEqual([]);
   });
 
