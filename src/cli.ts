@@ -4,7 +4,7 @@ import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { messageOf } from "./errors.ts";
 import type { GatewayConfig } from "./gateway.ts";
-import { BindError } from "./stream/listener.ts";
+import { BindError } from "./stream/port.ts";
 import { ConfigError, UsageError } from "./worker/config/config-error.ts";
 import { fileFaults } from "./worker/config/file-faults.ts";
 import { type Loaded, loadConfig } from "./worker/config/load-config.ts";

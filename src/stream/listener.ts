@@ -1,40 +1,18 @@
-import { stat, unlink } from "node:fs/promises";
-import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
+import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { type Address, type Endpoint, formatEndpoint } from "../codecs/address.ts";
 import { messageOf } from "../errors.ts";
 import { BUFFER_BYTES } from "../upstream/dial.ts";
-import { type Incoming, NodeIncoming } from "./incoming.ts";
-import type { Log } from "./log.ts";
+import { NodeIncoming } from "./incoming.ts";
 import { OncePerSecond } from "./once-per-second.ts";
-
-/** A port could not be opened: start fails with it, and nothing serves. */
-export class BindError extends Error {
-  override readonly name = "BindError";
-}
-
-export interface ListenerOptions {
-  readonly noDelay: boolean;
-  /** Leaves IPv4 alone on `[::]`, for when the IPv4 wildcard is listened on too. */
-  readonly ipv6Only: boolean;
-  /** 0 turns keepalive off. */
-  readonly keepAliveMs: number;
-  readonly log: Log;
-  /** Takes an accepted client. */
-  readonly onIncoming: (incoming: Incoming) => void;
-  /** False while no more sessions fit; the client is turned away before anything is spent on it. */
-  readonly hasRoom: () => boolean;
-}
-
-/** Accepts wait in the kernel's queue while the event loop is busy; the system's own limit (somaxconn) cuts it. */
-const BACKLOG = 4_096;
+import { BACKLOG, BindError, type Port, type PortOptions, removeStale } from "./port.ts";
 
 /** Pause before a port is opened again after accept has failed: long enough not to spin, short against a client's patience. */
 const ACCEPT_PAUSE_MS = 100;
 
-/** One open address. */
-export class Listener {
+/** One open address, by `node:net`. */
+export class Listener implements Port {
   readonly server: NetServer;
-  readonly #options: ListenerOptions;
+  readonly #options: PortOptions;
   readonly #failures: OncePerSecond;
   readonly #drops: OncePerSecond;
   #bound: Endpoint;
@@ -42,7 +20,7 @@ export class Listener {
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  private constructor(endpoint: Endpoint, options: ListenerOptions) {
+  private constructor(endpoint: Endpoint, options: PortOptions) {
     this.#options = options;
     this.#bound = endpoint;
     this.#local = { host: formatEndpoint(endpoint), port: 0 };
@@ -63,10 +41,10 @@ export class Listener {
   }
 
   /** Opens the address. @throws BindError */
-  static async open(endpoint: Endpoint, options: ListenerOptions): Promise<Listener> {
+  static async open(endpoint: Endpoint, options: PortOptions): Promise<Listener> {
     const listener = new Listener(endpoint, options);
     try {
-      if (endpoint.kind === "unix") await removeStale(endpoint.path);
+      await removeStale(endpoint);
       await listener.#listen();
     } catch (cause) {
       throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });
@@ -74,12 +52,10 @@ export class Listener {
     return listener;
   }
 
-  /** Where it listens, with the real port where 0 was asked for. */
   get address(): string {
     return formatEndpoint(this.#bound);
   }
 
-  /** Accepts no more; sessions go on. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
@@ -126,21 +102,4 @@ export class Listener {
       if (!this.#closed) this.#listen().catch(this.#pause);
     }, ACCEPT_PAUSE_MS);
   };
-}
-
-/** A process that was killed leaves its unix socket behind. Nobody answers there, so it is taken away; a living one is not. */
-async function removeStale(path: string): Promise<void> {
-  const isSocket = await stat(path).then(
-    (found) => found.isSocket(),
-    () => false,
-  );
-  if (!isSocket) return;
-  const probe = connect(path);
-  const answer = await new Promise<string | undefined>((resolve) => {
-    probe
-      .once("connect", () => resolve(undefined))
-      .once("error", (cause: NodeJS.ErrnoException) => resolve(cause.code));
-  });
-  probe.destroy();
-  if (answer === "ECONNREFUSED") await unlink(path);
 }

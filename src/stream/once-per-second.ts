@@ -9,8 +9,8 @@ export class OncePerSecond {
     this.#report = report;
   }
 
-  note(latest: string): void {
-    this.#count++;
+  note(latest: string, times = 1): void {
+    this.#count += times;
     this.#latest = latest;
     if (!this.#timer) this.#flush();
   }

@@ -3,6 +3,7 @@ import { connect as secure, type TLSSocket } from "node:tls";
 import { formatEndpoint } from "../codecs/address.ts";
 import { type ErrorCode, GatewayError, messageOf } from "../errors.ts";
 import { abortError, type Life } from "./abort.ts";
+import { connectFailure } from "./connect-failure.ts";
 import type { PeerEndpoint } from "./peer-endpoint.ts";
 import type { PeerSsl } from "./peer-ssl.ts";
 
@@ -23,9 +24,6 @@ export interface Dialed {
 
 /** What may wait in JavaScript per direction before its source is stopped; Node's 16 KiB would stop it at every chunk. */
 export const BUFFER_BYTES = 65_536;
-
-/** Failures of this machine: no peer is to blame, and the next one would not do better. */
-const OURS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
 /** Idle time before keepalive probes: half-dead peers are found within minutes, sleeping links are not woken too often. */
 const KEEP_ALIVE_MS = 60_000;
@@ -123,10 +121,8 @@ function arrival(
 
 function wrapped(cause: unknown, { code, where }: { readonly code: ErrorCode; readonly where: string }): GatewayError {
   if (cause instanceof GatewayError) return cause;
-  if (OURS.has(connectReason(cause)))
-    return new GatewayError("RC_NO_SOCKET", `${where}: ${connectReason(cause)}`, { cause });
-  const reason = code === "RC_PEER_TLS" ? tlsReason(cause) : connectReason(cause);
-  return new GatewayError(code, `${where}: ${reason}`, { cause });
+  if (code === "RC_PEER_TLS") return new GatewayError(code, `${where}: ${tlsReason(cause)}`, { cause });
+  return connectFailure(where, connectReason(cause), cause);
 }
 
 /** `ECONNREFUSED`: the rest of Node's message repeats the address. */

@@ -1,14 +1,18 @@
 import type { Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import { memoryRegistry } from "../registry/memory.ts";
+import type { Carrier } from "../stream/carrier/carrier.ts";
+import { NativePort } from "../stream/carrier/native-port.ts";
 import { Connection } from "../stream/connection.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
+import type { Port } from "../stream/port.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
 import { Resolver } from "../upstream/resolve.ts";
+import { chooseCarrier } from "./choose-carrier.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
 
@@ -33,7 +37,13 @@ export async function startWorker(
     live: new LivePeers(),
     resolver: new Resolver(),
   });
-  const worker = new Worker(generation, log);
+  const { sessions, openFiles } = sessionLimit();
+  log.info("session limit", { sessions, open_files: openFiles });
+  const worker = new Worker(generation, {
+    log,
+    maxSessions: sessions,
+    carrier: chooseCarrier(process.env["RESTYCONF_CARRIER"], sessions, log),
+  });
   try {
     await config.phases?.initWorker?.({ id: 0, number: 0, masterId: 0, registry });
     await worker.open();
@@ -51,12 +61,21 @@ export async function startWorker(
   };
 }
 
+interface WorkerParts {
+  readonly log: Log;
+  readonly maxSessions: number;
+  /** Undefined: `node:net` accepts and carries. */
+  readonly carrier: Carrier | undefined;
+}
+
 /** The process that serves: its ports and its sessions. */
 class Worker {
   readonly #generation: Generation;
   readonly #log: Log;
-  readonly #ports: { readonly listener: Listener; readonly server: Server }[] = [];
+  readonly #ports: { readonly port: Port; readonly server: Server }[] = [];
   readonly #sessions = new Set<Connection>();
+  readonly #carrier: Carrier | undefined;
+  #stops = false;
   #onEmpty: (() => void) | undefined;
   readonly #perServer = new Map<Server, number>();
   readonly #maxSessions: number;
@@ -64,42 +83,49 @@ class Worker {
   readonly #idPrefix = Date.now().toString(36);
   #count = 0;
 
-  constructor(generation: Generation, log: Log) {
+  constructor(generation: Generation, { log, maxSessions, carrier }: WorkerParts) {
     this.#generation = generation;
     this.#log = log;
-    const { sessions, openFiles } = sessionLimit();
-    this.#maxSessions = sessions;
-    log.info("session limit", { sessions, open_files: openFiles });
+    this.#maxSessions = maxSessions;
+    this.#carrier = carrier;
   }
 
   get listening(): Running["listening"] {
-    return this.#ports.map(({ listener, server }) => ({ address: listener.address, server: server.name }));
+    return this.#ports.map(({ port, server }) => ({ address: port.address, server: server.name }));
   }
 
   async open(): Promise<void> {
     for (const server of this.#generation.servers) {
       for (const endpoint of server.listen) {
-        this.#ports.push({ server, listener: await this.#listen(server, endpoint) });
+        this.#ports.push({ server, port: await this.#listen(server, endpoint) });
       }
     }
   }
 
   async close(how: "quick" | "drain"): Promise<void> {
-    for (const { listener } of this.#ports) listener.close();
-    if (how === "quick") for (const session of this.#sessions) session.stop("shutdown");
+    for (const { port } of this.#ports) port.close();
+    if (how === "quick") this.#stop();
     await this.#empty();
+    this.#carrier?.stop();
     await this.#generation.close();
   }
 
-  #listen(server: Server, endpoint: Endpoint): Promise<Listener> {
-    return Listener.open(endpoint, {
+  #stop(): void {
+    this.#stops = true;
+    this.#carrier?.engine.openSilent(); // so that they, too, have their end in the access log
+    for (const session of this.#sessions) session.stop("shutdown");
+  }
+
+  #listen(server: Server, endpoint: Endpoint): Promise<Port> {
+    const options = {
       noDelay: server.noDelay,
       keepAliveMs: server.keepAliveMs,
       ipv6Only: hasV4Twin(endpoint, server.listen),
       log: this.#log,
       hasRoom: () => this.#hasRoom(server),
-      onIncoming: (incoming) => this.#serve(incoming, server),
-    });
+      onIncoming: (incoming: Incoming) => this.#serve(incoming, server),
+    };
+    return this.#carrier ? NativePort.open(this.#carrier, endpoint, server, options) : Listener.open(endpoint, options);
   }
 
   #hasRoom(server: Server): boolean {
@@ -112,6 +138,7 @@ class Worker {
     this.#perServer.set(server, (this.#perServer.get(server) ?? 0) + 1);
     this.#sessions.add(session);
     void serve(session);
+    if (this.#stops) session.stop("shutdown");
   }
 
   /** A session keeps its place until its socket is closed too: what lingers holds a file descriptor. */
@@ -119,11 +146,16 @@ class Worker {
     const server = session.settings;
     this.#sessions.delete(session);
     this.#perServer.set(server, (this.#perServer.get(server) ?? 1) - 1);
-    if (this.#sessions.size === 0) this.#onEmpty?.();
+    if (this.#isEmpty) this.#onEmpty?.();
   };
 
+  /** The carrier's sessions are known here once they have said something. */
+  get #isEmpty(): boolean {
+    return this.#sessions.size === 0 && (this.#carrier?.engine.sessions ?? 0) === 0;
+  }
+
   #empty(): Promise<void> {
-    if (this.#sessions.size === 0) return Promise.resolve();
+    if (this.#isEmpty) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onEmpty = resolve;
     });

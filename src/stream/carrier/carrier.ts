@@ -1,0 +1,103 @@
+import {
+  type Addon,
+  type Engine,
+  EVENT_FIELDS,
+  eventField,
+  eventKinds,
+  type NativeListen,
+  relayCauses,
+} from "./addon.ts";
+import { NativeIncoming } from "./native-incoming.ts";
+
+/** Events per batch, and room for their first bytes. */
+const BATCH = 256;
+const BATCH_BYTES = 262_144;
+
+/** What the engine tells of a port. */
+export interface PortEvents {
+  onIncoming(incoming: NativeIncoming): void;
+  /** Since the last time: clients turned away for lack of room, and failed accepts with the last one's errno. */
+  onTrouble(turnedAway: number, failures: number, errno: number): void;
+}
+
+/** The native carrier of a process: its engine, and who is to hear of the engine's events. */
+export class Carrier {
+  readonly engine: Engine;
+  readonly #events = new Float64Array(BATCH * EVENT_FIELDS);
+  readonly #bytes = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  readonly #sessions: (NativeIncoming | undefined)[] = [];
+  readonly #ports = new Map<number, PortEvents>();
+  /** From the engine's clock to `performance.now()`. */
+  readonly #clockOffset = performance.now() - Number(process.hrtime.bigint()) / 1e6;
+
+  constructor(addon: Addon, maxSessions: number) {
+    this.engine = addon.start({ maxSessions, events: this.#events, bytes: this.#bytes, wake: () => this.#drain() });
+  }
+
+  /** Opens a port. @throws Error with the system's `code` */
+  listen(options: NativeListen, events: PortEvents): { readonly listener: number; readonly port: number } {
+    const opened = this.engine.listen(options);
+    this.#ports.set(opened.listener, events);
+    return opened;
+  }
+
+  /** Accepts no more there. Clients that have said nothing yet are still served. */
+  unlisten(listener: number): void {
+    this.engine.unlisten(listener);
+  }
+
+  /** Bytes that a relay has moved so far. */
+  counters(session: number): { readonly up: number; readonly down: number } {
+    const isKnown = this.engine.counters(session);
+    return isKnown ? { up: this.#events[0] ?? 0, down: this.#events[1] ?? 0 } : { up: 0, down: 0 };
+  }
+
+  release(session: number): void {
+    this.engine.release(session);
+    this.#sessions[session % SLOTS] = undefined;
+  }
+
+  /** For the end of the process: all sessions are over. */
+  stop(): void {
+    this.engine.stop();
+  }
+
+  #drain(): void {
+    for (let count = this.engine.take(); count > 0; count = this.engine.take())
+      for (let index = 0; index < count; index++) this.#dispatch(index * EVENT_FIELDS);
+  }
+
+  /** Reads all of an event before anybody hears of it: {@link counters} writes over the first one. */
+  #dispatch(at: number): void {
+    const kind = this.#number(at);
+    const session = this.#number(at + eventField.session);
+    const slot = this.#number(at + eventField.slot);
+    const a = this.#number(at + eventField.a);
+    const b = this.#number(at + eventField.b);
+    const c = this.#number(at + eventField.c);
+    const d = this.#number(at + eventField.d);
+    if (kind === eventKinds.open) {
+      const acceptedAt = this.#number(at + eventField.e) + this.#clockOffset;
+      const incoming = new NativeIncoming(this, { session, flags: b, bytes: this.#copy(c, d), acceptedAt });
+      this.#sessions[slot] = incoming;
+      this.#ports.get(a)?.onIncoming(incoming);
+    } else if (kind === eventKinds.trouble) this.#ports.get(session)?.onTrouble(a, b, c);
+    else if (kind === eventKinds.head) this.#sessions[slot]?.grew(this.#copy(c, d), b);
+    else if (kind === eventKinds.broke) this.#sessions[slot]?.broke();
+    else if (kind === eventKinds.connected) this.#sessions[slot]?.connected();
+    else if (kind === eventKinds.failed) this.#sessions[slot]?.failed(a);
+    else this.#sessions[slot]?.ended(relayCauses[a] ?? "client_closed", b, c);
+  }
+
+  #number(at: number): number {
+    return this.#events[at] ?? 0;
+  }
+
+  /** The shared bytes are the next batch's. */
+  #copy(offset: number, length: number): Buffer {
+    return Buffer.from(this.#bytes.subarray(offset, offset + length));
+  }
+}
+
+/** Slots come round in the lower bits of a session's number. */
+const SLOTS = 2 ** 20;

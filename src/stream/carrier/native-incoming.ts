@@ -1,0 +1,205 @@
+import type { Socket } from "node:net";
+import { getSystemErrorName } from "node:util";
+import { type Address, type Endpoint, formatEndpoint } from "../../codecs/address.ts";
+import { GatewayError } from "../../errors.ts";
+import { connectFailure } from "../../upstream/connect-failure.ts";
+import type { PeerEndpoint } from "../../upstream/peer-endpoint.ts";
+import { type CarryOptions, carry } from "../carry.ts";
+import type { Head, Incoming } from "../incoming.ts";
+import type { Inlet } from "../inlet.ts";
+import type { Relay, RelayCause } from "../relay.ts";
+import { type NativeRelay, relayCauses } from "./addon.ts";
+import type { Carrier } from "./carrier.ts";
+import { NativeHead } from "./native-head.ts";
+
+/** What an `open` event told. */
+export interface Opened {
+  readonly session: number;
+  readonly bytes: Buffer;
+  readonly flags: number;
+  readonly acceptedAt: number;
+}
+
+/** Who waits for a peer to accept. */
+interface Connecting {
+  readonly endpoint: Endpoint;
+  readonly resolve: (relay: Relay) => void;
+  readonly reject: (failure: GatewayError) => void;
+}
+
+/** Who has the socket. `node`: JavaScript took it over for good. */
+type Owner = "javascript" | "engine" | "node" | "closed";
+
+const UNKNOWN: readonly [string, number, string, number] = ["", 0, "", 0];
+
+/** A client accepted by the native carrier, and its relay: nothing else of a session stays in JavaScript while bytes move. */
+export class NativeIncoming implements Incoming, Relay {
+  readonly acceptedAt: number;
+  readonly #carrier: Carrier;
+  readonly #session: number;
+  #head: NativeHead | undefined;
+  #owner: Owner = "javascript";
+  #addresses: readonly [string, number, string, number] | undefined;
+  #connecting: Connecting | undefined;
+  #bytesUp = 0;
+  #bytesDown = 0;
+  #cause: RelayCause | undefined;
+  #onEnd: ((cause: RelayCause) => void) | undefined;
+  #onClosed: (() => void) | undefined;
+
+  constructor(carrier: Carrier, { session, acceptedAt, bytes, flags }: Opened) {
+    this.#carrier = carrier;
+    this.#session = session;
+    this.acceptedAt = acceptedAt;
+    this.#head = new NativeHead(carrier.engine, session, { bytes, flags });
+  }
+
+  get remote(): Address {
+    const [host, port] = this.#known;
+    return { host, port };
+  }
+
+  get local(): Address {
+    const [, , host, port] = this.#known;
+    return { host, port };
+  }
+
+  get #known(): readonly [string, number, string, number] {
+    this.#addresses ??= this.#carrier.engine.addresses(this.#session);
+    return this.#addresses ?? UNKNOWN;
+  }
+
+  get head(): Head {
+    return this.#ownHead();
+  }
+
+  get bytesUp(): number {
+    return this.#owner === "engine" ? this.#carrier.counters(this.#session).up : this.#bytesUp;
+  }
+
+  get bytesDown(): number {
+    return this.#owner === "engine" ? this.#carrier.counters(this.#session).down : this.#bytesDown;
+  }
+
+  takeOver(): Inlet {
+    this.#owner = "node";
+    return this.#ownHead().takeOver();
+  }
+
+  relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+    const head = this.#ownHead();
+    if (peer.ssl || head.inlet) return carry(this.takeOver(), peer, options);
+    return new Promise((resolve, reject) => {
+      this.#connecting = { endpoint: peer.endpoint, resolve, reject };
+      this.#owner = "engine";
+      if (!this.#carrier.engine.relay(this.#session, nativeRelay(peer, options, head.consumed))) this.#gone();
+    });
+  }
+
+  end(cause: RelayCause): void {
+    this.#carrier.engine.kill(this.#session, relayCauses.indexOf(cause));
+  }
+
+  onEnd(listener: (cause: RelayCause) => void): void {
+    this.#onEnd = listener;
+    if (this.#cause) listener(this.#cause);
+  }
+
+  stop(cause: RelayCause): void {
+    const { engine } = this.#carrier;
+    if (this.#head?.inlet) this.#head.inlet.stream.destroy();
+    else if (this.#owner === "engine" || this.#head?.busy) engine.kill(this.#session, relayCauses.indexOf(cause));
+    else this.close("end");
+  }
+
+  close(how: "end" | "reset"): void {
+    const inlet = this.#head?.inlet;
+    if (inlet && how === "reset") inlet.abort();
+    else if (inlet) inlet.stream.destroySoon();
+    else if (this.#owner === "javascript" && this.#carrier.engine.close(this.#session, how === "reset"))
+      this.#owner = "closed";
+  }
+
+  whenClosed(listener: () => void): void {
+    this.#onClosed = listener;
+    const socket: Socket | undefined = this.#head?.inlet?.transport;
+    if (socket && !socket.closed) socket.once("close", () => this.#release());
+    else if (this.#owner !== "engine") this.#release();
+  }
+
+  /** Turns the client away. */
+  refuse(): void {
+    this.close("end");
+    this.whenClosed(() => {});
+  }
+
+  /** The engine's answer to a wait for bytes. */
+  grew(bytes: Buffer, flags: number): void {
+    this.#head?.grew(bytes, flags);
+  }
+
+  /** The client has reset while JavaScript was busy with it. */
+  broke(): void {
+    if (!this.#head?.inlet) this.#head?.broke();
+  }
+
+  connected(): void {
+    this.#head = undefined;
+    this.#connecting?.resolve(this);
+    this.#connecting = undefined;
+  }
+
+  /** The peer did not accept. `errno` 0: not in time. */
+  failed(errno: number): void {
+    this.#owner = "javascript";
+    const connecting = this.#connecting;
+    this.#connecting = undefined;
+    if (!connecting) return;
+    const where = formatEndpoint(connecting.endpoint);
+    const failure = errno === 0 ? new GatewayError("RC_PEER_CONNECT_TIMEOUT", where) : undefined;
+    connecting.reject(failure ?? connectFailure(where, getSystemErrorName(-errno)));
+  }
+
+  /** Both sockets are closed. */
+  ended(cause: RelayCause, bytesUp: number, bytesDown: number): void {
+    this.#owner = "closed";
+    this.#cause = cause;
+    this.#bytesUp = bytesUp;
+    this.#bytesDown = bytesDown;
+    this.#connecting?.reject(new GatewayError("RC_CLIENT_RESET", "while connecting to the peer"));
+    this.#connecting = undefined;
+    this.#onEnd?.(cause);
+    if (this.#onClosed) this.#release();
+  }
+
+  /** There is no such session any more: it can only have ended under our hands. */
+  #gone(): void {
+    this.ended("client_reset", 0, 0);
+  }
+
+  #ownHead(): NativeHead {
+    this.#head ??= new NativeHead(this.#carrier.engine, this.#session, { bytes: Buffer.alloc(0), flags: 0 });
+    return this.#head;
+  }
+
+  #release(): void {
+    this.#known; // asked for while the engine knows: hooks may look at the session later
+    const onClosed = this.#onClosed;
+    this.#onClosed = undefined;
+    this.#carrier.release(this.#session);
+    onClosed?.();
+  }
+}
+
+function nativeRelay(peer: PeerEndpoint, options: CarryOptions, skip: number): NativeRelay {
+  const { endpoint, localAddress, connectTimeoutMs } = peer;
+  return {
+    host: endpoint.kind === "tcp" ? endpoint.host : endpoint.path,
+    port: endpoint.kind === "tcp" ? endpoint.port : -1,
+    localAddress,
+    connectTimeoutMs,
+    idleTimeoutMs: options.idleTimeoutMs,
+    skip,
+    preface: options.preface,
+  };
+}

@@ -1,0 +1,52 @@
+import { stat, unlink } from "node:fs/promises";
+import { connect } from "node:net";
+import type { Endpoint } from "../codecs/address.ts";
+import type { Incoming } from "./incoming.ts";
+import type { Log } from "./log.ts";
+
+/** An open address, whoever accepts there. */
+export interface Port {
+  /** Where it listens, with the real port where 0 was asked for. */
+  readonly address: string;
+  /** Accepts no more; sessions go on. */
+  close(): void;
+}
+
+/** A port could not be opened: start fails with it, and nothing serves. */
+export class BindError extends Error {
+  override readonly name = "BindError";
+}
+
+export interface PortOptions {
+  readonly noDelay: boolean;
+  /** Leaves IPv4 alone on `[::]`, for when the IPv4 wildcard is listened on too. */
+  readonly ipv6Only: boolean;
+  /** 0 turns keepalive off. */
+  readonly keepAliveMs: number;
+  readonly log: Log;
+  /** Takes an accepted client. */
+  readonly onIncoming: (incoming: Incoming) => void;
+  /** False while no more sessions fit; the client is turned away before anything is spent on it. */
+  readonly hasRoom: () => boolean;
+}
+
+/** Accepts wait in the kernel's queue while the process is busy; the system's own limit (somaxconn) cuts it. */
+export const BACKLOG = 4_096;
+
+/** A process that was killed leaves its unix socket behind. Nobody answers there, so it is taken away; a living one is not. */
+export async function removeStale(endpoint: Endpoint): Promise<void> {
+  if (endpoint.kind !== "unix") return;
+  const isSocket = await stat(endpoint.path).then(
+    (found) => found.isSocket(),
+    () => false,
+  );
+  if (!isSocket) return;
+  const probe = connect(endpoint.path);
+  const answer = await new Promise<string | undefined>((resolve) => {
+    probe
+      .once("connect", () => resolve(undefined))
+      .once("error", (cause: NodeJS.ErrnoException) => resolve(cause.code));
+  });
+  probe.destroy();
+  if (answer === "ECONNREFUSED") await unlink(endpoint.path);
+}
