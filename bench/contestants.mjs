@@ -15,16 +15,27 @@ import { sslh } from "./contestants/sslh.mjs";
  * @property {string} title as in tables
  * @property {string} about what exactly runs, for the report
  * @property {boolean} [isPeer] no proxy: clients go straight to the server behind
- * @property {{ halfClose: boolean }} claims what it says it can beyond the job itself; the gate holds it to that
+ * @property {{ halfClose: boolean, reset: boolean }} claims what it says it can beyond the job itself; the gate holds it to that
  * @property {readonly string[]} [notes] what a reader must know
  * @property {number} [maxConnections]
  * @property {readonly string[]} [modes] names of the only modes it runs in; absent: all that it can
  * @property {(lane: import("./lanes.mjs").Lane) => boolean} can
  * @property {(place: Place) => ContestantProgram[]} programs writes its configuration and says what to start
+ * @property {(said: () => string) => Promise<string | undefined>} [misfit] asked once it listens, with all that its programs
+ *   have said: why what runs is not what is to be measured
  */
 
 /** All ratios are against this one, measured in the same round. */
 export const BASE = "nginx-64k";
+
+/** Bulk is compared with this one as well: larger buffers are its best case. */
+export const WIDE_BASE = "nginx-256k";
+
+const HOOK = {
+  hook: true,
+  modes: ["churn", "ping-64"],
+  about: "the same, with a preread hook in JavaScript that looks at the bytes and chooses, for every connection",
+};
 
 /** @type {readonly Contestant[]} */
 export const contestants = [
@@ -37,14 +48,15 @@ export const contestants = [
     name: "restyconf-node",
     title: "RestyConf node",
     about: "RestyConf on the node path, one process, routes by tls() and mqtt(); access log off",
-    env: { RESTYCONF_CARRIER: "node" },
+    carrier: "node",
   }),
+  restyconf({ ...HOOK, name: "restyconf-node-hook", title: "RestyConf node, hook", carrier: "node" }),
   restyconf({
-    name: "restyconf-node-hook",
-    title: "RestyConf node, hook",
-    about: "the same, with a preread hook in JavaScript that looks at the bytes and chooses, for every connection",
-    env: { RESTYCONF_CARRIER: "node" },
-    hook: true,
-    modes: ["churn", "ping-64"],
+    name: "restyconf-carrier",
+    title: "RestyConf carrier",
+    about: "RestyConf with its native carrier, one process, the same routes; access log off",
+    notes: ["TLS is terminated by node:tls on either path: in the TLS modes the carrier only accepts."],
+    carrier: "native",
   }),
+  restyconf({ ...HOOK, name: "restyconf-carrier-hook", title: "RestyConf carrier, hook", carrier: "native" }),
 ];

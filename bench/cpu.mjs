@@ -4,16 +4,28 @@ import { familyOf } from "./processes.mjs";
 
 const PAGE_KB = 4; // x86-64 and most arm64 kernels; only used for the growth of memory
 
+/** @typedef {Map<string, number>} CpuTimes nanoseconds so far, user and kernel, by thread */
+
 /**
- * CPU time so far in nanoseconds, user and kernel, of all threads of all processes.
+ * CPU time so far of all threads of all processes.
+ * @param {readonly number[]} roots
+ * @returns {CpuTimes}
+ */
+export function cpuTimes(roots) {
+  /** @type {CpuTimes} */
+  const times = new Map();
+  for (const pid of roots.flatMap(familyOf)) {
+    for (const task of listed(`/proc/${pid}/task`)) times.set(task, cpuOf(`/proc/${pid}/task/${task}/schedstat`));
+  }
+  return times;
+}
+
+/**
+ * The open files of all processes.
  * @param {readonly number[]} roots
  */
-export function cpuNs(roots) {
-  let sum = 0;
-  for (const pid of roots.flatMap(familyOf)) {
-    for (const task of listed(`/proc/${pid}/task`)) sum += cpuOf(`/proc/${pid}/task/${task}/schedstat`);
-  }
-  return sum;
+export function openFiles(roots) {
+  return roots.flatMap(familyOf).reduce((sum, pid) => sum + listed(`/proc/${pid}/fd`).length, 0);
 }
 
 /**

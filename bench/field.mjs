@@ -21,10 +21,15 @@ import { untilOpen } from "./processes.mjs";
  * @property {() => Promise<number>} port
  */
 
+/** A contestant cannot take part here, or would not be what it is called. */
+export class NotAvailable extends Error {}
+
 /**
+ * Starts a contestant.
  * @param {Ground} ground
  * @param {import("./contestants.mjs").Contestant} contestant
  * @returns {Promise<Entrant>}
+ * @throws NotAvailable when it does not start, or says that it is not what it should be
  */
 export async function enter(ground, contestant) {
   const lanes = ground.lanes.filter((lane) => contestant.can(lane));
@@ -40,9 +45,12 @@ export async function enter(ground, contestant) {
   const running = programs.map((program) => processes.start(program));
   try {
     for (const [at, program] of programs.entries()) await untilOpen(running[at], program.ports);
+    const misfit = await contestant.misfit?.(() => running.map(({ said }) => said()).join("\n"));
+    if (misfit !== undefined) throw new Error(misfit);
   } catch (cause) {
     await processes.stop(running);
-    throw cause;
+    if (processes.isStopping || !(cause instanceof Error)) throw cause;
+    throw new NotAvailable(cause.message);
   }
   const pids = running.map(({ child }) => child.pid ?? 0);
   return { ...known, lanes: openLanes(lanes, (lane) => ports[lane.name]), pids, running };

@@ -16,7 +16,8 @@ export const ROUTE_COUNTS = [1, 10, 50];
 /** How long a client of the lane `banner` says nothing before the server speaks. */
 export const SILENT_MS = 300;
 
-const ROLES = ["reply", "echo", "sink", "source", "sum"];
+/** What the server behind does on a port of its own; server.c says what each means. */
+const ROLES = ["reply", "echo", "sink", "source", "sum", "witness", "early", "reset"];
 
 /**
  * Chooses the ports of the server behind.
@@ -32,6 +33,7 @@ export async function makeLanes(port) {
   };
   for (const role of ROLES) await add(role, role, MQTT_CONNECT.length);
   await add("banner", "banner", 0);
+  await add("tell", "tell", 0); // no lane: the gate asks it directly
   await add("hello", "reply", hello.length);
   peer.ports.refused = await port(); // nobody listens there
   return { peer, lanes: await lanesTo(peer.ports) };

@@ -1,14 +1,12 @@
 // What the run stands on: cores, limits and versions.
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import process from "node:process";
 
 const SPARE_FILES = 700; // beside two per connection: ports, and pipes of those who splice
 const USABLE_SHARE = 0.9; // RestyConf leaves the rest to hooks
 const WANTED_CONNECTIONS = 30_000;
-const TIME_WAIT_FILE = "/proc/sys/net/ipv4/tcp_max_tw_buckets";
-const TIME_WAIT_KEPT = "1000"; // closed connections that linger; more make later runs slower than earlier ones
 
 /**
  * The core for everything that is measured, and those left to this program and the system. In small virtual machines, waking
@@ -32,7 +30,7 @@ export function moveTo(others) {
 
 /** Raises the limit of open files for this process and all that it starts, where that is allowed. */
 export function raiseFileLimit() {
-  const files = Math.ceil((2 * WANTED_CONNECTIONS + SPARE_FILES) / USABLE_SHARE);
+  const files = filesFor(WANTED_CONNECTIONS);
   if (fileLimit() < files)
     spawnSync("prlimit", ["--pid", String(process.pid), `--nofile=${files}:${files}`], { stdio: "ignore" });
 }
@@ -42,20 +40,14 @@ export function maxConnections() {
   return Math.min(WANTED_CONNECTIONS, Math.floor((fileLimit() * USABLE_SHARE - SPARE_FILES) / 2));
 }
 
-function fileLimit() {
-  const hard = /Max open files\s+\S+\s+(\S+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-  return hard === "unlimited" ? Number.POSITIVE_INFINITY : Number(hard);
+/** Open files that such a number of connections needs, as counted above. @param {number} connections */
+export function filesFor(connections) {
+  return Math.ceil((2 * connections + SPARE_FILES) / USABLE_SHARE);
 }
 
-/** Lets few closed connections linger, where that is allowed. @returns {() => void} puts the old number back */
-export function forgetTimeWaits() {
-  try {
-    const before = readFileSync(TIME_WAIT_FILE, "utf8");
-    writeFileSync(TIME_WAIT_FILE, TIME_WAIT_KEPT);
-    return () => writeFileSync(TIME_WAIT_FILE, before);
-  } catch {
-    return () => {}; // not root; the kernel then reuses them after a second
-  }
+export function fileLimit() {
+  const hard = /Max open files\s+\S+\s+(\S+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  return hard === "unlimited" ? Number.POSITIVE_INFINITY : Number(hard);
 }
 
 /** @typedef {{ cpu: string, cores: number, memoryGb: number, kernel: string, versions: Record<string, string> }} Machine */

@@ -16,7 +16,8 @@
  */
 
 const BULK_CONNECTIONS = 4;
-const CONNECTIONS = 32;
+/** That work at a time where a mode says nothing else. */
+export const CONNECTIONS = 32;
 
 /** @param {Partial<Mode> & Pick<Mode, "name" | "title" | "group" | "lane" | "load">} mode @returns {Mode} */
 function mode(mode) {
@@ -25,7 +26,8 @@ function mode(mode) {
   return { unit: isBulk ? "GB" : "op", ...defaults, ...mode };
 }
 
-const plain = [
+/** What every proxy is asked first. */
+export const plain = [
   mode({ name: "bulk-up", title: "bulk up", group: "plain", lane: "sink", load: "up" }),
   mode({ name: "bulk-down", title: "bulk down", group: "plain", lane: "source", load: "down" }),
   ping("ping-64", "64 B", 64),
@@ -37,7 +39,7 @@ const plain = [
   mode({ name: "churn", title: "churn", group: "plain", lane: "reply", load: "churn" }),
 ];
 
-const tls = [
+export const tls = [
   mode({ name: "tls-full", title: "full handshakes", group: "tls", lane: "tls-reply", load: "churn", tls: true }),
   mode({
     name: "tls-resumed",
@@ -67,92 +69,20 @@ function ping(name, size, bytes, connections = CONNECTIONS) {
 }
 
 /** Many connections with one message in flight each. @param {number} count @returns {Mode} */
-function pingAt(count) {
+export function pingAt(count) {
   const title = `ping-pong 64 B at ${count}`;
   const name = `ping-at-${count}`;
   return mode({ name, title, group: "growth", lane: "echo", load: "ping", size: 64, connections: count });
 }
 
 /** 32 connections that come and go beside many that stay. @param {number} count @returns {Mode} */
-function churnAt(count) {
+export function churnAt(count) {
   const title = `churn beside ${count}`;
   return mode({ name: `churn-at-${count}`, title, group: "growth", lane: "reply", load: "churn", held: count });
 }
 
-/** @param {"names" | "prefixes"} kind @param {number} count @returns {Mode} */
-function routes(kind, count) {
+/** Connections that are sniffed with so many routes; the last one matches. @param {"names" | "prefixes"} kind @param {number} count @returns {Mode} */
+export function routes(kind, count) {
   const title = `churn, ${count} ${kind === "names" ? "server names" : "prefixes"}`;
   return mode({ name: `${kind}-${count}`, title, group: "routes", lane: `${kind}-${count}`, load: "churn" });
-}
-
-/**
- * @typedef {{ modes: readonly Mode[], ops: number, atMostMs: number }} WarmUp `ops` of each mode, so that all have done equal
- *   work; JavaScript is compiled in steps, and the last of them comes after some thousand connections
- */
-
-/** They reach all code that the others reach. @param {readonly string[]} names */
-function warming(names) {
-  return [...plain, ...tls].filter(({ name }) => names.includes(name));
-}
-
-/**
- * @typedef {object} Plan one kind of run
- * @property {string} kind
- * @property {readonly { modes: readonly Mode[], rounds: number, warmMs: number, windowMs: number }[]} series
- * @property {WarmUp} warmUp before the first round
- * @property {{ connections: number, settleMs: number }} idle
- * @property {readonly string[]} missing what this machine does not allow
- */
-
-const GROWTH = [10, 100, 1_000];
-const MOST = 10_000;
-
-/**
- * The last step of growth: what the limit of open files allows, beside the connections that come and go.
- * @param {number} maxConnections
- */
-export function mostConnections(maxConnections) {
-  return Math.min(MOST, Math.floor((maxConnections - 2 * CONNECTIONS) / 100) * 100);
-}
-
-/** Everything. @param {number} maxConnections @returns {Plan} */
-export function fullPlan(maxConnections) {
-  const counts = [...GROWTH, mostConnections(maxConnections)];
-  const growth = [...counts.map(pingAt), ...counts.map(churnAt), ...allRoutes([1, 10, 50])];
-  return {
-    kind: "full",
-    warmUp: { modes: warming(["bulk-up", "bulk-down", "ping-64", "tls-full", "churn"]), ops: 20_000, atMostMs: 8_000 },
-    series: [
-      { modes: [...plain, ...tls], rounds: 3, warmMs: 500, windowMs: 1_000 },
-      { modes: growth, rounds: 2, warmMs: 500, windowMs: 1_000 },
-    ],
-    idle: { connections: 5_000, settleMs: 2_000 },
-    missing: counts.includes(MOST)
-      ? []
-      : [`Growth ends below ${MOST} connections: the limit of open files is too low.`],
-  };
-}
-
-/** Under two minutes: enough to see what a change did, not to publish. @returns {Plan} */
-export function quickPlan() {
-  return {
-    kind: "quick",
-    warmUp: { modes: warming(["churn"]), ops: 10_000, atMostMs: 5_000 },
-    series: [
-      {
-        modes: [...plain.filter(({ name }) => !/1k|16k-c1/.test(name)), ...tls],
-        rounds: 2,
-        warmMs: 120,
-        windowMs: 300,
-      },
-      { modes: [pingAt(1_000), churnAt(1_000), ...allRoutes([1, 50])], rounds: 1, warmMs: 120, windowMs: 300 },
-    ],
-    idle: { connections: 1_000, settleMs: 300 },
-    missing: [],
-  };
-}
-
-/** @param {readonly number[]} counts */
-function allRoutes(counts) {
-  return counts.flatMap((count) => [routes("names", count), routes("prefixes", count)]);
 }

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BASE, contestants } from "./contestants.mjs";
-import { fullPlan, quickPlan } from "./modes.mjs";
+import { fullPlan, quickPlan } from "./plans.mjs";
 
 export const USAGE = `npm run bench -- [--quick] [--out folder] [--only contestant,…] [--modes mode,…]
   --quick   less of everything, in under two minutes
@@ -36,7 +36,7 @@ export function readOptions(args, maxConnections) {
   };
 }
 
-/** @param {import("./modes.mjs").Plan} plan @param {string | undefined} names */
+/** @param {import("./plans.mjs").Plan} plan @param {string | undefined} names */
 function planOf(plan, names) {
   const known = plan.series.flatMap(({ modes }) => modes);
   const wanted = new Set(chosen(known, names));

@@ -9,7 +9,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 const STOP_MS = 2_000; // for a program to end by itself
 const START_MS = 15_000; // for its ports to open
 const RETRY_MS = 20;
-const MAX_SAID = 4_000; // characters of a program's last words
+const MAX_SAID = 16_000; // characters of a program's last words
+const MAX_WORDS = 300; // of them, in a report
 const SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"; // servers live here; a user's path may lack them
 
 /** @typedef {{ command: string, args: readonly string[], env?: Record<string, string>, cwd?: string }} Program */
@@ -89,7 +90,7 @@ function signalGroup(pid, signal) {
 }
 
 /**
- * Waits until a program answers on all its ports.
+ * Waits until a program answers on all its ports; throws when it does not.
  * @param {Running} running
  * @param {readonly number[]} ports
  */
@@ -97,11 +98,19 @@ export async function untilOpen({ child, name, said }, ports) {
   const deadline = performance.now() + START_MS;
   for (const port of ports) {
     while (!(await answers(port))) {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${name} ended at once: ${said()}`);
-      if (performance.now() > deadline) throw new Error(`${name} does not listen on port ${port}: ${said()}`);
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`${name} ended at once: ${lastWords(said())}`);
+      if (performance.now() > deadline)
+        throw new Error(`${name} does not listen on port ${port}: ${lastWords(said())}`);
       await sleep(RETRY_MS);
     }
   }
+}
+
+/** The last line, without the folders of this machine: it may be published. @param {string} said */
+export function lastWords(said) {
+  const line = said.trimEnd().split("\n").at(-1) ?? "";
+  return line.replaceAll(/(?:\/[^/\s:"']+)+\//g, "").slice(-MAX_WORDS);
 }
 
 /** @param {number} port */

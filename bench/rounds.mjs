@@ -9,7 +9,7 @@ import { sample } from "./sample.mjs";
 /**
  * @param {{ processes: import("./processes.mjs").Processes, tools: import("./compile.mjs").Tools }} bench
  * @param {readonly import("./field.mjs").Entrant[]} entrants
- * @param {import("./modes.mjs").Plan["series"][number]} plan
+ * @param {import("./plans.mjs").Plan["series"][number]} plan
  * @param {(done: string) => void} tell progress
  * @returns {Promise<Series[]>}
  */
@@ -54,7 +54,7 @@ const BULK_WARM_UP_MS = 1_000; // there are no operations to count
  * Code has to be compiled and memory to be there before the first round. A fault is left to the rounds to find.
  * @param {{ processes: import("./processes.mjs").Processes, tools: import("./compile.mjs").Tools }} bench
  * @param {readonly import("./field.mjs").Entrant[]} entrants
- * @param {import("./modes.mjs").WarmUp} plan
+ * @param {import("./plans.mjs").WarmUp} plan
  * @param {(done: string) => void} tell
  */
 export async function warmUp(bench, entrants, { modes, ops, atMostMs }, tell) {

@@ -1,6 +1,6 @@
 // One window: what a contestant did, and what it cost.
-import { cpuNs } from "./cpu.mjs";
 import { runLoad } from "./load.mjs";
+import { Meter } from "./meter.mjs";
 
 const BYTES_PER_GB = 1e9;
 const MAX_FAILED_SHARE = 0.001; // of operations; a contestant that drops more did not do the job
@@ -28,21 +28,9 @@ export async function sample({ processes, tools }, entrant, mode, times) {
   const lane = entrant.lanes[mode.lane];
   const { load, connections, held, size, resumes } = mode;
   const meter = new Meter(entrant.pids);
-  const result = await runLoad(
-    processes,
-    {
-      tool,
-      mode: load,
-      port: lane.port,
-      opening: lane.opening,
-      connections,
-      held,
-      ...(size && { size }),
-      resumes,
-      ...times,
-    },
-    { onBegin: () => meter.begin(), onEnd: () => meter.end() },
-  );
+  const job = { tool, mode: load, port: lane.port, opening: lane.opening, connections, held, ...(size && { size }) };
+  const watch = { onBegin: () => meter.begin(), onEnd: () => meter.end() };
+  const result = await runLoad(processes, { ...job, resumes, ...times }, watch).finally(() => meter.stop());
   check(result, mode);
   const units = mode.unit === "GB" ? result.bytes / BYTES_PER_GB : result.ops;
   const { p50Ns, p99Ns, p999Ns } = result;
@@ -55,26 +43,4 @@ function check({ ops, bytes, failures, resumed }, mode) {
   if (ops === 0 && bytes === 0) throw new Error("nothing moved");
   if (failures > Math.max(ops * MAX_FAILED_SHARE, 0)) throw new Error(`${failures} connections failed`);
   if (mode.resumes && resumed < ops / 2) throw new Error(`only ${resumed} of ${ops} handshakes resumed`);
-}
-
-/** CPU time against its own clock: the news of a window's end comes a moment late, and the load goes on meanwhile. */
-class Meter {
-  #pids;
-  #cpu = 0;
-  #time = 0;
-  cpuNsPerS = 0;
-
-  /** @param {readonly number[]} pids */
-  constructor(pids) {
-    this.#pids = pids;
-  }
-
-  begin() {
-    this.#cpu = cpuNs(this.#pids);
-    this.#time = performance.now();
-  }
-
-  end() {
-    this.cpuNsPerS = (cpuNs(this.#pids) - this.#cpu) / ((performance.now() - this.#time) / 1_000);
-  }
 }

@@ -7,7 +7,7 @@ export function direct() {
     title: "direct",
     about: "client to server, nothing between; the CPU time is the server's own",
     isPeer: true,
-    claims: { halfClose: true },
+    claims: { halfClose: true, reset: true },
     can: (lane) => !lane.terminates,
     programs: () => [],
   };

@@ -12,7 +12,8 @@ export function haproxy() {
     title: "HAProxy splice",
     about:
       "HAProxy tcp mode, one thread, option splice-auto, tune.bufsize 65536, tcp-request inspect-delay with req.payload and req.ssl_sni; logs off",
-    claims: { halfClose: true },
+    claims: { halfClose: true, reset: false },
+    notes: ["A reset by the server reaches the client as an ordinary end."],
     can: () => true,
     programs({ folder, lanes, ports, certificate, maxConnections }) {
       const config = join(folder, "haproxy.cfg");

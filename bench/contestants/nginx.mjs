@@ -14,8 +14,11 @@ export function nginx(bufferKb) {
     name: `nginx-${bufferKb}k`,
     title: `nginx ${bufferKb}K`,
     about: `nginx stream, one worker, proxy_buffer_size ${bufferKb}k, ssl_preread and a map to an upstream; logs off`,
-    claims: { halfClose: false },
-    notes: ["Half-close is off by default (`proxy_half_close`): the answer to an upload that ends with FIN is lost."],
+    claims: { halfClose: false, reset: false },
+    notes: [
+      "Half-close is off by default (`proxy_half_close`): the answer to an upload that ends with FIN is lost.",
+      "A reset reaches the other side as an ordinary end.",
+    ],
     can: (lane) => lane.rules.every(({ match }) => match.kind !== "prefix"),
     programs({ folder, lanes, ports, certificate, maxConnections }) {
       mkdirSync(join(folder, "logs"), { recursive: true });

@@ -4,26 +4,29 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { SILENT_MS } from "../lanes.mjs";
+import { carrierMisfit } from "./carrier-line.mjs";
 
 const cli = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
 
 /**
- * @param {{ name: string, title: string, about: string, env?: Record<string, string>, hook?: boolean,
- *   modes?: readonly string[] }} variant `hook`: a preread hook in JavaScript chooses, for every connection; `modes`: only these
+ * @param {Pick<import("../contestants.mjs").Contestant, "name" | "title" | "about" | "notes" | "modes">
+ *   & { carrier: import("./carrier-line.mjs").Carrier, env?: Record<string, string>, hook?: boolean }} variant `hook`: a preread hook
+ *   in JavaScript chooses, for every connection
  * @returns {import("../contestants.mjs").Contestant}
  */
-export function restyconf({ env = {}, hook = false, modes, ...words }) {
+export function restyconf({ carrier, env = {}, hook = false, ...words }) {
   return {
     ...words,
-    ...(modes && { modes }),
-    claims: { halfClose: true },
+    claims: { halfClose: true, reset: true },
+    misfit: (said) => carrierMisfit(carrier, said),
     can: () => true,
     programs({ folder, lanes, ports, certificate }) {
       mkdirSync(folder, { recursive: true });
       const config = join(folder, "restyconf.config.json");
       writeFileSync(config, JSON.stringify(gateway({ folder, lanes, ports, certificate, hook }), null, 2));
       if (hook) for (const lane of lanes) writeFileSync(join(folder, hookFile(lane)), hookSource(lane));
-      const program = { command: process.execPath, args: [cli, "start", config], env, cwd: folder };
+      const asked = { RESTYCONF_CARRIER: carrier, ...env };
+      const program = { command: process.execPath, args: [cli, "start", config], env: asked, cwd: folder };
       return [{ ...program, ports: Object.values(ports) }];
     },
   };
@@ -42,7 +45,8 @@ function gateway({ folder, lanes, ports, certificate, hook }) {
     upstreams: Object.fromEntries(peers.map((peer) => [`p${peer}`, { peers: [`127.0.0.1:${peer}`] }])),
     servers: Object.fromEntries(lanes.map((lane) => [lane.name, server(lane)])),
     stateDir: join(folder, "state"),
-    log: { access: false, level: "error" },
+    // At start the gateway says which path carries; afterwards it says nothing at this level.
+    log: { access: false, level: "info" },
   };
 }
 

@@ -11,9 +11,10 @@ export function sslh() {
     name: "sslh",
     title: "sslh",
     about: "sslh-select, tls and regex probes, one process per lane; logs off",
-    claims: { halfClose: false },
+    claims: { halfClose: false, reset: false },
     notes: [
       `It serves ${MAX_CONNECTIONS} connections at most (select), and does not terminate TLS.`,
+      "It ends both directions as soon as one has ended, and a reset reaches the other side as an ordinary end.",
       "Under churn it drops about one connection in a hundred: a new socket takes the number of one that closed in the same round of select.",
     ],
     maxConnections: MAX_CONNECTIONS,

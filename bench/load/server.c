@@ -7,6 +7,12 @@
 //   source  bytes come until the client closes
 //   sum     bytes are counted and hashed (FNV-1a, 32 bits); at the client's end "<count> <hash>\n" is the answer
 //   banner  speaks first, before the client has sent anything, then echoes
+//   witness bytes are counted and hashed; how the client ended is put on record
+//   early   ends its own direction with the four bytes, in one segment; then as witness
+//   reset   at the next byte, the connection is reset
+//
+// No client is expected to send anything to the role
+//   tell    gives the latest record, "<number> end|reset <count> <hash>\n", and closes
 #define _GNU_SOURCE
 #include "net.h"
 
@@ -28,9 +34,10 @@
 #define FNV_BASIS 2166136261u
 #define FNV_PRIME 16777619u
 
-enum role { LISTENER, REPLY, ECHO, SINK, SOURCE, SUM, BANNER };
+enum role { LISTENER, REPLY, ECHO, SINK, SOURCE, SUM, BANNER, WITNESS, EARLY, RESET, TELL };
 
-static const char *const role_names[] = {"", "reply", "echo", "sink", "source", "sum", "banner"};
+static const char *const role_names[] = {"",       "reply",   "echo",  "sink",  "source", "sum",
+                                         "banner", "witness", "early", "reset", "tell"};
 static const char connack[4] = {0x20, 0x02, 0x00, 0x00};
 static const char banner[] = "220 ready\r\n";
 
@@ -48,7 +55,16 @@ struct link {
   struct link *next_dead;
 };
 
+/** How a client of a witness ended, and with what. */
+struct record {
+  uint64_t number; // so that a new one can be told from an old one
+  const char *how;
+  uint64_t count;
+  uint32_t hash;
+};
+
 static int epoll;
+static struct record record = {.how = "nobody"};
 static struct link *dead; // freed after the batch: a later event of the same batch may name one
 static char buffer[CHUNK];
 static char zeros[CHUNK];
@@ -69,8 +85,14 @@ static void drop(struct link *link) {
   dead = link;
 }
 
+static void put_on_record(const struct link *link, const char *how) {
+  if (link->role != WITNESS && link->role != EARLY) return;
+  record = (struct record){record.number + 1, how, link->count, link->hash};
+}
+
 /** Ends our direction once the client has ended its own and has everything. */
 static void finish(struct link *link) {
+  put_on_record(link, "end");
   if (link->role == SUM) {
     char answer[64];
     int size = snprintf(answer, sizeof answer, "%llu %08x\n", (unsigned long long)link->count, link->hash);
@@ -124,11 +146,49 @@ static void add_up(struct link *link, const char *bytes, size_t size) {
   link->hash = hash;
 }
 
+static void answer_and_end(struct link *link) {
+  send(link->fd, connack, sizeof connack, MSG_NOSIGNAL | MSG_MORE); // waits for the FIN
+  shutdown(link->fd, SHUT_WR);
+}
+
 static void take_opening(struct link *link, size_t size) {
   link->opening -= (uint32_t)size;
   if (link->opening > 0) return;
-  send_back(link, connack, sizeof connack);
+  if (link->role == EARLY) answer_and_end(link);
+  else send_back(link, connack, sizeof connack);
   if (link->fd >= 0 && link->role == SOURCE) want(link, EPOLLIN | EPOLLOUT);
+}
+
+static void reset(struct link *link) {
+  struct linger none = {.l_onoff = 1};
+  setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  drop(link);
+}
+
+/** Bytes behind the opening. */
+static void use(struct link *link, size_t size) {
+  switch (link->role) {
+    case ECHO:
+    case BANNER:
+      send_back(link, buffer, size);
+      break;
+    case SUM:
+    case WITNESS:
+    case EARLY:
+      add_up(link, buffer, size);
+      break;
+    case RESET:
+      reset(link);
+      break;
+    default:
+      break;
+  }
+}
+
+static void take_fault(struct link *link) {
+  if (errno == EAGAIN) return;
+  put_on_record(link, "reset");
+  drop(link);
 }
 
 static void take(struct link *link) {
@@ -136,17 +196,23 @@ static void take(struct link *link) {
   size_t room = link->opening > 0 && link->opening < sizeof buffer ? link->opening : sizeof buffer;
   ssize_t size = discards ? recv(link->fd, NULL, DISCARD, MSG_TRUNC) : recv(link->fd, buffer, room, 0);
   if (size < 0) {
-    if (errno != EAGAIN) drop(link);
+    take_fault(link);
   } else if (size == 0) {
     link->ended = true;
     if (link->unsent == NULL) finish(link);
   } else if (link->opening > 0) {
     take_opening(link, (size_t)size);
-  } else if (link->role == ECHO || link->role == BANNER) {
-    send_back(link, buffer, (size_t)size);
-  } else if (link->role == SUM) {
-    add_up(link, buffer, (size_t)size);
+  } else {
+    use(link, (size_t)size);
   }
+}
+
+static void tell(struct link *link) {
+  char line[96];
+  int size = snprintf(line, sizeof line, "%llu %s %llu %08x\n", (unsigned long long)record.number, record.how,
+                      (unsigned long long)record.count, record.hash);
+  send(link->fd, line, (size_t)size, MSG_NOSIGNAL);
+  drop(link);
 }
 
 static struct link *new_link(int fd, enum role role, enum role serves, uint32_t opening) {
@@ -167,6 +233,7 @@ static void accept_all(struct link *listener) {
     if (fd < 0) return;
     struct link *link = new_link(fd, listener->serves, listener->serves, listener->opening);
     if (link->role == BANNER) send_back(link, banner, sizeof banner - 1);
+    else if (link->role == TELL) tell(link);
   }
 }
 
@@ -190,7 +257,7 @@ static void open_port(const char *spec) {
   int port;
   unsigned opening;
   if (sscanf(spec, "%15[a-z]:%d:%u", name, &port, &opening) != 3 || opening > MAX_OPENING) fail("no port: %s", spec);
-  for (enum role role = REPLY; role <= BANNER; role++) {
+  for (enum role role = REPLY; role <= TELL; role++) {
     if (strcmp(name, role_names[role]) != 0) continue;
     new_link(listen_on(port), LISTENER, role, opening);
     return;

@@ -2,10 +2,12 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BASE } from "../contestants.mjs";
+import { FLAT } from "../targets.mjs";
 import { barChart } from "./chart.mjs";
-import { asMarkdown, costTable, GROUPS, gateTable, idleTable, latencyTable, ratioTable } from "./tables.mjs";
+import { asMarkdown, GROUPS, gateTable, groupTables, idleTable } from "./tables.mjs";
+import { targetTable } from "./target-table.mjs";
 
-/** @typedef {import("../run.mjs").Results} Results */
+/** @typedef {import("../measure.mjs").Results} Results */
 
 /**
  * Writes `benchmarks.md`, and `benchmarks/` with charts and figures.
@@ -39,7 +41,7 @@ function shownGroups({ modes, figures }) {
 function ratioChart({ contestants, modes, figures }, group, title) {
   const shown = modes.filter((mode) => mode.group === group);
   const rows = rowsOf(contestants, ({ name }) =>
-    shown.map((mode) => figures.find((one) => one.contestant === name && one.mode === mode.name)?.cpuRatio),
+    shown.map((mode) => figures.find((one) => one.contestant === name && one.mode === mode.name)?.cpuRatio?.median),
   );
   const note = "CPU efficiency: nginx's CPU time per unit of work divided by the contestant's; longer is better";
   return barChart({ title, note, labels: shown.map((mode) => mode.title), rows, line: 1 });
@@ -63,7 +65,7 @@ function rowsOf(contestants, valuesOf) {
 
 /** @param {Results} results */
 function page(results) {
-  const { kind, when, machine, contestants, figures, idle } = results;
+  const { kind, when, machine, figures, idle } = results;
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   return `# Benchmarks
 
@@ -71,7 +73,9 @@ Written by \`npm run bench\`; do not edit. How it measures and how to read it: [
 
 A ${kind} run of ${when.slice(0, 10)} on ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GB, Linux ${machine.kernel}, loopback. ${versions.join(", ")}.
 ${kind === "quick" ? "\nA quick run has short windows and few rounds: differences below about 15 % mean nothing.\n" : ""}
-${section("Contestants", contestants.map(({ title, about }) => `* **${title}**: ${about}.`).join("\n"))}
+${section("Contestants", contestantList(results))}
+${section("Figures to reach", `${TARGET_WORDS}\n\n${asMarkdown(targetTable(results))}`)}
+${section("Not measured", notMeasured(results))}
 ${section("Correctness", `Checked through each contestant before anything was measured. What is claimed and fails has no figures.\n\n${asMarkdown(gateTable(results))}${notes(results)}`)}
 ${shownGroups(results)
   .map((group) => groupSection(results, group))
@@ -80,24 +84,42 @@ ${Object.keys(idle).length > 0 ? section("Idle memory", `![Idle memory](benchmar
 ${section("All numbers", `[figures.json](benchmarks/figures.json) has every sample of every round (${figures.length} series). The base of all ratios is ${titleOf(results, BASE)}, measured in the same round.`)}`;
 }
 
-/** @param {Results} results @param {{ group: string, title: string }} shown */
-function groupSection(results, { group, title }) {
-  const tables = [ratioTable, costTable, latencyTable].map((table) => table(results, group));
-  const parts = tables.filter(({ head, rows }) => head.length > 1 && rows.length > 0);
-  return section(
-    title,
-    `![${title}](benchmarks/${group}.svg)\n\n${parts.map((table) => `${capital(table.title)}:\n\n${asMarkdown(table)}`).join("\n")}`,
-  );
+const TARGET_WORDS =
+  "CPU efficiency, nginx 64K = 1, where nothing else is said; the median over rounds decides, the smallest and largest stand beside. " +
+  `Flat is what grows to at most ${FLAT} times.`;
+
+/** @param {Results} results */
+function contestantList({ contestants, unavailable }) {
+  return contestants
+    .map(({ name, title, about }) => {
+      const absent = name in unavailable ? ` **Not available: ${unavailable[name]}**` : "";
+      return `* **${title}**: ${about}.${absent}`;
+    })
+    .join("\n");
 }
 
 /** @param {Results} results */
-function notes({ contestants, faults, missing }) {
+function notMeasured({ contestants, unavailable, faults, missing, conditions }) {
+  const nameOf = (/** @type {string} */ name) => contestants.find((one) => one.name === name)?.title ?? name;
   const lines = [
-    ...contestants.flatMap(({ title, notes = [] }) => notes.map((note) => `* ${title}: ${note}`)),
-    ...faults.map(({ contestant, mode, fault }) => `* No figure for ${contestant} in ${mode}: ${fault}.`),
-    ...missing.map((what) => `* ${what}`),
+    ...Object.entries(unavailable).map(([name, why]) => `${nameOf(name)} is not available: ${why}`),
+    ...missing,
+    ...faults.map(({ contestant, mode, fault }) => `No figure for ${contestant} in ${mode}: ${fault}.`),
+    ...conditions,
   ];
-  return lines.length > 0 ? `\n${[...new Set(lines)].join("\n")}\n` : "";
+  return lines.length > 0 ? lines.map((line) => `* ${line}`).join("\n") : "Everything was.";
+}
+
+/** @param {Results} results @param {{ group: string, title: string }} shown */
+function groupSection(results, { group, title }) {
+  const tables = groupTables(results, group).map((table) => `${capital(table.title)}:\n\n${asMarkdown(table)}`);
+  return section(title, `![${title}](benchmarks/${group}.svg)\n\n${tables.join("\n")}`);
+}
+
+/** @param {Results} results */
+function notes({ contestants }) {
+  const lines = contestants.flatMap(({ title, notes = [] }) => notes.map((note) => `* ${title}: ${note}`));
+  return lines.length > 0 ? `\n${lines.join("\n")}\n` : "";
 }
 
 /** @param {string} title @param {string} body */

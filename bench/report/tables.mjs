@@ -1,9 +1,10 @@
 // Tables of figures, for the terminal and for Markdown alike: rows of cells.
-import { cost, latencies, short, speed, times } from "./words.mjs";
+import { targetTable } from "./target-table.mjs";
+import { cost, latencies, ranged, short, speed, times } from "./words.mjs";
 
 /**
  * @typedef {{ title: string, head: string[], rows: string[][] }} Table
- * @typedef {import("../run.mjs").Results} Results
+ * @typedef {import("../measure.mjs").Results} Results
  */
 
 /** The order in which groups of modes are shown, and what they are called. */
@@ -14,23 +15,58 @@ export const GROUPS = [
   { group: "routes", title: "Routes" },
 ];
 
-/** @param {Results} results @param {string} group @returns {Table} */
-export function ratioTable(results, group) {
-  return byContestant(results, group, "CPU efficiency, nginx 64K = 1", ({ cpuRatio }) => times(cpuRatio));
+/** The tables of one group, without those that would be empty. @param {Results} results @param {string} group */
+export function groupTables(results, group) {
+  const tables = [ratioTable, wideRatioTable, costTable, latencyTable, tailTable];
+  return tables.map((table) => table(results, group)).filter(({ head, rows }) => head.length > 1 && rows.length > 0);
+}
+
+/** All tables of a run, without those that would be empty. @param {Results} results */
+export function terminalTables(results) {
+  const groups = GROUPS.flatMap(({ group, title }) =>
+    groupTables(results, group).map((table) => ({ ...table, title: `${title}: ${table.title}` })),
+  );
+  const around = [gateTable(results), ...groups, idleTable(results), targetTable(results)];
+  return around.filter(({ head, rows }) => head.length > 1 && rows.length > 0);
 }
 
 /** @param {Results} results @param {string} group @returns {Table} */
-export function costTable(results, group) {
-  return byContestant(results, group, "CPU per unit (spread between rounds) | throughput", (figure, { unit }) => {
-    const percent = Math.round((figure.spread / 2) * 100);
-    return `${cost(figure.cpuNsPerUnit, unit)} (±${percent} %) | ${speed(figure.unitsPerS, unit)}`;
-  });
+function ratioTable(results, group) {
+  return byContestant(results, group, "CPU efficiency, nginx 64K = 1", ({ cpuRatio }) => times(cpuRatio?.median));
+}
+
+/** Large buffers are for bulk. @param {Results} results @param {string} group @returns {Table} */
+function wideRatioTable(results, group) {
+  const bulk = { ...results, modes: results.modes.filter(({ unit }) => unit === "GB") };
+  return byContestant(bulk, group, "CPU efficiency, nginx 256K = 1", ({ wideRatio }) => times(wideRatio?.median));
 }
 
 /** @param {Results} results @param {string} group @returns {Table} */
-export function latencyTable(results, group) {
-  const timed = { ...results, modes: results.modes.filter(({ unit }) => unit === "op") };
-  return byContestant(timed, group, "latency, µs: p50 / p99 / p99.9", latencies);
+function costTable(results, group) {
+  return byContestant(
+    results,
+    group,
+    "CPU per unit (smallest–largest of the rounds) | throughput",
+    (figure, { unit }) => {
+      return `${cost(figure.cpuNsPerUnit, unit)} | ${speed(figure.unitsPerS.median, unit)}`;
+    },
+  );
+}
+
+/** @param {Results} results @param {string} group @returns {Table} */
+function latencyTable(results, group) {
+  return byContestant(timed(results), group, "latency, µs: p50 / p99 / p99.9", latencies);
+}
+
+/** @param {Results} results @param {string} group @returns {Table} */
+function tailTable(results, group) {
+  const title = "p99 (smallest–largest of the rounds), nginx 64K = 1; below 1 is shorter";
+  return byContestant(timed(results), group, title, ({ p99Ratio }) => (p99Ratio ? ranged(p99Ratio, times) : "–"));
+}
+
+/** Bulk has no latency. @param {Results} results */
+function timed(results) {
+  return { ...results, modes: results.modes.filter(({ unit }) => unit === "op") };
 }
 
 /** @param {Results} results @returns {Table} */
@@ -41,12 +77,14 @@ export function idleTable({ contestants, idle }) {
       ? [[title, String(found.connections), short(found.kbPerConnection), Math.round(found.baseKb / 1024).toString()]]
       : [];
   });
-  return { title: "Idle memory", head: ["", "connections", "KB per connection", "MB without any"], rows };
+  return { title: "Idle memory", head: ["", "connections", "KB per connection, user space", "MB without any"], rows };
 }
 
 /** @param {Results} results @returns {Table} */
 export function gateTable({ contestants, gate }) {
-  const checks = [...new Set(Object.values(gate).flatMap((findings) => findings.map(({ check }) => check)))];
+  // In the order in which they are made, which the longest list has whole.
+  const lists = Object.values(gate).toSorted((a, b) => b.length - a.length);
+  const checks = [...new Set(lists.flatMap((findings) => findings.map(({ check }) => check)))];
   const rows = contestants
     .filter(({ name }) => name in gate)
     .map(({ name, title }) => [

@@ -1,0 +1,96 @@
+// Which modes a run measures, how often and how long.
+import { fileLimit, filesFor } from "./machine.mjs";
+import { CONNECTIONS, churnAt, pingAt, plain, routes, tls } from "./modes.mjs";
+
+/**
+ * @typedef {import("./modes.mjs").Mode} Mode
+ * @typedef {{ modes: readonly Mode[], ops: number, atMostMs: number }} WarmUp `ops` of each mode, so that all have done equal
+ *   work; JavaScript is compiled in steps, and the last of them comes after some thousand connections
+ * @typedef {{ modes: readonly Mode[], rounds: number, warmMs: number, windowMs: number }} Part
+ */
+
+/**
+ * @typedef {object} Plan one kind of run
+ * @property {string} kind
+ * @property {readonly Part[]} series
+ * @property {WarmUp} warmUp before the first round
+ * @property {{ connections: number, settleMs: number }} idle
+ * @property {readonly string[]} missing what the run does not measure
+ */
+
+/** Modes of the suite whose part of the product is still to come. */
+const TO_COME = [
+  "Reload at 1, 1,000 and 20,000 sessions is not measured: it comes with reload.",
+  "The session list at 1, 1,000 and 20,000 sessions is not measured: it comes with the admin interface.",
+];
+
+const GROWTH = [10, 100, 1_000];
+const MOST = 10_000;
+
+/** Their p99 is one of the figures to reach, and is told by few messages of a window: they get more windows, and longer ones. */
+const TAIL_MODES = ["ping-64"];
+
+/**
+ * The last step of growth: what the limit of open files allows, beside the connections that come and go.
+ * @param {number} maxConnections
+ */
+export function mostConnections(maxConnections) {
+  return Math.min(MOST, Math.floor((maxConnections - 2 * CONNECTIONS) / 100) * 100);
+}
+
+/** Everything. @param {number} maxConnections @returns {Plan} */
+export function fullPlan(maxConnections) {
+  const most = mostConnections(maxConnections);
+  const counts = [...GROWTH, most];
+  const growth = [...counts.map(pingAt), ...counts.map(churnAt), ...allRoutes([1, 10, 50])];
+  return {
+    kind: "full",
+    warmUp: { modes: named(["bulk-up", "bulk-down", "ping-64", "tls-full", "churn"]), ops: 20_000, atMostMs: 8_000 },
+    series: [
+      { modes: named(TAIL_MODES), rounds: 7, warmMs: 500, windowMs: 2_000 },
+      { modes: without(TAIL_MODES), rounds: 3, warmMs: 500, windowMs: 1_000 },
+      { modes: growth, rounds: 2, warmMs: 500, windowMs: 1_000 },
+    ],
+    idle: { connections: 5_000, settleMs: 2_000 },
+    missing: [...(most === MOST ? [] : [endOfGrowth(most)]), ...TO_COME],
+  };
+}
+
+/** @param {number} most */
+function endOfGrowth(most) {
+  const files = filesFor(MOST + 2 * CONNECTIONS).toLocaleString("en");
+  return (
+    `Growth ends at ${most.toLocaleString("en")} connections: a proxy has two open files for each and needs some beside them, ` +
+    `${files} for ${MOST.toLocaleString("en")}, and the system allows ${fileLimit().toLocaleString("en")}.`
+  );
+}
+
+/** Under two minutes: enough to see what a change did, not to publish. @returns {Plan} */
+export function quickPlan() {
+  const growth = [pingAt(1_000), churnAt(10), churnAt(1_000)];
+  return {
+    kind: "quick",
+    warmUp: { modes: named(["churn"]), ops: 8_000, atMostMs: 3_000 },
+    series: [
+      { modes: plain.filter(({ name }) => !/1k|16k-c1/.test(name)), rounds: 2, warmMs: 100, windowMs: 250 },
+      { modes: [...tls, ...growth, ...allRoutes([1, 50])], rounds: 1, warmMs: 100, windowMs: 250 },
+    ],
+    idle: { connections: 1_000, settleMs: 300 },
+    missing: TO_COME,
+  };
+}
+
+/** @param {readonly string[]} names */
+function named(names) {
+  return [...plain, ...tls].filter(({ name }) => names.includes(name));
+}
+
+/** @param {readonly string[]} names */
+function without(names) {
+  return [...plain, ...tls].filter(({ name }) => !names.includes(name));
+}
+
+/** @param {readonly number[]} counts */
+function allRoutes(counts) {
+  return counts.flatMap((count) => [routes("names", count), routes("prefixes", count)]);
+}
