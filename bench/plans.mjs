@@ -70,10 +70,10 @@ export function quickPlan() {
   const growth = [pingAt(1_000), churnAt(10), churnAt(1_000)];
   return {
     kind: "quick",
-    warmUp: { modes: named(["churn"]), ops: 8_000, atMostMs: 3_000 },
+    warmUp: { modes: named(["churn"]), ops: 6_000, atMostMs: 2_500 },
     series: [
-      { modes: plain.filter(({ name }) => !/1k|16k-c1/.test(name)), rounds: 2, warmMs: 100, windowMs: 250 },
-      { modes: [...tls, ...growth, ...allRoutes([1, 50])], rounds: 1, warmMs: 100, windowMs: 250 },
+      { modes: plain.filter(({ name }) => !/1k|16k-c1/.test(name)), rounds: 2, warmMs: 80, windowMs: 220 },
+      { modes: [...tls, ...growth, ...allRoutes([1, 50])], rounds: 1, warmMs: 80, windowMs: 220 },
     ],
     idle: { connections: 1_000, settleMs: 300 },
     missing: TO_COME,

@@ -21,5 +21,5 @@ export function targetTable({ targets, contestants }) {
 function valueAndMark({ reached, met, unavailable }) {
   if (unavailable !== undefined) return ["–", "not available"];
   if (reached === undefined) return ["–", "not measured"];
-  return [ranged(reached, times), met ? "reached" : "**not reached**"];
+  return [ranged(reached, times), met ? "reached" : "not reached"];
 }

@@ -6,7 +6,7 @@ import { makeCertificate } from "../../bench/certificate.mjs";
 import { compileTools } from "../../bench/compile.mjs";
 import { direct } from "../../bench/contestants/direct.mjs";
 import { restyconf } from "../../bench/contestants/restyconf.mjs";
-import { cpuNs, residentKb } from "../../bench/cpu.mjs";
+import { cpuTimes, openFiles, residentKb } from "../../bench/cpu.mjs";
 import { type Entrant, enter } from "../../bench/field.mjs";
 import { gate } from "../../bench/gate.mjs";
 import { makeLanes } from "../../bench/lanes.mjs";
@@ -30,6 +30,7 @@ const setUp = async () => {
   const peerPid = running.child.pid ?? 0;
   return {
     tools,
+    tell: peer.ports["tell"] ?? 0,
     ground: { processes, folder, lanes, peerPid, certificate: makeCertificate(folder), maxConnections: 100, port },
   };
 };
@@ -100,21 +101,25 @@ describe("the load generator, straight to its server", () => {
 });
 
 test("the server behind passes the gate by itself", async () => {
-  const findings = await gate(await enter(bench.ground, direct()));
-  expect(findings.map(({ fault }) => fault)).toEqual([undefined, undefined, undefined]);
+  const findings = await gate(await enter(bench.ground, direct()), bench.tell);
+  expect(findings.length).toBeGreaterThan(7);
+  expect(findings.filter(({ fault }) => fault !== undefined)).toEqual([]);
 });
 
-test("the operating system tells CPU time and memory of a contestant", () => {
-  expect(cpuNs([process.pid])).toBeGreaterThan(0);
+test("the operating system tells CPU time, memory and files of a contestant", () => {
+  const times = cpuTimes([process.pid]);
+  expect(times.get(String(process.pid))).toBeGreaterThan(0);
+  expect(times.size).toBeGreaterThan(1); // Node.js has threads
   expect(residentKb([process.pid])).toBeGreaterThan(1_000);
-  expect(cpuNs([])).toBe(0);
+  expect(openFiles([process.pid])).toBeGreaterThan(3);
+  expect(cpuTimes([]).size).toBe(0);
 });
 
 test("RestyConf accepts the configurations that are written for it", async () => {
   const words = { name: "restyconf", title: "", about: "" };
   for (const hook of [false, true]) {
-    const entrant = await enter(bench.ground, restyconf({ ...words, hook }));
-    const findings = await gate(entrant);
+    const entrant = await enter(bench.ground, restyconf({ ...words, carrier: "node", hook }));
+    const findings = await gate(entrant, bench.tell);
     expect(findings.filter(({ fault }) => fault !== undefined)).toEqual([]);
     await resumeThrough(entrant);
     await processes.stop(entrant.running);

@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { contestants } from "../../bench/contestants.mjs";
-import { figuresOf, median, spread } from "../../bench/figures.mjs";
-import { fullPlan, mostConnections, quickPlan } from "../../bench/modes.mjs";
+import { figuresOf, median, rangeOf } from "../../bench/figures.mjs";
+import { fullPlan, mostConnections, quickPlan } from "../../bench/plans.mjs";
 import { barChart } from "../../bench/report/chart.mjs";
 import { writeReport } from "../../bench/report/markdown.mjs";
-import { asMarkdown, asText } from "../../bench/report/tables.mjs";
+import { asMarkdown, asText, terminalTables } from "../../bench/report/tables.mjs";
+import { judge } from "../../bench/targets.mjs";
 
 const sample = (round: number, cpuNsPerUnit: number, unitsPerS = 1_000) => ({
   round,
@@ -30,23 +31,47 @@ test("a median is the middle, or the mean of the two in the middle", () => {
   expect(median([])).toBeNaN();
 });
 
-test("the spread is measured against the median", () => {
-  expect(spread([90, 100, 120])).toBeCloseTo(0.3);
+test("a range has the median, the smallest and the largest", () => {
+  expect(rangeOf([90, 120, 100])).toEqual({ median: 100, min: 90, max: 120 });
 });
 
+const BASES = { base: "nginx-64k", wideBase: "nginx-256k" };
+const flat = (value: number) => ({ median: value, min: value, max: value });
+
 test("ratios are taken within rounds, and above 1 is cheaper than the base", () => {
-  const [base, own] = figuresOf(series, "nginx-64k");
-  expect(base).toMatchObject({ cpuNsPerUnit: 110, minCpuNsPerUnit: 100, cpuRatio: 1, speedRatio: 1 });
+  const [base, own] = figuresOf(series, BASES);
+  expect(base).toMatchObject({
+    cpuNsPerUnit: { median: 110, min: 100, max: 200 },
+    cpuRatio: flat(1),
+    speedRatio: flat(1),
+  });
   // 100/50, 200/400, 110/55: a slow second round does not count twice
-  expect(own).toMatchObject({ cpuNsPerUnit: 55, cpuRatio: 2, speedRatio: 1 });
+  expect(own).toMatchObject({ cpuNsPerUnit: { median: 55 }, cpuRatio: { median: 2, min: 0.5, max: 2 } });
+  expect(own).toMatchObject({ speedRatio: { median: 1, max: 3 }, p99Ratio: flat(1) });
+});
+
+test("the ratio to large buffers is one of its own", () => {
+  const wide = { contestant: "nginx-256k", mode: "churn", samples: [sample(0, 25), sample(1, 200), sample(2, 27.5)] };
+  const own = figuresOf([...series, wide], BASES).find(({ contestant }) => contestant === "restyconf-node");
+  expect(own?.wideRatio).toEqual(flat(0.5));
+  expect(figuresOf(series, BASES)[1]?.wideRatio).toBeUndefined();
+});
+
+test("what has no latency has no ratio of it", () => {
+  const bulk = ["nginx-64k", "haproxy"].map((contestant) => ({
+    contestant,
+    mode: "bulk-up",
+    samples: [{ ...sample(0, 100), p99Ns: 0 }],
+  }));
+  expect(figuresOf(bulk, BASES)[1]?.p99Ratio).toBeUndefined();
 });
 
 test("a contestant that failed has no figure", () => {
-  expect(figuresOf(series, "nginx-64k").map(({ contestant }) => contestant)).toEqual(["nginx-64k", "restyconf-node"]);
+  expect(figuresOf(series, BASES).map(({ contestant }) => contestant)).toEqual(["nginx-64k", "restyconf-node"]);
 });
 
 test("without the base there is no ratio", () => {
-  const [own] = figuresOf(series.slice(1, 2), "nginx-64k");
+  const [own] = figuresOf(series.slice(1, 2), BASES);
   expect(own?.cpuRatio).toBeUndefined();
 });
 
@@ -61,8 +86,8 @@ test("names of modes and contestants are unique", () => {
 test("growth ends where the limit of open files does", () => {
   expect(mostConnections(MANY)).toBe(10_000);
   expect(mostConnections(9_650)).toBe(9_500);
-  expect(fullPlan(9_650).missing).toHaveLength(1);
-  expect(fullPlan(MANY).missing).toEqual([]);
+  expect(fullPlan(9_650).missing).toContainEqual(expect.stringContaining("Growth ends at 9,500 connections"));
+  expect(fullPlan(MANY).missing).not.toContainEqual(expect.stringContaining("Growth"));
 });
 
 test("a contestant's own modes exist", () => {
@@ -103,6 +128,11 @@ test("the report is one page with the charts and samples that it names", () => {
       expect(existsSync(join(folder, path)), path).toBe(true);
     }
     expect(page).toContain("| RestyConf node | 2.00 |");
+    expect(page).toContain("**Not available: no compiler**");
+    expect(page).toContain("RestyConf carrier is not available: no compiler");
+    expect(page).toContain("it comes with reload");
+    expect(page).toContain("somaxconn is 128");
+    expect(page).toMatch(/churn, with a preread hook \| ≥ 0.42 \| 0.30 \| not reached \| ≥ 1.1 \| – \| not measured/);
     expect(page).toContain("No figure for sslh in churn: 12 connections failed.");
     expect(page).toContain("TLS was not measured");
     expect(page).not.toMatch(/NaN|undefined|\/(?:tmp|home|work)\//);
@@ -112,18 +142,41 @@ test("the report is one page with the charts and samples that it names", () => {
   }
 });
 
+test("the terminal shows no empty table", () => {
+  const titles = terminalTables(results).map(({ title }) => title);
+  expect(titles).toContain("Figures to reach");
+  expect(titles).toContain("Plain TCP: CPU efficiency, nginx 64K = 1");
+  expect(titles).not.toContain("Plain TCP: CPU efficiency, nginx 256K = 1");
+});
+
+const figures = [
+  ...figuresOf(series, BASES),
+  ...figuresOf(
+    [
+      { contestant: "nginx-64k", mode: "churn", samples: [sample(0, 30)] },
+      { contestant: "restyconf-node-hook", mode: "churn", samples: [sample(0, 100)] },
+    ],
+    BASES,
+  ).slice(1),
+];
+const idle = { "restyconf-node": { baseKb: 50_000, kbPerConnection: 9, connections: 1_000 } };
+const unavailable = { "restyconf-carrier": "no compiler" };
+
 const results = {
   kind: "quick",
   when: "2030-01-02T03:04:05.000Z",
   machine: { cpu: "a CPU", cores: 2, memoryGb: 4, kernel: "6.1.0", versions: { nginx: "1.22.1" } },
+  conditions: ["net/core/somaxconn is 128."],
   contestants: [...contestants],
+  unavailable,
   modes: fullPlan(MANY)
     .series.flatMap(({ modes }) => modes)
     .filter(({ name }) => name === "churn"),
   gate: { "nginx-64k": [{ check: "echo both ways", claimed: true, fault: undefined }] },
-  idle: { "restyconf-node": { baseKb: 50_000, kbPerConnection: 9, connections: 1_000 } },
-  figures: figuresOf(series, "nginx-64k"),
+  idle,
+  figures,
+  targets: judge({ figures, idle, unavailable }),
   series,
   faults: [{ contestant: "sslh", mode: "churn", fault: "12 connections failed" }],
-  missing: ["TLS was not measured: OpenSSL's headers (libssl-dev) are not installed."],
+  missing: ["TLS was not measured: OpenSSL's headers (libssl-dev) are not installed.", ...fullPlan(MANY).missing],
 };
