@@ -8,12 +8,14 @@ const OLDEST_NODE = [20, 19, 0]; // as in package.json `engines`
 requireNode();
 const { installPackages } = await import("./packages.mjs");
 const { build, isBuilt } = await import("./build.mjs");
+const { buildCarrier, isCarrierBuilt } = await import("./carrier.mjs");
 const { installPrograms } = await import("./programs.mjs");
 
 try {
   installPackages();
   if (!isBuilt()) build();
-  if (process.argv.includes("--tests")) installPrograms();
+  if (process.argv.includes("--tests")) installPrograms(); // among them the compiler
+  if (!isCarrierBuilt()) buildCarrier();
 } catch (cause) {
   process.stderr.write(`${cause.message}\n`);
   process.exitCode = 1;

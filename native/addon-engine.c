@@ -1,0 +1,256 @@
+// The engine's methods. What they promise is said in src/stream/carrier/addon.ts.
+#include "addon-binding.h"
+
+#include <stdlib.h>
+
+static napi_value answer_of(const struct call *call, enum answer answer, const char *misuse) {
+  if (answer != MISUSED) return to_boolean(call->env, answer == DONE);
+  fail_type(call->env, misuse);
+  return NULL;
+}
+
+static bool read_listen(napi_env env, napi_value from, struct listen_options *to, struct text *host, struct text *path) {
+  double port;
+  double backlog;
+  double head_bytes;
+  double max_sessions;
+  bool read = object_given(env, from, "options") && text_of(env, from, "host", host) && text_of(env, from, "path", path) &&
+              whole_of(env, from, "port", 0, UINT16_MAX, &port) && whole_of(env, from, "backlog", 0, INT32_MAX, &backlog) &&
+              bool_of(env, from, "ipv6Only", &to->ipv6_only) && bool_of(env, from, "noDelay", &to->no_delay) &&
+              ms_of(env, from, "keepAliveMs", &to->keep_alive_ms) && bool_of(env, from, "waits", &to->waits) &&
+              ms_of(env, from, "firstByteMs", &to->first_byte_ms) &&
+              whole_of(env, from, "headBytes", 1, INT32_MAX, &head_bytes) &&
+              whole_of(env, from, "maxSessions", 0, UINT32_MAX, &max_sessions);
+  if (!read) return false;
+  to->host = host->is_given ? host->chars : NULL;
+  to->path = path->is_given ? path->chars : NULL;
+  to->port = (uint16_t)port;
+  to->backlog = (int)backlog;
+  to->head_bytes = (uint32_t)head_bytes;
+  to->max_sessions = (uint32_t)max_sessions;
+  return host->is_given != path->is_given || fail_type(env, "either host or path must be given");
+}
+
+static napi_value listen_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  struct listen_options options;
+  struct text host;
+  struct text path;
+  uint32_t listener;
+  uint16_t port;
+  napi_value result;
+  if (!begin_call(env, info, 1, &call) || !read_listen(env, call.arguments[0], &options, &host, &path)) return NULL;
+  int error = engine_listen(call.binding->engine, &options, &listener, &port);
+  if (error != 0) {
+    fail_system(env, "listen", error);
+    return NULL;
+  }
+  if (napi_create_object(env, &result) != napi_ok || !set(env, result, "listener", to_number(env, listener)) ||
+      !set(env, result, "port", to_number(env, port)))
+    return NULL;
+  return result;
+}
+
+static napi_value unlisten_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double listener;
+  if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "listener", &listener)) return NULL;
+  engine_unlisten(call.binding->engine, listener);
+  return NULL;
+}
+
+static napi_value open_silent_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  if (begin_call(env, info, 0, &call)) engine_open_silent(call.binding->engine);
+  return NULL;
+}
+
+/** Where the shared arrays are now. */
+static bool shared_of(const struct call *call, struct taken *to) {
+  napi_value events;
+  napi_value bytes;
+  struct span event_span;
+  struct span byte_span;
+  if (napi_get_reference_value(call->env, call->binding->events, &events) != napi_ok ||
+      napi_get_reference_value(call->env, call->binding->bytes, &bytes) != napi_ok ||
+      !span_of(call->env, events, napi_float64_array, "events", &event_span) ||
+      !span_of(call->env, bytes, napi_uint8_array, "bytes", &byte_span))
+    return false;
+  *to = (struct taken){
+      .events = event_span.data,
+      .events_room = event_span.length / EVENT_FIELDS,
+      .bytes = byte_span.data,
+      .bytes_room = byte_span.length,
+  };
+  return true;
+}
+
+static napi_value take_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  struct taken to;
+  if (!begin_call(env, info, 0, &call) || !shared_of(&call, &to)) return NULL;
+  return to_number(env, (double)engine_take(call.binding->engine, &to));
+}
+
+static napi_value more_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double session;
+  double at_least;
+  uint32_t timeout_ms;
+  if (!begin_call(env, info, 3, &call) || !read_double(env, call.arguments[0], "session", &session) ||
+      !read_whole(env, call.arguments[1], "atLeast", 0, INT32_MAX, &at_least) ||
+      !read_ms(env, call.arguments[2], "timeoutMs", &timeout_ms))
+    return NULL;
+  return to_boolean(env, engine_more(call.binding->engine, session, (uint32_t)at_least, timeout_ms) == DONE);
+}
+
+static napi_value relay_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  struct relay_options to;
+  struct text host;
+  struct text local;
+  struct span preface;
+  double session;
+  double port;
+  double skip;
+  if (!begin_call(env, info, 2, &call) || !read_double(env, call.arguments[0], "session", &session)) return NULL;
+  napi_value from = call.arguments[1];
+  bool read = object_given(env, from, "to") && text_of(env, from, "host", &host) &&
+              whole_of(env, from, "port", -1, UINT16_MAX, &port) && text_of(env, from, "localAddress", &local) &&
+              ms_of(env, from, "connectTimeoutMs", &to.connect_timeout_ms) &&
+              ms_of(env, from, "idleTimeoutMs", &to.idle_timeout_ms) &&
+              whole_of(env, from, "skip", 0, INT32_MAX, &skip) && bytes_of(env, from, "preface", &preface);
+  if (!read) return NULL;
+  if (!host.is_given || preface.length > INT32_MAX) {
+    fail_type(env, host.is_given ? "preface is too long" : "host must be a short text");
+    return NULL;
+  }
+  to.host = host.chars;
+  to.port = (int)port;
+  to.local_address = local.is_given ? local.chars : NULL;
+  to.skip = (uint32_t)skip;
+  to.preface = preface.data;
+  to.preface_bytes = (uint32_t)preface.length;
+  return answer_of(&call, engine_relay(call.binding->engine, session, &to), "host, localAddress or skip cannot be used");
+}
+
+static napi_value take_over_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  struct handed_over out;
+  double session;
+  napi_value result = NULL;
+  if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "session", &session)) return NULL;
+  if (!engine_take_over(call.binding->engine, session, &out)) return NULL;
+  napi_create_object(env, &result);
+  bool made = set(env, result, "fd", to_number(env, out.fd)) &&
+              set(env, result, "bytes", to_bytes(env, out.bytes, out.bytes_count)) &&
+              set(env, result, "flags", to_number(env, out.flags));
+  free(out.bytes);
+  return made ? result : NULL;
+}
+
+static napi_value close_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double session;
+  bool reset;
+  if (!begin_call(env, info, 2, &call) || !read_double(env, call.arguments[0], "session", &session)) return NULL;
+  if (napi_get_value_bool(env, call.arguments[1], &reset) != napi_ok) {
+    fail_type(env, "reset must be a boolean");
+    return NULL;
+  }
+  return to_boolean(env, engine_close(call.binding->engine, session, reset));
+}
+
+static napi_value kill_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double session;
+  double cause;
+  if (!begin_call(env, info, 2, &call) || !read_double(env, call.arguments[0], "session", &session) ||
+      !read_double(env, call.arguments[1], "cause", &cause))
+    return NULL;
+  return answer_of(&call, engine_kill(call.binding->engine, session, cause), "cause must be an index of relayCauses");
+}
+
+static napi_value limit_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double session;
+  double up;
+  double down;
+  if (!begin_call(env, info, 3, &call) || !read_double(env, call.arguments[0], "session", &session) ||
+      !read_double(env, call.arguments[1], "up", &up) || !read_double(env, call.arguments[2], "down", &down))
+    return NULL;
+  if (!(up >= 0 && down >= 0)) {
+    fail_type(env, "a rate must not be negative");
+    return NULL;
+  }
+  return to_boolean(env, engine_limit(call.binding->engine, session, up, down));
+}
+
+static napi_value counters_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  struct taken to;
+  struct counters counters;
+  double session;
+  if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "session", &session) ||
+      !shared_of(&call, &to))
+    return NULL;
+  if (to.events_room == 0 || !engine_counters(call.binding->engine, session, &counters)) return to_boolean(env, false);
+  to.events[0] = counters.bytes_up;
+  to.events[1] = counters.bytes_down;
+  to.events[2] = counters.idle_ms;
+  return to_boolean(env, true);
+}
+
+static napi_value addresses_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  struct address_pair pair;
+  double session;
+  napi_value result;
+  if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "session", &session)) return NULL;
+  if (!engine_addresses(call.binding->engine, session, &pair)) return NULL;
+  if (napi_create_array_with_length(env, 4, &result) != napi_ok) return NULL;
+  napi_set_element(env, result, 0, to_text(env, pair.remote));
+  napi_set_element(env, result, 1, to_number(env, pair.remote_port));
+  napi_set_element(env, result, 2, to_text(env, pair.local));
+  napi_set_element(env, result, 3, to_number(env, pair.local_port));
+  return result;
+}
+
+static napi_value release_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double session;
+  if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "session", &session)) return NULL;
+  return to_boolean(env, engine_release(call.binding->engine, session));
+}
+
+static napi_value stop_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  if (begin_call(env, info, 0, &call)) stop_binding(env, call.binding);
+  return NULL;
+}
+
+static napi_value sessions_getter(napi_env env, napi_callback_info info) {
+  struct call call;
+  if (!begin_call(env, info, 0, &call)) return NULL;
+  return to_number(env, call.binding->stopped ? 0 : engine_sessions(call.binding->engine));
+}
+
+static napi_value kind_getter(napi_env env, napi_callback_info info) {
+  struct call call;
+  return begin_call(env, info, 0, &call) ? to_text(env, engine_kind(call.binding->engine)) : NULL;
+}
+
+#define METHOD(text, function) {.utf8name = text, .method = function, .attributes = napi_enumerable}
+#define GETTER(text, function) {.utf8name = text, .getter = function, .attributes = napi_enumerable}
+
+bool define_engine(napi_env env, napi_value object) {
+  const napi_property_descriptor properties[] = {
+      METHOD("listen", listen_method),     METHOD("unlisten", unlisten_method), METHOD("openSilent", open_silent_method),
+      METHOD("take", take_method),         METHOD("more", more_method),         METHOD("relay", relay_method),
+      METHOD("takeOver", take_over_method), METHOD("close", close_method),       METHOD("kill", kill_method),
+      METHOD("limit", limit_method),       METHOD("counters", counters_method), METHOD("addresses", addresses_method),
+      METHOD("release", release_method),   METHOD("stop", stop_method),         GETTER("sessions", sessions_getter),
+      GETTER("kind", kind_getter),
+  };
+  return napi_define_properties(env, object, sizeof properties / sizeof *properties, properties) == napi_ok;
+}

@@ -1,0 +1,145 @@
+// The engine's interface for whoever drives it: Node-API in addon.c, or a plain C program. One thread drives, one carries.
+// What the numbers and rules mean is said in src/stream/carrier/addon.ts; this file says it for C.
+#ifndef CARRIER_ENGINE_H
+#define CARRIER_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Numbers per event. */
+#define EVENT_FIELDS 8
+
+/** What a session's id is made of: its place, and how often that place was used before. */
+#define SLOT_BITS 20
+#define MAX_SLOTS (1u << SLOT_BITS)
+
+/** Longer times never end. */
+#define NEVER_MS UINT32_MAX
+
+enum event_kind {
+  EVENT_OPEN = 1,
+  EVENT_HEAD,
+  EVENT_BROKE,
+  EVENT_CONNECTED,
+  EVENT_FAILED,
+  EVENT_ENDED,
+  EVENT_TROUBLE,
+};
+
+enum head_flag { HEAD_ENDED = 1, HEAD_RESET = 2, HEAD_TIMEOUT = 4 };
+
+enum cause {
+  CLIENT_CLOSED,
+  PEER_CLOSED,
+  CLIENT_RESET,
+  PEER_RESET,
+  IDLE_TIMEOUT,
+  KILLED,
+  SHUTDOWN,
+  DRAINED,
+  CAUSES,
+};
+
+/** `MISUSED`: an argument that no caller may give. */
+enum answer { GONE, DONE, MISUSED };
+
+struct engine;
+
+struct engine_options {
+  uint32_t max_sessions;
+  /** Room for bytes in one `engine_take`; no event ever has more. */
+  size_t bytes_room;
+  /** Called on the engine's thread when events wait. Must not call the engine. */
+  void (*wake)(void *context);
+  void *context;
+};
+
+struct listen_options {
+  /** An IP address; or NULL, and `path` is that of a unix socket. */
+  const char *host;
+  const char *path;
+  uint16_t port;
+  int backlog;
+  bool ipv6_only;
+  bool no_delay;
+  uint32_t keep_alive_ms;
+  bool waits;
+  uint32_t first_byte_ms;
+  uint32_t head_bytes;
+  uint32_t max_sessions;
+};
+
+struct relay_options {
+  /** An IP address; or a path, when the port is -1. */
+  const char *host;
+  int port;
+  const char *local_address;
+  uint32_t connect_timeout_ms;
+  uint32_t idle_timeout_ms;
+  uint32_t skip;
+  const uint8_t *preface;
+  uint32_t preface_bytes;
+};
+
+/** Where `engine_take` puts things. */
+struct taken {
+  double *events;
+  size_t events_room;
+  uint8_t *bytes;
+  size_t bytes_room;
+};
+
+/** What `engine_take_over` hands out; `bytes` belong to the caller, who frees them. */
+struct handed_over {
+  int fd;
+  uint8_t *bytes;
+  size_t bytes_count;
+  unsigned flags;
+};
+
+struct counters {
+  double bytes_up;
+  double bytes_down;
+  double idle_ms;
+};
+
+/** Text of an address: an IPv6 address with its zone, or `unix:` and a path. */
+#define ADDRESS_TEXT 128
+
+struct address_pair {
+  char remote[ADDRESS_TEXT];
+  uint16_t remote_port;
+  char local[ADDRESS_TEXT];
+  uint16_t local_port;
+};
+
+/** NULL, with errno set, when the system has no thread or no file descriptor left. */
+struct engine *engine_start(const struct engine_options *options);
+/** Ends the thread and closes every socket that is still the engine's. A second call does nothing. */
+void engine_stop(struct engine *engine);
+/** Stops it, and gives its memory back. */
+void engine_free(struct engine *engine);
+const char *engine_kind(const struct engine *engine);
+
+/** 0, or an errno. */
+int engine_listen(struct engine *engine, const struct listen_options *options, uint32_t *listener, uint16_t *port);
+bool engine_unlisten(struct engine *engine, double listener);
+void engine_open_silent(struct engine *engine);
+
+size_t engine_take(struct engine *engine, const struct taken *to);
+/** True when events wait although the driver was woken for them: it must be woken once more. */
+bool engine_has_leftovers(struct engine *engine);
+
+enum answer engine_more(struct engine *engine, double session, uint32_t at_least, uint32_t timeout_ms);
+enum answer engine_relay(struct engine *engine, double session, const struct relay_options *to);
+bool engine_take_over(struct engine *engine, double session, struct handed_over *out);
+bool engine_close(struct engine *engine, double session, bool reset);
+enum answer engine_kill(struct engine *engine, double session, double cause);
+bool engine_limit(struct engine *engine, double session, double up, double down);
+bool engine_counters(struct engine *engine, double session, struct counters *out);
+bool engine_addresses(struct engine *engine, double session, struct address_pair *out);
+bool engine_release(struct engine *engine, double session);
+uint32_t engine_sessions(struct engine *engine);
+
+#endif

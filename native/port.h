@@ -1,0 +1,28 @@
+// What a port is, for those who open it and those who accept from it.
+#ifndef CARRIER_PORT_H
+#define CARRIER_PORT_H
+
+#include "parts.h"
+
+struct port {
+  int fd;
+  uint32_t number;
+  struct listen_options options; // `host` and `path` are not kept
+  union target target;
+  bool is_wildcard;
+  bool is_closed;         // engine
+  uint32_t held;          // engine: sessions not released
+  struct port *next;      // driver, and the engine in requests
+  struct port *next_paused; // engine
+  int64_t resume_ms;      // engine: 0 when it accepts
+  struct port *next_troubled; // lock
+  bool troubled;          // lock
+  uint32_t turned_away;   // lock
+  uint32_t failed;        // lock
+  int error;              // lock
+};
+
+/** Nothing more is accepted there. */
+void port_stop(struct engine *engine, struct port *port);
+
+#endif
