@@ -58,7 +58,7 @@ const TARGETS = [
     value: ({ idle }, contestant) => exactly(idle[contestant]?.kbPerConnection),
   },
   {
-    title: "cost of a session beside many, beside 10 = 1",
+    title: "cost of a session beside the most (counting, idle timeout), beside 10 = 1",
     atMost: true,
     aims: { node: FLAT, carrier: FLAT },
     value: growthOf,

@@ -4,7 +4,8 @@ const WIDTH = 760;
 const LABELS = 230; // room for titles on the left
 const BAR = 15;
 const GAP = 14; // between groups
-const TOP = 64;
+const TOP = 52; // below the headings
+const LEGEND_ROW = 16;
 const COLOURS = ["#9aa0a6", "#009639", "#7cc48f", "#2b6cb0", "#b7791f", "#d53f8c", "#6b46c1", "#c05621"];
 const STYLE = "font-family: system-ui, sans-serif; font-size: 12px; fill: #24292f";
 
@@ -20,7 +21,9 @@ export function barChart({ title, note, labels, rows, line }) {
   const top = Math.max(line ?? 0, ...all) * 1.12 || 1;
   const scale = (/** @type {number} */ value) => (value / top) * (WIDTH - LABELS - 20);
   const parts = [];
-  let y = TOP;
+  const names = legend(rows);
+  const begin = TOP + names.rows * LEGEND_ROW;
+  let y = begin;
   for (const [at, label] of labels.entries()) {
     const drawn = rows.flatMap(({ colour, values: { [at]: value } }) =>
       value === undefined ? [] : [{ value, colour: colourOf(colour) }],
@@ -33,13 +36,13 @@ export function barChart({ title, note, labels, rows, line }) {
     }
     y += GAP;
   }
-  if (line !== undefined) parts.push(mark(LABELS + scale(line), y - GAP));
-  return svg(y, [...heading(title, note), ...legend(rows), ...parts]);
+  if (line !== undefined) parts.push(mark(LABELS + scale(line), begin - 6, y - GAP));
+  return svg(y, [...heading(title, note), ...names.parts, ...parts]);
 }
 
-/** @param {number} x @param {number} bottom */
-function mark(x, bottom) {
-  return `<line x1="${fixed(x)}" y1="${TOP - 6}" x2="${fixed(x)}" y2="${bottom}" stroke="#24292f" stroke-dasharray="3 3"/>`;
+/** @param {number} x @param {number} from @param {number} bottom */
+function mark(x, from, bottom) {
+  return `<line x1="${fixed(x)}" y1="${from}" x2="${fixed(x)}" y2="${bottom}" stroke="#24292f" stroke-dasharray="3 3"/>`;
 }
 
 /** @param {string} title @param {string} note */
@@ -47,15 +50,24 @@ function heading(title, note) {
   return [text(8, 18, title, "start", 14), text(8, 34, note, "start", 11)];
 }
 
-/** @param {readonly Row[]} rows */
+/** Names that have values, in as many rows as they need. @param {readonly Row[]} rows */
 function legend(rows) {
   let x = 8;
+  let y = 42;
+  let count = 1;
   const shown = rows.filter(({ values }) => values.some((value) => value !== undefined));
-  return shown.map(({ name, colour }) => {
-    const part = `<rect x="${x}" y="42" width="10" height="10" fill="${colourOf(colour)}"/>${text(x + 14, 51, name, "start", 11)}`;
-    x += 26 + name.length * 6.4;
+  const parts = shown.map(({ name, colour }) => {
+    const width = 26 + name.length * 6.4;
+    if (x + width > WIDTH) {
+      x = 8;
+      y += LEGEND_ROW;
+      count++;
+    }
+    const part = `<rect x="${fixed(x)}" y="${y}" width="10" height="10" fill="${colourOf(colour)}"/>${text(x + 14, y + 9, name, "start", 11)}`;
+    x += width;
     return part;
   });
+  return { parts, rows: count };
 }
 
 /** @param {number} index */

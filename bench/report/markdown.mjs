@@ -99,12 +99,13 @@ function contestantList({ contestants, unavailable }) {
 }
 
 /** @param {Results} results */
-function notMeasured({ contestants, unavailable, faults, missing, conditions }) {
-  const nameOf = (/** @type {string} */ name) => contestants.find((one) => one.name === name)?.title ?? name;
+function notMeasured(results) {
+  const { unavailable, modes, faults, missing, conditions } = results;
+  const modeOf = (/** @type {string} */ name) => modes.find((one) => one.name === name)?.title ?? name;
   const lines = [
-    ...Object.entries(unavailable).map(([name, why]) => `${nameOf(name)} is not available: ${why}`),
+    ...Object.entries(unavailable).map(([name, why]) => `${titleOf(results, name)} is not available: ${why}`),
     ...missing,
-    ...faults.map(({ contestant, mode, fault }) => `No figure for ${contestant} in ${mode}: ${fault}.`),
+    ...faults.map((one) => `No figure for ${titleOf(results, one.contestant)} in ${modeOf(one.mode)}: ${one.fault}.`),
     ...conditions,
   ];
   return lines.length > 0 ? lines.map((line) => `* ${line}`).join("\n") : "Everything was.";

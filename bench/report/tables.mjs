@@ -21,12 +21,15 @@ export function groupTables(results, group) {
   return tables.map((table) => table(results, group)).filter(({ head, rows }) => head.length > 1 && rows.length > 0);
 }
 
-/** All tables of a run, without those that would be empty. @param {Results} results */
+/** All tables of a run, without those that would be empty; of a part of a run, the figures to reach that it has. @param {Results} results */
 export function terminalTables(results) {
   const groups = GROUPS.flatMap(({ group, title }) =>
     groupTables(results, group).map((table) => ({ ...table, title: `${title}: ${table.title}` })),
   );
-  const around = [gateTable(results), ...groups, idleTable(results), targetTable(results)];
+  const judged = results.targets.filter(({ paths }) =>
+    Object.values(paths).some(({ reached }) => reached !== undefined),
+  );
+  const around = [gateTable(results), ...groups, idleTable(results), targetTable({ ...results, targets: judged })];
   return around.filter(({ head, rows }) => head.length > 1 && rows.length > 0);
 }
 

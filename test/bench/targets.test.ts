@@ -77,7 +77,7 @@ describe("a figure to reach", () => {
   });
 
   test("of growth compares the most connections with ten, and needs both", () => {
-    const title = "cost of a session beside many, beside 10 = 1";
+    const title = "cost of a session beside the most (counting, idle timeout), beside 10 = 1";
     const at = (held: number, ns: number) => figure("restyconf-node", `churn-at-${held}`, { cpuNsPerUnit: flat(ns) });
     expect(judged([at(1_000, 150), at(10, 100), at(8_500, 110)], title)?.paths.node).toMatchObject({
       reached: flat(1.1),
