@@ -1,10 +1,10 @@
 import { GatewayError } from "../errors.ts";
 import type { Sniffer } from "./sniffer.ts";
 
-/** The first bytes of a client, growing. `grow` resolves when so many are there, none will come, or time is over. */
+/** The first bytes of a client, growing. `grow` resolves when so many are there, none will come, or it is `endsAt`. */
 export interface GrowingHead {
   readonly bytes: Uint8Array;
-  grow(atLeast: number): Promise<"enough" | "ended" | "timeout" | "reset">;
+  grow(atLeast: number, endsAt: number): Promise<"enough" | "ended" | "timeout" | "reset">;
 }
 
 /** The sniffer that won, by its place in the list, and what it learned. */
@@ -28,15 +28,25 @@ export interface Round {
   readonly found: Sniffed | undefined;
 }
 
-/** The state before any byte was seen. */
-export function unasked(sniffers: readonly Sniffer[]): Round {
-  return { open: sniffers.map((sniffer, index) => unaskedSniffer(sniffer, index)), found: undefined };
+/**
+ * The first look at a client's bytes, which decides nearly all sessions: only a sniffer that is hungry gets a state.
+ * Sniffers may be objects of any make: their methods are called on them.
+ */
+export function askAll(sniffers: readonly Sniffer[], bytes: Uint8Array): Round {
+  const open: Open[] = [];
+  let index = 0;
+  for (const sniffer of sniffers) {
+    const verdict = sniffer.sniff(bytes);
+    if (verdict.kind === "match") return { open, found: { index, protocol: sniffer.name, info: verdict.info } };
+    if (verdict.kind === "more") open.push(begun(sniffer, index, beyond(bytes, verdict.atLeast)));
+    index++;
+  }
+  return { open, found: undefined };
 }
 
-/** Sniffers may be objects of any make: their methods are called on them. */
-function unaskedSniffer(sniffer: Sniffer, index: number): Open {
+function begun(sniffer: Sniffer, index: number, atLeast: number): Open {
   const sniff = sniffer.begin?.() ?? ((head: Uint8Array) => sniffer.sniff(head));
-  return { index, protocol: sniffer.name, sniff, atLeast: 0 };
+  return { index, protocol: sniffer.name, sniff, atLeast };
 }
 
 /**
@@ -65,21 +75,25 @@ function beyond({ length }: Uint8Array, atLeast: number): number {
 
 /**
  * Asks all sniffers about the same bytes until one wins or none is left. At the end of the client's bytes, of time or of
- * the buffer, a match that waited for hungrier sniffers wins. Undefined: no sniffer matches.
- * @throws GatewayError RC_PREREAD_FULL, RC_PREREAD_TIMEOUT, RC_CLIENT_RESET
+ * the buffer, a match that waited for hungrier sniffers wins. Undefined: no sniffer matches. A promise only when the bytes
+ * that are there do not decide; it rejects with RC_PREREAD_FULL, RC_PREREAD_TIMEOUT, RC_CLIENT_RESET.
  */
-export async function preread(
+export function preread(
   sniffers: readonly Sniffer[],
   head: GrowingHead,
   maxBytes: number,
-): Promise<Sniffed | undefined> {
-  for (let round = unasked(sniffers); ; ) {
-    const bytes = upTo(maxBytes, head.bytes);
-    round = ask(round, bytes);
+  endsAt: number = Number.POSITIVE_INFINITY,
+): Sniffed | undefined | Promise<Sniffed | undefined> {
+  const round = askAll(sniffers, upTo(maxBytes, head.bytes));
+  return round.open.length === 0 ? round.found : askOn(round, head, maxBytes, endsAt);
+}
+
+async function askOn(first: Round, head: GrowingHead, maxBytes: number, endsAt: number): Promise<Sniffed | undefined> {
+  for (let round = first; ; round = ask(round, upTo(maxBytes, head.bytes))) {
     const atLeast = round.open.reduce((least, open) => Math.min(least, open.atLeast), Infinity);
     if (atLeast === Infinity) return round.found;
     if (atLeast > maxBytes) return round.found ?? full(maxBytes);
-    const growth = await head.grow(atLeast);
+    const growth = await head.grow(atLeast, endsAt);
     if (growth === "reset") throw new GatewayError("RC_CLIENT_RESET");
     if (growth === "timeout") return round.found ?? late(head.bytes.length);
     if (growth === "ended") return ask(round, upTo(maxBytes, head.bytes)).found;

@@ -12,8 +12,9 @@ export interface Sniffer<Name extends string = string, Info = unknown> {
   readonly name: Name;
   sniff(head: Uint8Array): Verdict<Info>;
   /**
-   * Begins with one client: what it returns answers as `sniff` does, but may remember the bytes that it has seen, and is
-   * given the same ones with more behind them. For protocols whose first message costs too much to look at from its start.
+   * Called when `sniff` wants more bytes of a client: what it returns is asked from then on and answers as `sniff` does, but
+   * may remember the bytes that it has seen, and is given the same ones with more behind them. For protocols whose first
+   * message costs too much to look at from its start, again and again.
    */
   readonly begin?: () => (head: Uint8Array) => Verdict<Info>;
   /** First bytes that it accepts; two routes are compared by them at start. */

@@ -1,5 +1,5 @@
 import { GatewayError } from "../errors.ts";
-import { ask, preread, type Sniffed, unasked } from "../preread/engine.ts";
+import { askAll, preread, type Sniffed } from "../preread/engine.ts";
 import type { Sniffer } from "../preread/sniffer.ts";
 import type { Action } from "./action.ts";
 import { actionOf } from "./action-of.ts";
@@ -63,21 +63,14 @@ async function sniff(session: Connection): Promise<Action | undefined> {
   const { routes, preread: limits } = session.settings;
   if (routes.sniffers.length === 0 && !routes.silent) return undefined; // nothing depends on the bytes
   if (await session.patience.isSilent(session.client.head)) return routes.silent?.action;
-  const { patience } = session;
-  const { head } = session.client;
-  const source = {
-    get bytes() {
-      return head.bytes;
-    },
-    grow: (atLeast: number) => head.grow(atLeast, patience.endsAt),
-  };
-  return learn(session, routes, await preread(routes.sniffers, source, limits.maxBytes));
+  const sniffed = preread(routes.sniffers, session.client.head, limits.maxBytes, session.patience.endsAt);
+  return learn(session, routes, sniffed instanceof Promise ? await sniffed : sniffed);
 }
 
 /** The action of the `tls()` route that wants this hello as it is. The hello is whole: who is hungry still, has no say. */
 export function passthrough(session: Connection): Action | undefined {
   const table = session.settings.routes.passthrough;
-  return table && learn(session, table, ask(unasked(table.sniffers), session.client.head.bytes).found);
+  return table && learn(session, table, askAll(table.sniffers, session.client.head.bytes).found);
 }
 
 /** Keeps on the session what a sniffer found, and tells the action of its route. */

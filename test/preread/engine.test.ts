@@ -116,6 +116,28 @@ describe("the preread engine", () => {
     });
   });
 
+  test("answers at once, without a promise, when the bytes that are there decide", () => {
+    const head = { bytes: Buffer.from("GAME"), grow: () => expect.unreachable() };
+    const info = { seen: 4 };
+    expect(preread([prefix("SSH-"), prefix("GAME")], head, 100)).toEqual({ index: 1, protocol: "GAME", info });
+    expect(preread([prefix("SSH-")], head, 100)).toBeUndefined();
+  });
+
+  test("a sniffer with memory begins only with a client that it wants more of, and anew with each", async () => {
+    let begun = 0;
+    const begin = (): Sniffer["sniff"] => {
+      begun++;
+      return prefix("GAME").sniff;
+    };
+    const sniffer: Sniffer = { ...prefix("GAME"), begin };
+    for (const pieces of [["GAME"], ["SSH-"], ["GA", "ME"], ["G", "A", "ME"]]) {
+      const head = client(pieces);
+      await head.grow(1, 0);
+      await preread([sniffer], head, 100);
+    }
+    expect(begun).toBe(2);
+  });
+
   test.each([0, 2, Number.NaN])("waits for one more byte at least, though a sniffer asks for %s", async (atLeast) => {
     const stuck: Sniffer = { name: "stuck", examples: [], sniff: () => more(atLeast) };
     const head = client(["ab"], "timeout");

@@ -1,5 +1,5 @@
 import type { ServerConfig } from "../../gateway.ts";
-import { ask, type Open, type Sniffed, unasked } from "../../preread/engine.ts";
+import { askAll, type Open, type Sniffed } from "../../preread/engine.ts";
 import type { Sniffer } from "../../preread/sniffer.ts";
 import type { Action } from "../../stream/action.ts";
 import { DEFAULT_PREREAD_BYTES, DEFAULT_PREREAD_MS } from "../generation.ts";
@@ -26,7 +26,10 @@ export function explainPassthrough(
   hello: Uint8Array,
 ): { readonly lines: readonly string[]; readonly taken: string | undefined } {
   const asked = askedOf(server, ({ name }) => name === "tls");
-  const { found } = ask(unasked(asked.map(({ sniffer }) => sniffer)), hello);
+  const { found } = askAll(
+    asked.map(({ sniffer }) => sniffer),
+    hello,
+  );
   const route = found && asked[found.index];
   return { lines: traces(asked, hello), taken: route && taken(route, "tls") };
 }
@@ -51,7 +54,10 @@ function nameOf({ place, sniffer }: Asked): string {
 function decision(server: ServerConfig, asked: readonly Asked[], head: Uint8Array): string {
   const silence = silent(server, head);
   if (silence !== undefined) return silence;
-  const { open, found } = ask(unasked(asked.map(({ sniffer }) => sniffer)), head);
+  const { open, found } = askAll(
+    asked.map(({ sniffer }) => sniffer),
+    head,
+  );
   const { maxBytes = DEFAULT_PREREAD_BYTES, timeoutMs = DEFAULT_PREREAD_MS } = server.preread ?? {};
   const wanted = Math.min(...open.map(({ atLeast }) => atLeast));
   const match = found && matched(asked, found);
