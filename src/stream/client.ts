@@ -100,8 +100,8 @@ export class Client {
   }
 
   /** Resolves when all that was written is with the kernel, and somebody else may write; rejects as {@link write} when it never will be. */
-  async flushed(): Promise<void> {
-    await this.#outlet?.flushed();
+  flushed(): Promise<void> | undefined {
+    return this.#outlet?.flushed();
   }
 
   #open(): Outlet {
@@ -116,15 +116,25 @@ export class Client {
   }
 
   /** Connects to a peer, and hands the bytes over: below JavaScript where nothing here wants to see them. */
-  async relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
-    if (this.#outlet) await this.flushed();
-    if (this.#outlet?.isShut)
-      throw new GatewayError("RC_HOOK_FAILED", "content: a session cannot go on after shutdown");
-    const unread = this.head.size;
-    const relay = await (this.#inlet ? carry(this.#inlet, peer, options) : this.#incoming.relayTo(peer, options));
-    this.#readBeforeRelay = this.head.received - this.#headerBytes - unread;
+  relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+    if (this.#outlet) return this.#relayBehind(this.#outlet, peer, options);
+    return this.#carry(peer, options);
+  }
+
+  async #relayBehind(outlet: Outlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+    await outlet.flushed();
+    if (outlet.isShut) throw new GatewayError("RC_HOOK_FAILED", "content: a session cannot go on after shutdown");
+    return this.#carry(peer, options);
+  }
+
+  #carry(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+    this.#readBeforeRelay = this.head.received - this.#headerBytes - this.head.size;
+    return this.#inlet ? carry(this.#inlet, peer, options) : this.#incoming.relayTo(peer, options);
+  }
+
+  /** From now on the relay counts the bytes. */
+  relayedBy(relay: Relay): void {
     this.#relay = relay;
-    return relay;
   }
 
   /** Breaks everything off, whoever has the bytes. */

@@ -11,7 +11,7 @@ import { upgrade } from "./handshake.ts";
 import type { Incoming } from "./incoming.ts";
 import { Patience } from "./patience.ts";
 import type { Reader, Received } from "./reader.ts";
-import type { Relay, RelayCause } from "./relay.ts";
+import type { Relay } from "./relay.ts";
 import type { Server } from "./server.ts";
 import type {
   Awaitable,
@@ -54,8 +54,6 @@ export class Connection implements Views {
   endCause: EndCause = "client_closed";
   /** The client's socket and bytes. */
   readonly client: Client;
-  /** The peer that carries on, once the bytes are relayed. */
-  lease: Lease<Relay> | undefined;
   readonly #incoming: Incoming;
   readonly #onOver: (session: Connection) => void;
   #ctx: SessionCtx | undefined;
@@ -64,6 +62,8 @@ export class Connection implements Views {
   #local: Address | undefined;
   #endedMs: number | undefined;
   #hello: ClientHello | undefined;
+  /** The peer, once the bytes are relayed. */
+  #lease: Lease<Relay> | undefined;
   #patience: Patience | undefined;
   #abort: AbortController | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
@@ -241,26 +241,48 @@ export class Connection implements Views {
     this.client.stop(cause);
   }
 
-  /** The relay is over, and so is the session. */
-  relayEnded(cause: RelayCause): void {
-    this.lease?.release();
-    this.endCause = cause;
-    void this.finalize(undefined);
+  /** The bytes are on their way: the relay's end is now the session's. */
+  relayedBy(lease: Lease<Relay>): void {
+    this.#lease = lease;
+    this.client.relayedBy(lease.value);
+    lease.value.onEnd((cause) => {
+      lease.release();
+      this.endCause = cause;
+      this.finalize(undefined);
+    });
   }
 
-  /** The one exit: status, close, access line, log phase. Never rejects. */
-  async finalize(thrown: GatewayError | undefined): Promise<void> {
+  get isRelayed(): boolean {
+    return this.#lease !== undefined;
+  }
+
+  /** The one exit: status, close, access line, log phase. What a handler wrote last, it need not have waited for. */
+  finalize(error: GatewayError | undefined): void {
+    const flushed = error ? undefined : this.client.flushed();
+    if (!flushed) this.#finalize(error);
+    else
+      flushed.then(
+        () => this.#finalize(undefined),
+        (cause) => this.#finalize(GatewayError.from(cause)),
+      );
+  }
+
+  #finalize(error: GatewayError | undefined): void {
     try {
-      await this.#finalize(thrown);
+      this.#settle(error);
     } catch (cause) {
       this.settings.log.error("session failed", { session: this.id, err: cause }); // a bug of ours; other sessions go on
       this.client.stop("killed");
     }
+    if (this.settings.phases.log) void this.#log().then(() => this.#leave());
+    else this.#leave();
+  }
+
+  #leave(): void {
     this.client.whenClosed(() => this.#onOver(this));
   }
 
-  async #finalize(thrown: GatewayError | undefined): Promise<void> {
-    const error = thrown ?? (await this.#flushed());
+  #settle(error: GatewayError | undefined): void {
     if (this.#stopped)
       this.endCause = this.#stopped; // what failed because of that is no failure
     else if (error) [this.status, this.endCause] = [error.status, specs[error.code].endCause];
@@ -268,26 +290,14 @@ export class Connection implements Views {
     this.client.close({ wasReset: this.endCause === "client_reset", isAnswered: this.endCause === "content_done" });
     this.#endedMs = this.sessionTimeMs;
     this.settings.log.access(() => accessLine(this, this.#stopped ? undefined : error));
-    await this.#log();
-  }
-
-  /** A handler need not wait for its last write, so what became of that is seen here. */
-  async #flushed(): Promise<GatewayError | undefined> {
-    try {
-      await this.client.flushed();
-      return undefined;
-    } catch (cause) {
-      return GatewayError.from(cause);
-    }
   }
 
   async #log(): Promise<void> {
     const { log } = this.settings.phases;
-    if (!log) return;
     this.phase = "log";
     try {
       using limit = new Deadline(LOG_LIMIT_MS);
-      await limit.limit(Promise.resolve(log(this)), () => new Error(`not finished within ${LOG_LIMIT_MS} ms`));
+      await limit.limit(Promise.resolve(log?.(this)), () => new Error(`not finished within ${LOG_LIMIT_MS} ms`));
     } catch (cause) {
       this.settings.log.error("log hook failed", { session: this.id, server: this.server, err: cause });
     }

@@ -19,9 +19,8 @@ import { sslOfHandshake } from "./session-ssl.ts";
  * it passed through as it is. Undefined: the routes are to be asked about the clear text, or about the bytes of a plain client.
  * @throws GatewayError RC_TLS_HELLO, RC_TLS_PLAIN, RC_TLS_NO_CERTIFICATE, RC_TLS_HANDSHAKE, RC_TLS_HANDSHAKE_TIMEOUT, …
  */
-export async function terminateTls(session: Connection): Promise<Action | undefined> {
-  const { ssl } = session.settings;
-  if (!ssl || ssl.mode === "starttls") return undefined;
+export async function terminateTls(session: Connection, ssl: ServerSsl): Promise<Action | undefined> {
+  if (ssl.mode === "starttls") return undefined;
   if (ssl.mode === "auto" && !(await beginsTls(session))) return undefined;
   return shakeHands(session, ssl, () => passthrough(session));
 }

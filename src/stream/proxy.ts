@@ -8,13 +8,13 @@ import type { Connection } from "./connection.ts";
 import type { Relay } from "./relay.ts";
 
 /** Finds a peer and begins to carry the session to it. */
-export async function proxyTo(session: Connection, name: string): Promise<void> {
+export async function proxyTo(session: Connection, name: string): Promise<undefined> {
   const { upstreams, phases } = session.settings;
   const upstream = upstreams.get(name);
   if (!upstream) throw new GatewayError("RC_HOOK_FAILED", `no upstream is called ${name}`);
   session.upstream = name;
   session.phase = "balancer";
-  session.lease = await upstream.connect(
+  const lease = await upstream.connect(
     {
       session,
       life: session,
@@ -23,6 +23,7 @@ export async function proxyTo(session: Connection, name: string): Promise<void> 
     },
     (peer) => connect(session, peer),
   );
+  session.relayedBy(lease);
 }
 
 /** Asks `phases.balancer`, once per attempt. */

@@ -16,13 +16,12 @@ export async function serve(session: Connection): Promise<void> {
   const { settings } = session;
   try {
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
-    const byHello = await terminateTls(session);
+    const byHello = settings.ssl && (await terminateTls(session, settings.ssl));
     let action: Action | undefined = await chooseRoute(session, byHello);
-    while (action) action = await perform(session, (await access(session, action)) ?? action);
-    if (session.lease) session.lease.value.onEnd((cause) => session.relayEnded(cause));
-    else await session.finalize(undefined);
+    while (action) action = await perform(session, settings.phases.access ? await access(session, action) : action);
+    if (!session.isRelayed) session.finalize(undefined);
   } catch (cause) {
-    await session.finalize(GatewayError.from(cause));
+    session.finalize(GatewayError.from(cause));
   }
 }
 
@@ -30,8 +29,7 @@ export async function serve(session: Connection): Promise<void> {
 async function perform(session: Connection, action: Action): Promise<Action | undefined> {
   switch (action.kind) {
     case "proxy":
-      await proxyTo(session, action.upstream);
-      return undefined;
+      return proxyTo(session, action.upstream);
     case "content":
       session.endCause = "content_done";
       return actionOf("content", await session.hook("content", () => action.handler(session)));
@@ -43,11 +41,10 @@ async function perform(session: Connection, action: Action): Promise<Action | un
   }
 }
 
-/** Asks the access phase about each action, unless it refuses by itself. */
-async function access(session: Connection, action: Action): Promise<Action | undefined> {
-  if (action.kind === "reject") return undefined;
+/** Asks the access phase about an action, unless it refuses by itself. */
+async function access(session: Connection, action: Action): Promise<Action> {
+  if (action.kind === "reject") return action;
   session.upstream = action.kind === "proxy" ? action.upstream : undefined;
-  const { phases } = session.settings;
-  if (!phases.access) return undefined;
-  return actionOf("access", await session.hook("access", () => phases.access?.(session)));
+  const refusal = await session.hook("access", () => session.settings.phases.access?.(session));
+  return actionOf("access", refusal) ?? action;
 }

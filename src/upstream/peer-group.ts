@@ -13,10 +13,14 @@ export class PeerGroup {
   readonly #table: LivePeers;
   readonly #live = new Map<Peer, LivePeer>();
   readonly #byAddress = new Map<string, Peer>();
+  /** The peers that are no backups: as long as all is well, the answer to every question. */
+  readonly #regular: NonEmpty<Peer> | undefined;
 
   constructor(upstream: string, peers: readonly Peer[], table: LivePeers) {
     this.peers = Object.freeze([...peers]);
     this.single = peers.length === 1;
+    const regular = this.peers.filter(({ backup }) => !backup);
+    this.#regular = isNonEmpty(regular) ? regular : undefined;
     this.#upstream = upstream;
     this.#table = table;
     for (const peer of peers) {
@@ -40,6 +44,8 @@ export class PeerGroup {
 
   /** The peers that may be given a session now: backups only when there is no other. */
   usable(now: number, tried: ReadonlySet<string>): NonEmpty<Peer> | undefined {
+    if (tried.size === 0 && this.#regular && this.#regular.every((peer) => this.#isUsable(peer, now)))
+      return this.#regular;
     const open = this.peers.filter((peer) => !tried.has(peer.address) && this.#isUsable(peer, now));
     const first = open.filter(({ backup }) => !backup);
     if (isNonEmpty(first)) return first;

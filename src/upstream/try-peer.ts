@@ -32,9 +32,12 @@ const MAX_ADDRESSES = 8;
  * The claim is released unless this succeeds.
  */
 export async function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
-  const { claim } = trial;
+  const { claim, peer } = trial;
+  const { address, endpoint } = peer;
   try {
-    const value = await dialEach(trial, dial, tools);
+    const value = isConcrete(endpoint)
+      ? await dialOne(trial, { address, endpoint }, dial, tools)
+      : await dialEach(trial, dial, tools);
     claim.connected();
     return value;
   } catch (cause) {
@@ -52,8 +55,6 @@ export function mayRetry(failure: GatewayError, life: Life): boolean {
 }
 
 async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
-  const { address, endpoint: place } = trial.peer;
-  if (isConcrete(place)) return dialOne(trial, { address, endpoint: place }, dial, tools);
   let failure: GatewayError | undefined;
   for (const endpoint of await endpointsOf(trial, tools)) {
     try {
@@ -80,7 +81,7 @@ async function dialOne<T>(
 ): Promise<T> {
   const begun = now();
   try {
-    const value = await dial({ ...unresolved, endpoint });
+    const value = await dial(concrete(unresolved, endpoint));
     note({ peer: peer.address, address, ok: true, connectMs: now() - begun, code: undefined });
     return value;
   } catch (cause) {
@@ -88,6 +89,12 @@ async function dialOne<T>(
     note({ peer: peer.address, address, ok: false, connectMs: undefined, code: failure.code });
     throw failure;
   }
+}
+
+/** Property by property: this is done for every session, and spreading costs several times as much. */
+function concrete(unresolved: Trial["unresolved"], endpoint: Endpoint): PeerEndpoint {
+  const { address, connectTimeoutMs, localAddress, ssl, proxyProtocol, idleTimeoutMs } = unresolved;
+  return { address, endpoint, connectTimeoutMs, localAddress, ssl, proxyProtocol, idleTimeoutMs };
 }
 
 /** All places that a name stands for. */

@@ -68,6 +68,7 @@ export type ChoosePeer = (
   lastFailure: GatewayError | undefined,
 ) => PeerChoice | undefined | Promise<PeerChoice | undefined>;
 
+const NONE: ReadonlySet<string> = new Set();
 const CONNECT_TIMEOUT_MS = 5_000;
 const TRIES = 3;
 
@@ -116,17 +117,18 @@ export class Upstream {
    */
   async connect<T>(input: ConnectInput, dial: (peer: PeerEndpoint) => Promise<T>): Promise<Lease<T>> {
     const { session, life, onAttempt: note } = input;
-    const tried = new Set<string>();
+    const { resolver, now } = this.#tools;
+    let tried = NONE;
     let failure: GatewayError | undefined;
     for (let number = 1; number <= (this.#config.tries ?? TRIES); number++) {
-      const choice = await this.#ask(input, number, failure);
+      const choice = input.choose && (await this.#ask(input, input.choose, number, failure));
       if (life.isOver) throw abortError(life.signal);
       const trial = this.#place(session, { number, tried, choice });
       if (!trial) break;
-      tried.add(trial.peer.address);
       try {
-        return new Lease(await tryPeer(trial, dial, { ...this.#tools, life, note }), trial.claim);
+        return new Lease(await tryPeer(trial, dial, { resolver, now, life, note }), trial.claim);
       } catch (cause) {
+        tried = new Set(tried).add(trial.peer.address);
         failure = GatewayError.from(cause);
         if (!mayRetry(failure, life)) throw failure;
       }
@@ -151,14 +153,13 @@ export class Upstream {
 
   /** The hook's word, checked. A hook that throws ends the session: another peer than the one it wanted could be wrong. */
   async #ask(
-    input: ConnectInput,
+    { life }: ConnectInput,
+    choose: ChoosePeer,
     number: number,
     failure: GatewayError | undefined,
   ): Promise<CheckedChoice | undefined> {
-    if (!input.choose) return undefined;
     try {
-      const chosen = Promise.resolve(input.choose(number, failure));
-      const choice = await patiently(chosen, { signal: input.life.signal });
+      const choice = await patiently(Promise.resolve(choose(number, failure)), { signal: life.signal });
       return choice === undefined ? undefined : checkChoice(choice);
     } catch (cause) {
       throw GatewayError.from(cause, "RC_HOOK_FAILED");

@@ -23,6 +23,9 @@ export const eventKinds = {
   trouble: 7,
 } as const;
 
+/** Places that an engine can have: a slot has 20 bits. */
+export const MAX_SESSIONS: number = 2 ** 20;
+
 /** Numbers per event. */
 export const EVENT_FIELDS = 8;
 

@@ -4,6 +4,7 @@ import {
   EVENT_FIELDS,
   eventField,
   eventKinds,
+  MAX_SESSIONS,
   type NativeListen,
   relayCauses,
 } from "./addon.ts";
@@ -54,7 +55,7 @@ export class Carrier {
 
   release(session: number): void {
     this.engine.release(session);
-    this.#sessions[session % SLOTS] = undefined;
+    this.#sessions[session % MAX_SESSIONS] = undefined;
   }
 
   /** For the end of the process: all sessions are over. */
@@ -98,6 +99,3 @@ export class Carrier {
     return Buffer.from(this.#bytes.subarray(offset, offset + length));
   }
 }
-
-/** Slots come round in the lower bits of a session's number. */
-const SLOTS = 2 ** 20;

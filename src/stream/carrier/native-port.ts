@@ -5,7 +5,7 @@ import { OncePerSecond } from "../once-per-second.ts";
 import { firstByteMs } from "../patience.ts";
 import { BACKLOG, BindError, type Port, type PortOptions, removeStale } from "../port.ts";
 import type { Server } from "../server.ts";
-import type { NativeListen } from "./addon.ts";
+import { MAX_SESSIONS, type NativeListen } from "./addon.ts";
 import type { Carrier, PortEvents } from "./carrier.ts";
 import type { NativeIncoming } from "./native-incoming.ts";
 
@@ -79,7 +79,7 @@ function nativeListen(endpoint: Endpoint, server: Server, options: PortOptions):
     waits: waitsForBytes(server),
     firstByteMs: shortestWaitMs(server),
     headBytes: server.preread.maxBytes,
-    maxSessions: server.maxConns ?? Number.POSITIVE_INFINITY,
+    maxSessions: Math.min(server.maxConns ?? MAX_SESSIONS, MAX_SESSIONS),
   };
 }
 
