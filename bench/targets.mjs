@@ -1,7 +1,7 @@
 // The figures to reach, and whether a run reached them. Aims are written down before they are measured, and stay as they are.
 
 /**
- * @typedef {"node" | "carrier"} Path
+ * @typedef {keyof typeof PATHS} Path
  * @typedef {{ figures: readonly import("./figures.mjs").Figure[], idle: Record<string, import("./idle.mjs").Idle>,
  *   unavailable: Record<string, string> }} Run
  * @typedef {import("./figures.mjs").Range} Range
@@ -19,14 +19,16 @@
 /**
  * @typedef {{ contestant: string, aim: number, reached: Range | undefined, met: boolean | undefined,
  *   unavailable?: string }} Reached `met` is undefined where nothing was measured
- * @typedef {{ title: string, atMost: boolean, paths: Record<Path, Reached>, peers: Record<string, Range | undefined> }} Verdict
+ * @typedef {{ title: string, atMost: boolean, paths: Record<string, Reached>, peers: Record<string, Range | undefined> }} Verdict
  */
 
 /** Who stands for a path. Another engine of the carrier is one more entry, and one more number in each aim. */
-export const PATHS = /** @type {const} */ ({
+export const PATHS = {
   node: { title: "node path", contestant: "restyconf-node" },
   carrier: { title: "carrier", contestant: "restyconf-carrier" },
-});
+};
+
+const paths = /** @type {Path[]} */ (Object.keys(PATHS));
 
 /** Whose figures stand beside. */
 export const BESIDE = ["haproxy", "sslh"];
@@ -101,7 +103,7 @@ export function judge(run) {
   return TARGETS.map((target) => ({
     title: target.title,
     atMost: target.atMost ?? false,
-    paths: { node: reachedBy(run, target, "node"), carrier: reachedBy(run, target, "carrier") },
+    paths: Object.fromEntries(paths.map((path) => [path, reachedBy(run, target, path)])),
     peers: Object.fromEntries(BESIDE.map((name) => [name, target.value(run, name)])),
   }));
 }

@@ -23,8 +23,15 @@ export async function whileStill(roots, act) {
     }
     await act();
   } finally {
-    for (const pid of pids) process.kill(pid, "SIGCONT");
+    for (const pid of pids) goOn(pid);
   }
+}
+
+/** @param {number} pid */
+function goOn(pid) {
+  try {
+    process.kill(pid, "SIGCONT");
+  } catch {} // it has ended meanwhile
 }
 
 /** @param {number} pid */

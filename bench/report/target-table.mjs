@@ -6,12 +6,11 @@ import { ranged, times } from "./words.mjs";
 
 /** @param {Pick<Results, "targets" | "contestants">} results @returns {import("./tables.mjs").Table} */
 export function targetTable({ targets, contestants }) {
-  const paths = Object.values(PATHS);
   const titleOf = (/** @type {string} */ name) => contestants.find((one) => one.name === name)?.title ?? name;
-  const head = paths.flatMap(({ title }) => [`${title}: aim`, "reached", ""]);
+  const head = Object.values(PATHS).flatMap(({ title }) => [`${title}: aim`, "reached", ""]);
   const rows = targets.map(({ title, atMost, paths: reached, peers }) => [
     title,
-    ...[reached.node, reached.carrier].flatMap((one) => [`${atMost ? "≤" : "≥"} ${one.aim}`, ...valueAndMark(one)]),
+    ...Object.values(reached).flatMap((one) => [`${atMost ? "≤" : "≥"} ${one.aim}`, ...valueAndMark(one)]),
     ...BESIDE.map((name) => times(peers[name]?.median)),
   ]);
   return { title: "Figures to reach", head: ["", ...head, ...BESIDE.map(titleOf)], rows };
