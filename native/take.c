@@ -42,7 +42,7 @@ static void put_open(struct filling *filling, struct session *session) {
 static void put_answer(struct filling *filling, struct session *session) {
   if (session->hold != LENT_FOR_HEAD) return; // taken over meanwhile
   if (session->kill_cause != NO_CAUSE) session->head_flags |= HEAD_RESET;
-  put_head(filling, session, begin_event(filling, session, EVENT_HEAD) + 3);
+  put_head(filling, session, begin_event(filling, session, EVENT_HEAD) + 4);
   session->hold = HELD;
 }
 
