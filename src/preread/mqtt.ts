@@ -1,15 +1,8 @@
-import type { MqttUserProperties } from "../codecs/mqtt/check.ts";
-import {
-  decodeConnect,
-  encodeConnect,
-  MAX_CONNECT_BYTES,
-  type MqttConnect,
-  type MqttVersion,
-  scanConnectStart,
-} from "../codecs/mqtt/connect.ts";
+import { type ConnectFields, checkConnect, type MqttUserProperties } from "../codecs/mqtt/check.ts";
+import { encodeConnect, MAX_CONNECT_BYTES, type MqttVersion, scanConnectStart } from "../codecs/mqtt/connect.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
-import { match, mismatch, more, type Sniffer } from "./sniffer.ts";
+import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What a CONNECT says of its client. The password is not in it, nor any other credential. */
 export interface MqttInfo {
@@ -35,8 +28,6 @@ export interface MqttConditions {
   readonly version?: MqttVersion | Condition<number>;
 }
 
-const connectOf = perBytes((bytes) => decodeConnect(bytes));
-
 export interface MqttOptions {
   /** A larger CONNECT is no match; the preread buffer may be smaller still. */
   readonly maxBytes?: number;
@@ -48,25 +39,43 @@ export function mqtt(conditions: MqttConditions = {}, options: MqttOptions = {})
   const versionFits = compileCondition<number>(conditions.version);
   const clientIdFits = compileCondition(conditions.clientId);
   const usernameFits = compileCondition(conditions.username);
+  const openingOf = maxBytes === MAX_CONNECT_BYTES ? usualOpeningOf : openingReader(maxBytes);
   const sniff: Sniffer<"mqtt", MqttInfo>["sniff"] = (head) => {
-    const start = scanConnectStart(head, maxBytes);
-    if (start.kind === "more") return more(start.atLeast);
-    if (start.kind === "malformed" || !versionFits(start.value.version)) return mismatch;
-    const connect = maxBytes === MAX_CONNECT_BYTES ? connectOf(head) : decodeConnect(head, maxBytes);
-    if (connect.kind === "more") return more(connect.atLeast);
-    if (connect.kind === "malformed") return mismatch;
-    const info = infoOf(connect.value);
-    return clientIdFits(info.clientId) && usernameFits(info.username) ? match(info) : mismatch;
+    const { version, verdict } = openingOf(head);
+    if (version !== undefined && !versionFits(version)) return mismatch;
+    if (verdict.kind !== "match") return verdict;
+    return clientIdFits(verdict.info.clientId) && usernameFits(verdict.info.username) ? verdict : mismatch;
   };
   const examples = examplesOf(conditions).filter((example) => sniff(example).kind === "match");
   return { name: "mqtt", examples, sniff };
 }
 
-/** Field by field, so that nothing secret can slip in with a field to come. */
-function infoOf({ version, clientId, username, keepaliveMs, clean, will, properties, bridge }: MqttConnect): MqttInfo {
-  const userProperties = properties?.userProperties ?? {};
-  return { version, clientId, username, keepaliveMs, clean, willTopic: will?.topic, userProperties, bridge };
+/** A client's first bytes as far as they are there: the version is known before the rest. */
+interface Opening {
+  readonly version: MqttVersion | undefined;
+  readonly verdict: Verdict<MqttInfo>;
 }
+
+function openingReader(maxBytes: number): (head: Uint8Array) => Opening {
+  return perBytes((head) => {
+    const start = scanConnectStart(head, maxBytes);
+    if (start.kind === "malformed") return { version: undefined, verdict: mismatch };
+    if (start.kind === "more") return { version: undefined, verdict: start };
+    const { version, bridge, flagsAt, packetBytes } = start.value;
+    if (head.length < packetBytes) return { version, verdict: more(packetBytes) };
+    const packet = head.length === packetBytes ? head : head.subarray(0, packetBytes);
+    const said = checkConnect(packet, flagsAt, version);
+    return { version, verdict: said.fault === undefined ? match(infoOf(said, version, bridge)) : mismatch };
+  });
+}
+
+/** Field by field, so that nothing secret can slip in with a field to come. */
+function infoOf(said: ConnectFields, version: MqttVersion, bridge: boolean): MqttInfo {
+  const { clientId, username, keepaliveMs, clean, willTopic, userProperties = {} } = said;
+  return { version, clientId, username, keepaliveMs, clean, willTopic, userProperties, bridge };
+}
+
+const usualOpeningOf = openingReader(MAX_CONNECT_BYTES);
 
 function compileCondition<Value>(
   condition: Condition<Value> | number | undefined,

@@ -1,8 +1,10 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodeConnect } from "../../src/codecs/mqtt/connect.ts";
+import { decodeConnect, encodeConnect } from "../../src/codecs/mqtt/connect.ts";
 import { type MqttConditions, mqtt } from "../../src/preread/mqtt.ts";
-import { recorded } from "../fixtures/mqtt-connect.ts";
-import { snifferLaws } from "../laws/sniffer-laws.ts";
+import { match, mismatch, type Verdict } from "../../src/preread/sniffer.ts";
+import { packet, recorded, text } from "../fixtures/mqtt-connect.ts";
+import { mutated, RUNS, snifferLaws } from "../laws/sniffer-laws.ts";
 
 const sensor = { clientId: "sensor-1", clean: true, keepaliveMs: 60_000, bridge: false, willTopic: undefined };
 const bridge = { ...sensor, clientId: "br-1", clean: false, username: undefined, userProperties: {} };
@@ -129,4 +131,74 @@ test("the limit is the caller's", () => {
   const bytes = encodeConnect({ clientId: "x".repeat(100) });
   expect(mqtt({}, { maxBytes: 100 }).sniff(bytes).kind).toBe("mismatch");
   expect(mqtt({}, { maxBytes: bytes.length }).sniff(bytes).kind).toBe("match");
+});
+
+/** What the codec, which reads the whole packet with mqtt-packet, makes of the same bytes. */
+function decoded(bytes: Uint8Array): Verdict {
+  const connect = decodeConnect(bytes);
+  if (connect.kind === "more") return connect;
+  if (connect.kind === "malformed") return mismatch;
+  const { password: _password, will, properties, ...said } = connect.value;
+  return match({ ...said, willTopic: will?.topic, userProperties: properties?.userProperties ?? {} });
+}
+
+const words = ["", "a", "b", "k", "sensor-1", "é🎲", "\ufffd", "\ufeffx", "__proto__"];
+const word = fc.oneof(
+  { weight: 20, arbitrary: fc.constantFrom(...words).map(text) },
+  { weight: 1, arbitrary: fc.uint8Array({ maxLength: 3 }).map((bytes) => [0, bytes.length, ...bytes]) },
+);
+const pair = fc.tuple(word, word).map(([name, value]) => [0x26, ...name, ...value]);
+const list = (...own: readonly (readonly number[])[]): fc.Arbitrary<readonly number[]> =>
+  fc
+    .tuple(fc.array(pair, { maxLength: 3 }), fc.uniqueArray(fc.constantFrom(...own), { maxLength: 2 }))
+    .map(([pairs, others]) => [...others.flat(), ...pairs.flat()])
+    .map((bytes) => [bytes.length, ...bytes]);
+const properties = list(
+  [17, 0, 0, 0, 1],
+  [21, ...text("m")],
+  [23, 1],
+  [25, 0],
+  [33, 0, 1],
+  [34, 0, 0],
+  [39, 0, 0, 0, 9],
+);
+const willProperties = list([1, 1], [2, 0, 0, 0, 0], [3, ...text("x")], [8, ...text("")], [9, 0, 0], [24, 0, 0, 0, 1]);
+
+/** Packets of every version whose fields follow from their flags; what is in the fields may be wrong. */
+const connects = fc
+  .record({
+    level: fc.constantFrom(3, 4, 5, 0x83, 0x84, 0x85),
+    flags: fc.oneof(fc.constantFrom(0, 2, 4, 6, 0x2e, 0x80, 0xc2, 0xf6), fc.integer({ min: 0, max: 255 })),
+    fields: fc.tuple(properties, word, willProperties, word, word, word, word),
+    size: fc.constantFrom(0, 0, 0, 0, 0, 0, -1, 1),
+  })
+  .map(({ level, flags, fields, size }) => {
+    const [own, clientId, ofWill, topic, payload, username, password] = fields;
+    const is5 = (level & 7) === 5;
+    const bytes = packet(
+      text((level & 7) === 3 ? "MQIsdp" : "MQTT"),
+      [level, flags, 1, 2],
+      is5 ? own : [],
+      clientId,
+      flags & 4 ? [...(is5 ? ofWill : []), ...topic, ...payload] : [],
+      flags & 0x80 ? username : [],
+      flags & 0x40 ? password : [],
+    );
+    bytes[1] = (bytes[1] ?? 0) + size;
+    return bytes;
+  });
+
+describe("says of any packet what the codec says of it", () => {
+  test.each<[string, fc.Arbitrary<Uint8Array>]>([
+    ["of every version", connects],
+    ["of every version, with faults in it", mutated(fc.sample(connects, 50))],
+    ["of real clients, with faults in it", mutated(Object.values(recorded))],
+  ])("%s", (_name, packets) => {
+    fc.assert(
+      fc.property(packets, (bytes) => {
+        expect(mqtt().sniff(bytes)).toEqual(decoded(bytes));
+      }),
+      { numRuns: RUNS },
+    );
+  });
 });

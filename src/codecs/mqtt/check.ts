@@ -1,17 +1,31 @@
 import { isUtf8 } from "node:buffer";
+import { asBuffer } from "../as-buffer.ts";
 import { scanVarint } from "./header.ts";
 
 /** Values of user properties by name, in the order they came; a list when a name came more than once. */
 export type MqttUserProperties = Readonly<Record<string, string | string[]>>;
 
-/** What mqtt-packet does not tell, or tells wrong, of a CONNECT; `fault` says why it is not one. */
-export interface CheckedConnect {
+/** What a CONNECT says of its client, read without building the rest; `fault` says why it is not one. */
+export interface ConnectFields {
   readonly fault: string | undefined;
+  readonly clientId: string;
+  readonly username: string | undefined;
+  readonly keepaliveMs: number;
+  readonly clean: boolean;
+  readonly willTopic: string | undefined;
   readonly userProperties: MqttUserProperties | undefined;
   readonly willUserProperties: MqttUserProperties | undefined;
 }
 
-const flag = { reserved: 0x01, will: 0x04, willQos: 0x18, willRetain: 0x20, password: 0x40, username: 0x80 };
+const flag = {
+  reserved: 0x01,
+  clean: 0x02,
+  will: 0x04,
+  willQos: 0x18,
+  willRetain: 0x20,
+  password: 0x40,
+  username: 0x80,
+};
 
 type Kind = "flag" | "two bytes" | "four bytes" | "text" | "binary" | "pair";
 type Properties = Readonly<Record<number, Kind>>;
@@ -44,24 +58,26 @@ const WILL_PROPERTIES: Properties = {
 };
 
 /**
- * Walks a whole CONNECT from its flags on (§3.1.2.3 and after). mqtt-packet lets pass: text that is no UTF-8 or has NUL,
- * fields that run past their place, bytes after the last one, will QoS 3, a password without a user name before
- * MQTT 5, and properties which are unknown here, come twice or have no valid value; it loses a user property that
+ * Walks a whole CONNECT from its flags on (§3.1.2.3 and after), and checks all of it. mqtt-packet lets pass: text that is no
+ * UTF-8 or has NUL, fields that run past their place, bytes after the last one, will QoS 3, a password without a user name
+ * before MQTT 5, and properties which are unknown here, come twice or have no valid value; it loses a user property that
  * follows an empty one of the same name.
  */
-export function checkConnect(packet: Uint8Array, flagsAt: number, version: number): CheckedConnect {
+export function checkConnect(packet: Uint8Array, flagsAt: number, version: number): ConnectFields {
   const fields = new Fields(packet, flagsAt);
   const flags = fields.uint(1);
-  fields.uint(2); // keepalive
+  const keepaliveMs = fields.uint(2) * 1000;
   const userProperties = version === 5 ? checkProperties(fields, CONNECT_PROPERTIES) : undefined;
-  fields.text(); // client id
+  const clientId = fields.text();
   const hasWill = (flags & flag.will) !== 0;
   const willUserProperties = hasWill && version === 5 ? checkProperties(fields, WILL_PROPERTIES) : undefined;
-  if (hasWill) checkWill(fields);
-  if (flags & flag.username) fields.text();
-  if (flags & flag.password) fields.binary();
+  const willTopic = hasWill ? checkWill(fields) : undefined;
+  const username = flags & flag.username ? fields.text() : undefined;
+  if (flags & flag.password) fields.skip();
   if (fields.left > 0) fields.fail("bytes after the last field");
-  return { fault: flagsFault(flags, version) ?? fields.fault, userProperties, willUserProperties };
+  const fault = flagsFault(flags, version) ?? fields.fault;
+  const clean = (flags & flag.clean) !== 0;
+  return { fault, clientId, username, keepaliveMs, clean, willTopic, userProperties, willUserProperties };
 }
 
 function flagsFault(flags: number, version: number): string | undefined {
@@ -73,28 +89,33 @@ function flagsFault(flags: number, version: number): string | undefined {
   return passwordAlone && version < 5 ? "a password without a user name" : undefined; // MQTT 3.1.1 [MQTT-3.1.2-22]
 }
 
-function checkWill(fields: Fields): void {
-  if (fields.text() === "") fields.fail("an empty will topic"); // [MQTT-4.7.3-1]
-  fields.binary();
+function checkWill(fields: Fields): string {
+  const topic = fields.text();
+  if (topic === "") fields.fail("an empty will topic"); // [MQTT-4.7.3-1]
+  fields.skip();
+  return topic;
 }
 
 /** MQTT 5 §2.2.2: a length, then values each with its identifier; all but the user property at most once. */
 function checkProperties(fields: Fields, known: Properties): MqttUserProperties | undefined {
   const end = fields.varint() + fields.at;
-  const seen = new Set<number>();
-  const pairs: (readonly [string, string])[] = [];
+  const seen: number[] = [];
+  let user: UserProperties | undefined;
   while (fields.at < end && fields.fault === undefined) {
     const id = fields.uint(1); // a variable byte integer too, but none is above 127
     const kind = known[id];
     if (kind === undefined) fields.fail(`property ${id} has no place here`);
-    else if (kind === "pair") pairs.push([fields.text(), fields.text()]);
-    else if (seen.has(id)) fields.fail(`property ${id} twice`);
-    else checkProperty(fields, id, kind);
-    seen.add(id);
+    else if (kind === "pair") user = withPair(user, fields.text(), fields.text());
+    else if (seen.includes(id)) fields.fail(`property ${id} twice`);
+    else {
+      checkProperty(fields, id, kind);
+      seen.push(id);
+    }
   }
   if (fields.at !== end) fields.fail("properties past their length");
-  if (seen.has(AUTHENTICATION_DATA) && !seen.has(AUTHENTICATION_METHOD)) fields.fail("authentication without a method");
-  return pairs.length === 0 ? undefined : grouped(pairs);
+  if (seen.includes(AUTHENTICATION_DATA) && !seen.includes(AUTHENTICATION_METHOD))
+    fields.fail("authentication without a method");
+  return user;
 }
 
 function checkProperty(fields: Fields, id: number, kind: Exclude<Kind, "pair">): void {
@@ -103,7 +124,7 @@ function checkProperty(fields: Fields, id: number, kind: Exclude<Kind, "pair">):
       fields.text();
       return;
     case "binary":
-      fields.binary();
+      fields.skip();
       return;
     case "flag":
       if (fields.uint(1) > 1) fields.fail(`property ${id} is neither 0 nor 1`);
@@ -119,15 +140,15 @@ function checkProperty(fields: Fields, id: number, kind: Exclude<Kind, "pair">):
   }
 }
 
+type UserProperties = Record<string, string | string[]>;
+
 /** Without a prototype, so that no name of a client's choice means anything to us. */
-function grouped(pairs: readonly (readonly [string, string])[]): MqttUserProperties {
-  const byName: Record<string, string | string[]> = Object.create(null);
-  for (const [name, value] of pairs) {
-    const known = byName[name];
-    if (known === undefined) byName[name] = value;
-    else if (typeof known === "string") byName[name] = [known, value];
-    else known.push(value);
-  }
+function withPair(user: UserProperties | undefined, name: string, value: string): UserProperties {
+  const byName: UserProperties = user ?? Object.create(null);
+  const known = byName[name];
+  if (known === undefined) byName[name] = value;
+  else if (typeof known === "string") byName[name] = [known, value];
+  else known.push(value);
   return byName;
 }
 
@@ -135,10 +156,10 @@ function grouped(pairs: readonly (readonly [string, string])[]): MqttUserPropert
 class Fields {
   fault: string | undefined;
   at: number;
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
 
   constructor(bytes: Uint8Array, at: number) {
-    this.#bytes = bytes;
+    this.#bytes = asBuffer(bytes);
     this.at = at;
   }
 
@@ -151,7 +172,9 @@ class Fields {
   }
 
   uint(width: number): number {
-    return this.#take(width).reduce((value, byte) => value * 256 + byte, 0);
+    let value = 0;
+    for (let at = this.#take(width); at < this.at; at++) value = value * 256 + (this.#bytes[at] ?? 0);
+    return value;
   }
 
   varint(): number {
@@ -164,21 +187,25 @@ class Fields {
     return 0;
   }
 
-  binary(): Uint8Array {
-    return this.#take(this.uint(2));
+  /** Goes past binary data, which has its length in front. */
+  skip(): void {
+    this.#take(this.uint(2));
   }
 
   text(): string {
-    const bytes = this.binary();
-    if (!isUtf8(bytes)) this.fail("text that is not UTF-8"); // [MQTT-1.5.4-1], in MQTT 3.1.1 [MQTT-1.5.3-1]
-    if (bytes.includes(0)) this.fail("text with NUL"); // [MQTT-1.5.4-2], [MQTT-1.5.3-2]
-    return Buffer.from(bytes).toString();
+    const start = this.#take(this.uint(2));
+    const text = this.#bytes.toString("utf8", start, this.at);
+    // [MQTT-1.5.4-1], in MQTT 3.1.1 [MQTT-1.5.3-1]; what is no UTF-8 is read as replacement characters, which may also be sent
+    if (text.includes("\ufffd") && !isUtf8(this.#bytes.subarray(start, this.at))) this.fail("text that is not UTF-8");
+    if (text.includes("\0")) this.fail("text with NUL"); // [MQTT-1.5.4-2], [MQTT-1.5.3-2]
+    return text;
   }
 
-  #take(size: number): Uint8Array {
-    const taken = this.#bytes.subarray(this.at, this.at + size);
-    if (taken.length < size) this.fail("a field past the end");
-    this.at += taken.length;
-    return taken;
+  /** Where the next `size` bytes begin; they end at `at`. */
+  #take(size: number): number {
+    const start = this.at;
+    this.at = Math.min(start + size, this.#bytes.length);
+    if (this.at < start + size) this.fail("a field past the end");
+    return start;
   }
 }

@@ -73,21 +73,15 @@ export function scanConnectStart(bytes: Uint8Array, maxBytes: number = MAX_CONNE
   if (header.kind !== "frame") return header;
   const { bodyStart, packetBytes } = header.value;
   if (packetBytes - bodyStart < MIN_BODY) return malformed("too short for a CONNECT");
-  const body = bytes.subarray(bodyStart);
-  const protocol = PROTOCOLS.find(
-    ({ name }) => Buffer.compare(body.subarray(0, name.length), prefix(name, body)) === 0,
-  );
+  const protocol = PROTOCOLS.find(({ name }) => name.every((byte, at) => (bytes[bodyStart + at] ?? byte) === byte));
   if (protocol === undefined) return malformed("another protocol name");
-  const { name, versions } = protocol;
-  const level = body[name.length];
+  const flagsAt = bodyStart + protocol.name.length + 1;
+  const level = bytes[flagsAt - 1];
   if (level === undefined) return needs(bytes.length + 1);
-  const version = versions.find((known) => known === (level & ~BRIDGE));
+  const version = protocol.versions.find((known) => known === (level & ~BRIDGE));
   if (version === undefined) return malformed(`protocol level ${level}`);
-  const flagsAt = bodyStart + name.length + 1;
   return frame({ version, bridge: level >= BRIDGE, flagsAt, packetBytes }, flagsAt);
 }
-
-const prefix = (name: Uint8Array, body: Uint8Array): Uint8Array => name.subarray(0, body.length);
 
 /** Reads a whole CONNECT; decides early where its first bytes are wrong. */
 export function decodeConnect(bytes: Uint8Array, maxBytes: number = MAX_CONNECT_BYTES): Decoded<MqttConnect> {

@@ -50,10 +50,10 @@ export function encodeHeader(type: number, flags: number, length: number): Uint8
 /** Variable byte integer at `at` (MQTT 5 §1.5.5); its size counts from there, what it asks for from the first byte. */
 export function scanVarint(bytes: Uint8Array, at: number): Decoded<number> {
   let value = 0;
-  for (let index = 0; index < MAX_LENGTH_BYTES; index++) {
+  for (let index = 0, weight = 1; index < MAX_LENGTH_BYTES; index++, weight *= CONTINUES) {
     const byte = bytes[at + index];
     if (byte === undefined) return needs(at + index + 1);
-    value += (byte % CONTINUES) * CONTINUES ** index;
+    value += (byte % CONTINUES) * weight;
     if (byte >= CONTINUES) continue;
     if (byte === 0 && index > 0) return malformed("a length not in its shortest form"); // [MQTT-1.5.5-1]
     return frame(value, index + 1);
