@@ -68,6 +68,8 @@ export class Connection implements Views {
   #abort: AbortController | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
   #starting: Promise<StartedTls> | undefined;
+  /** A hook has seen the session, and may look at it when it is over. */
+  #wasShown = false;
   #hooks: Set<(cause: GatewayError) => void> | undefined;
 
   /** `onOver`: told once, when nothing is left of the session, its socket included. */
@@ -214,6 +216,7 @@ export class Connection implements Views {
   #interruptible<Result>(run: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#hooks ??= new Set();
+      this.#wasShown = true;
       this.#hooks.add(reject);
       this.client.watch(() => this.#interrupt(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
       const finish = (settle: () => void): void => {
@@ -268,6 +271,7 @@ export class Connection implements Views {
   }
 
   #finalize(error: GatewayError | undefined): void {
+    if (this.#wasShown) this.#remember();
     try {
       this.#settle(error);
     } catch (cause) {
@@ -276,6 +280,12 @@ export class Connection implements Views {
     }
     if (this.settings.phases.log) void this.#log().then(() => this.#leave());
     else this.#leave();
+  }
+
+  /** Addresses are asked of the carrier while it knows them. */
+  #remember(): void {
+    this.#remote = this.remote;
+    this.#local = this.local;
   }
 
   #leave(): void {

@@ -18,7 +18,7 @@ export class Unread {
 
   /** Valid until the next call of {@link append} or {@link consume}. */
   get bytes(): Buffer {
-    this.#view ??= this.#store.subarray(this.#start, this.#end);
+    this.#view ??= this.size === this.#store.length ? this.#store : this.#store.subarray(this.#start, this.#end);
     return this.#view;
   }
 

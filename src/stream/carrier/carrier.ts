@@ -96,6 +96,8 @@ export class Carrier {
 
   /** The shared bytes are the next batch's. */
   #copy(offset: number, length: number): Buffer {
-    return Buffer.from(this.#bytes.subarray(offset, offset + length));
+    const copy = Buffer.allocUnsafe(length);
+    this.#bytes.copy(copy, 0, offset, offset + length);
+    return copy;
   }
 }

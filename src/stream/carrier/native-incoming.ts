@@ -183,7 +183,6 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   #release(): void {
-    this.#known; // asked for while the engine knows: hooks may look at the session later
     const onClosed = this.#onClosed;
     this.#onClosed = undefined;
     this.#carrier.release(this.#session);
