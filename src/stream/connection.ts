@@ -271,7 +271,7 @@ export class Connection implements Views {
   }
 
   #finalize(error: GatewayError | undefined): void {
-    if (this.#wasShown) this.#remember();
+    if (this.#wasShown || this.settings.phases.log) this.#remember();
     try {
       this.#settle(error);
     } catch (cause) {
