@@ -1,5 +1,4 @@
 import { type Decoded, frame, malformed } from "../codec.ts";
-import { latin1 } from "../latin1.ts";
 import { Fields } from "./fields.ts";
 import { type FingerprintInput, ja3, ja4 } from "./fingerprint.ts";
 import { readHelloBody } from "./records.ts";
@@ -35,6 +34,10 @@ export const EXTENSION_TYPE = {
   encryptedClientHello: 0xfe0d,
 } as const;
 
+const EXTENSION_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(EXTENSION_TYPE).map(([name, type]) => [type, `extension ${name}`]),
+);
+
 /** Names as node:tls and nginx write them, newest first. */
 export const VERSION_NAMES: ReadonlyMap<number, string> = new Map([
   [0x0304, "TLSv1.3"],
@@ -64,78 +67,84 @@ export function decodeClientHello(bytes: Uint8Array): Decoded<ClientHello> {
 
 function decodeBody(body: Uint8Array, size: number): Decoded<ClientHello> {
   const faults: string[] = [];
-  const fields = new Fields(body, "ClientHello", faults);
+  const fields = new Fields({ bytes: body, faults }, "ClientHello");
   const legacyVersion = fields.u16();
   if (legacyVersion < SSL3) fields.fail("older than SSL 3.0");
-  fields.take(RANDOM_BYTES);
-  if (fields.vector8().length > MAX_SESSION_ID_BYTES) fields.fail("session id too long");
-  const ciphers = new Fields(fields.vector16(2), "cipher_suites", faults).rest16();
-  fields.vector8(1); // compression methods
-  const extensions = fields.left ? readExtensions(fields.vector16(), faults) : new Map<number, Uint8Array>();
+  fields.skip(RANDOM_BYTES);
+  if (fields.vector8("session id").left > MAX_SESSION_ID_BYTES) fields.fail("session id too long");
+  const ciphers = fields.vector16("cipher_suites", 2).rest16();
+  fields.vector8("compression methods", 1);
+  const extensions = fields.left ? readExtensions(fields.vector16("extensions")) : new Map<number, Fields>();
   fields.end();
-  const said = readKnown(extensions, faults);
+  const said = readKnown(extensions);
   const [fault] = faults;
   if (fault !== undefined) return malformed(fault);
   const { serverName, alpn, ech, supportedVersions, groups, pointFormats, signatureAlgorithms } = said;
   const types = real([...extensions.keys()]);
   const lists = { ciphers: real(ciphers), extensions: types, groups, pointFormats, signatureAlgorithms };
   const input = { legacyVersion, supportedVersions, firstAlpn: alpn[0], ...lists };
-  return frame(helloOf(input, serverName, alpn, ech), size);
+  return frame(new Hello(input, serverName, alpn, ech), size);
 }
 
-function readExtensions(bytes: Uint8Array, faults: string[]): Map<number, Uint8Array> {
-  const extensions = new Map<number, Uint8Array>();
-  const fields = new Fields(bytes, "extensions", faults);
+function readExtensions(fields: Fields): Map<number, Fields> {
+  const extensions = new Map<number, Fields>();
   while (fields.left) {
     const type = fields.u16();
-    const data = fields.vector16();
+    const data = fields.vector16(EXTENSION_NAMES.get(type) ?? "extension");
     if (extensions.has(type)) fields.fail(`type ${type} twice`); // RFC 8446 §4.2
     extensions.set(type, data);
   }
   return extensions;
 }
 
-function readKnown(extensions: ReadonlyMap<number, Uint8Array>, faults: string[]) {
-  const read = <Value>(type: keyof typeof EXTENSION_TYPE, parse: (fields: Fields) => Value): Value | undefined => {
-    const data = extensions.get(EXTENSION_TYPE[type]);
-    if (data === undefined) return undefined;
-    const fields = new Fields(data, `extension ${type}`, faults);
-    const value = parse(fields);
-    fields.end();
+function readKnown(extensions: ReadonlyMap<number, Fields>) {
+  const read = <Value>(type: number, parse: (fields: Fields) => Value): Value | undefined => {
+    const fields = extensions.get(type);
+    const value = fields && parse(fields);
+    fields?.end();
     return value;
   };
-  const list16 = (fields: Fields): number[] => real(new Fields(fields.vector16(2), "list of numbers", faults).rest16());
   return {
-    serverName: read("serverName", (fields) => readServerName(fields, faults)),
-    alpn: read("alpn", (fields) => readAlpn(fields, faults)) ?? [],
-    groups: read("groups", list16) ?? [],
-    pointFormats: read("pointFormats", (fields) => [...fields.vector8(1)]) ?? [],
-    signatureAlgorithms: read("signatureAlgorithms", list16) ?? [],
-    supportedVersions: read("supportedVersions", (fields) =>
-      real(new Fields(fields.vector8(2), "supported_versions", faults).rest16()),
-    ),
-    ech: read("encryptedClientHello", readEch) ?? false,
+    serverName: read(EXTENSION_TYPE.serverName, readServerName),
+    alpn: read(EXTENSION_TYPE.alpn, readAlpn) ?? [],
+    groups: read(EXTENSION_TYPE.groups, readNumbers) ?? [],
+    pointFormats: read(EXTENSION_TYPE.pointFormats, readPointFormats) ?? [],
+    signatureAlgorithms: read(EXTENSION_TYPE.signatureAlgorithms, readNumbers) ?? [],
+    supportedVersions: read(EXTENSION_TYPE.supportedVersions, readVersions),
+    ech: read(EXTENSION_TYPE.encryptedClientHello, readEch) ?? false,
   };
 }
 
-function readServerName(fields: Fields, faults: string[]): string | undefined {
-  const names = new Fields(fields.vector16(1), "server_name", faults);
+function readNumbers(fields: Fields): number[] {
+  return real(fields.vector16("list of numbers", 2).rest16());
+}
+
+function readPointFormats(fields: Fields): number[] {
+  return fields.vector8("point formats", 1).rest8();
+}
+
+function readVersions(fields: Fields): number[] {
+  return real(fields.vector8("supported_versions", 2).rest16());
+}
+
+function readServerName(fields: Fields): string | undefined {
+  const names = fields.vector16("server_name", 1);
   let host: string | undefined;
   while (names.left) {
     const type = names.u8();
-    const name = latin1(names.vector16(1)).toLowerCase().replace(/\.$/, "");
+    const name = names.vector16("name", 1).text().toLowerCase();
     if (type !== HOST_NAME) continue;
     if (host !== undefined) names.fail("two host names"); // RFC 6066 §3
-    if (name.length > MAX_NAME_LENGTH || !NAME.test(name)) names.fail("not a host name");
-    host = name;
+    host = name.endsWith(".") ? name.slice(0, -1) : name;
+    if (host.length > MAX_NAME_LENGTH || !NAME.test(host)) names.fail("not a host name");
   }
   return host;
 }
 
-function readAlpn(fields: Fields, faults: string[]): string[] {
-  const protocols = new Fields(fields.vector16(2), "alpn", faults);
+function readAlpn(fields: Fields): string[] {
+  const protocols = fields.vector16("alpn", 2);
   const names: string[] = [];
-  while (protocols.left) names.push(latin1(protocols.vector8(1)));
+  while (protocols.left) names.push(protocols.vector8("protocol", 1).text());
   return names;
 }
 
@@ -143,39 +152,52 @@ function readEch(fields: Fields): boolean {
   const type = fields.u8();
   if (type === ECH_INNER) return false;
   if (type !== ECH_OUTER) fields.fail("neither outer nor inner");
-  fields.take(HPKE_SUITE_AND_CONFIG_BYTES);
-  fields.vector16();
-  fields.vector16(1);
+  fields.skip(HPKE_SUITE_AND_CONFIG_BYTES);
+  fields.vector16("encapsulated key");
+  fields.vector16("payload", 1);
   return true;
 }
 
-function helloOf(
-  input: FingerprintInput,
-  serverName: string | undefined,
-  alpn: readonly string[],
-  ech: boolean,
-): ClientHello {
-  let ja3Digest: string | undefined;
-  let ja4Digest: string | undefined;
-  return {
-    serverName,
-    alpn,
-    versions: versionsOf(input.legacyVersion, input.supportedVersions),
-    ciphers: input.ciphers,
-    extensions: input.extensions,
-    groups: input.groups,
-    signatureAlgorithms: input.signatureAlgorithms,
-    ech,
-    // Hashed on first use: most sessions never ask.
-    get ja3(): string {
-      ja3Digest ??= ja3(input);
-      return ja3Digest;
-    },
-    get ja4(): string {
-      ja4Digest ??= ja4(input);
-      return ja4Digest;
-    },
-  };
+/** A class, because a getter in an object literal costs as much as reading a small hello. */
+class Hello implements ClientHello {
+  readonly serverName: string | undefined;
+  readonly alpn: readonly string[];
+  readonly versions: readonly string[];
+  readonly ciphers: readonly number[];
+  readonly extensions: readonly number[];
+  readonly groups: readonly number[];
+  readonly signatureAlgorithms: readonly number[];
+  readonly ech: boolean;
+  readonly #input: FingerprintInput;
+  #ja3: string | undefined;
+  #ja4: string | undefined;
+
+  constructor(input: FingerprintInput, serverName: string | undefined, alpn: readonly string[], ech: boolean) {
+    this.serverName = serverName;
+    this.alpn = alpn;
+    this.versions = versionsOf(input.legacyVersion, input.supportedVersions);
+    this.ciphers = input.ciphers;
+    this.extensions = input.extensions;
+    this.groups = input.groups;
+    this.signatureAlgorithms = input.signatureAlgorithms;
+    this.ech = ech;
+    this.#input = input;
+  }
+
+  /** Hashed on first use, as {@link ja4}: most sessions never ask. */
+  get ja3(): string {
+    this.#ja3 ??= ja3(this.#input);
+    return this.#ja3;
+  }
+
+  get ja4(): string {
+    this.#ja4 ??= ja4(this.#input);
+    return this.#ja4;
+  }
+
+  toJSON(): ClientHello {
+    return { ...this, ja3: this.ja3, ja4: this.ja4 };
+  }
 }
 
 function versionsOf(legacy: number, supported: readonly number[] | undefined): string[] {

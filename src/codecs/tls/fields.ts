@@ -1,51 +1,74 @@
+import { latin1 } from "../latin1.ts";
+
+/** A message, and what is wrong with it. */
+interface Source {
+  readonly bytes: Uint8Array;
+  readonly faults: string[];
+}
+
 /**
- * Reads the fields of a TLS structure in order (RFC 8446 §3.4: vectors with their length in front).
- * The first fault is noted, and from there on everything reads as empty: callers ask for faults once, at the end.
+ * Reads the fields of a TLS structure in order (RFC 8446 §3.4: vectors with their length in front), each in its place: a view
+ * of every vector would cost more than all that is in them. The first fault is noted, and from there on everything reads as
+ * empty: callers ask for faults once, at the end.
  */
 export class Fields {
+  readonly #source: Source;
   readonly #bytes: Uint8Array;
   readonly #name: string;
-  readonly #faults: string[];
-  #at = 0;
+  #at: number;
+  readonly #end: number;
 
-  constructor(bytes: Uint8Array, name: string, faults: string[]) {
-    this.#bytes = bytes;
+  constructor(source: Source, name: string, at = 0, end: number = source.bytes.length) {
+    this.#source = source;
+    this.#bytes = source.bytes;
     this.#name = name;
-    this.#faults = faults;
+    this.#at = at;
+    this.#end = end;
   }
 
-  /** Whether bytes are left. A loop on it ends, since a fault consumes the rest. */
-  get left(): boolean {
-    return this.#at < this.#bytes.length;
+  /** How many bytes are left. A loop on it ends, since a fault consumes the rest. */
+  get left(): number {
+    return this.#end - this.#at;
   }
 
   /** Notes why the structure is not acceptable. */
   fail(reason: string): void {
-    this.#faults.push(`${this.#name}: ${reason}`);
-    this.#at = this.#bytes.length;
+    this.#source.faults.push(`${this.#name}: ${reason}`);
+    this.#at = this.#end;
   }
 
-  take(size: number): Uint8Array {
-    const start = this.#advance(size);
-    return this.#bytes.subarray(start, this.#at);
+  skip(size: number): void {
+    this.#advance(size);
   }
 
   u8(): number {
-    return this.#bytes[this.#advance(1)] ?? 0;
+    const at = this.#advance(1);
+    return at < this.#end ? (this.#bytes[at] ?? 0) : 0;
   }
 
   u16(): number {
     const at = this.#advance(2);
-    return ((this.#bytes[at] ?? 0) << 8) | (this.#bytes[at + 1] ?? 0);
+    return at < this.#end ? ((this.#bytes[at] ?? 0) << 8) | (this.#bytes[at + 1] ?? 0) : 0;
   }
 
-  /** A vector with its length in one byte; `least` is the floor that the RFC sets for it. */
-  vector8(least = 0): Uint8Array {
-    return this.#atLeast(least, this.take(this.u8()));
+  /** What is in a vector with its length in one byte; `least` is the floor that the RFC sets for it. */
+  vector8(name: string, least = 0): Fields {
+    return this.#vector(name, this.u8(), least);
   }
 
-  vector16(least = 0): Uint8Array {
-    return this.#atLeast(least, this.take(this.u16()));
+  vector16(name: string, least = 0): Fields {
+    return this.#vector(name, this.u16(), least);
+  }
+
+  /** All that is left as text, one character per byte. */
+  text(): string {
+    return latin1(this.#bytes, this.#at, this.#end);
+  }
+
+  rest8(): number[] {
+    const values: number[] = [];
+    while (this.left) values.push(this.u8());
+    return values;
   }
 
   /** All that is left as 16-bit values. */
@@ -60,17 +83,19 @@ export class Fields {
     if (this.left) this.fail("trailing bytes");
   }
 
-  /** Where the field begins; past all bytes when it is cut short. */
+  /** Where the field begins; the end of all when it is cut short. */
   #advance(size: number): number {
     const start = this.#at;
     this.#at = start + size;
-    if (this.#at <= this.#bytes.length) return start;
+    if (this.#at <= this.#end) return start;
     this.fail("cut short");
     return this.#at;
   }
 
-  #atLeast(least: number, bytes: Uint8Array): Uint8Array {
-    if (bytes.length < least) this.fail(`a list of ${bytes.length} bytes, at least ${least} are due`);
-    return bytes;
+  #vector(name: string, size: number, least: number): Fields {
+    const start = this.#advance(size);
+    const end = this.#at;
+    if (end - start < least) this.fail(`a list of ${end - start} bytes, at least ${least} are due`);
+    return new Fields(this.#source, name, start, end);
   }
 }

@@ -47,13 +47,14 @@ export function readHelloBody(bytes: Uint8Array): Decoded<Uint8Array> {
 
 /** What is wrong with the record header at `at`, as far as it is there. */
 function recordFault(bytes: Uint8Array, at: number): string | undefined {
-  const [type, major, minor, high, low] = bytes.subarray(at, at + RECORD_HEADER_BYTES);
+  const type = bytes[at];
   if (type === undefined) return undefined;
   if (at === 0 && type === SSLV2_FIRST_BYTE) return "an SSLv2 hello, or no TLS: first byte 0x80";
   if (type !== HANDSHAKE_RECORD) return `record type ${RECORD_NAMES.get(type) ?? type} where a handshake is due`;
-  if (major !== undefined && !isRecordVersion(major, minor)) return "record version is none of TLS";
-  if (high === undefined || low === undefined) return undefined;
-  const size = (high << 8) | low;
+  const major = bytes[at + 1];
+  if (major !== undefined && !isRecordVersion(major, bytes[at + 2])) return "record version is none of TLS";
+  if (bytes.length < at + RECORD_HEADER_BYTES) return undefined;
+  const size = recordSize(bytes, at);
   if (size > MAX_RECORD_BYTES) return `record of ${size} bytes, ${MAX_RECORD_BYTES} are allowed`;
   return size === 0 ? "empty handshake record" : undefined; // RFC 8446 §5.1 forbids it; it could stall us for ever
 }
@@ -63,13 +64,17 @@ export function isRecordVersion(major: number, minor: number | undefined): boole
   return major === 3 && (minor ?? 0) <= 4;
 }
 
+function recordSize(bytes: Uint8Array, at: number): number {
+  return ((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0);
+}
+
 function addRecord(walk: Walk, bytes: Uint8Array): void {
+  const size = recordSize(bytes, walk.end);
   const start = walk.end + RECORD_HEADER_BYTES;
-  const [high = 0, low = 0] = bytes.subarray(start - 2, start);
-  const size = (high << 8) | low;
   const fragment = bytes.subarray(start, start + size);
   walk.fragments.push(fragment);
-  walk.head.push(...fragment.subarray(0, MESSAGE_HEADER_BYTES - walk.head.length));
+  for (let at = 0; walk.head.length < MESSAGE_HEADER_BYTES && at < fragment.length; at++)
+    walk.head.push(fragment[at] ?? 0);
   walk.end = start + size;
   walk.carried += size;
 }

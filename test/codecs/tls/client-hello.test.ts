@@ -74,6 +74,15 @@ describe("recorded hellos", () => {
     expect(decoded(bytes)).toMatchObject({ ja3: calculateJa3(oracle), ja4: calculateJa4(oracle) });
   });
 
+  test("are written as JSON with their fingerprints", () => {
+    const hello = decoded(recorded.values().next().value ?? Buffer.alloc(0));
+    expect(JSON.parse(JSON.stringify(hello))).toMatchObject({
+      versions: hello.versions,
+      ja3: hello.ja3,
+      ja4: hello.ja4,
+    });
+  });
+
   test.each([...recorded])("%s is looked at a few times when it trickles in", (_name, bytes) => {
     expect(looksUntilDecided(bytes)).toBeLessThanOrEqual(8);
   });
