@@ -3,6 +3,9 @@ import { dial } from "../upstream/dial.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { Inlet } from "./inlet.ts";
 import { NodeRelay, type Relay } from "./relay.ts";
+import type { Wire } from "./wire/wire.ts";
+import { dialWire, type WireTarget, wireTarget } from "./wire/wire-dial.ts";
+import { WireRelay } from "./wire/wire-relay.ts";
 
 export interface CarryOptions {
   readonly idleTimeoutMs: number;
@@ -15,7 +18,25 @@ export interface CarryOptions {
  * The node path: connects to one peer, then relays in JavaScript, unread bytes of the client first.
  * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, while no byte of the client was sent.
  */
-export async function carry(client: Inlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+export function carry(client: Inlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
+  const target = client.wire?.isOpen ? wireTarget(peer) : undefined;
+  return target && client.wire
+    ? byWire(client, client.wire, { to: target, timeoutMs: peer.connectTimeoutMs }, options)
+    : bySocket(client, peer, options);
+}
+
+async function bySocket(client: Inlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
   const { stream, transport } = await dial(peer, { preface: options.preface, life: options.life });
   return new NodeRelay(client, new Inlet(stream, transport), { idleTimeoutMs: options.idleTimeoutMs });
+}
+
+/** Neither side is a socket of Node's: nobody has asked for one. */
+async function byWire(
+  client: Inlet,
+  from: Wire,
+  { to, timeoutMs }: { readonly to: WireTarget; readonly timeoutMs: number },
+  options: CarryOptions,
+): Promise<Relay> {
+  const wire = await dialWire(from, to, { timeoutMs, life: options.life });
+  return new WireRelay(client, from, wire, options);
 }

@@ -5,6 +5,7 @@ import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { type CarryOptions, carry } from "./carry.ts";
 import { type Growth, Inlet } from "./inlet.ts";
 import type { Relay, RelayCause } from "./relay.ts";
+import type { Wire } from "./wire/wire.ts";
 
 /** The first bytes of a client which nobody has consumed. */
 export interface Head {
@@ -43,22 +44,17 @@ export interface Incoming {
   whenClosed(listener: () => void): void;
 }
 
-/** A client accepted by `node:net`. */
+/** A client accepted by Node: a socket, or the bare handle of one. */
 export class NodeIncoming implements Incoming {
   readonly remote: Address;
   readonly local: Address;
   readonly acceptedAt: number = performance.now();
-  readonly #socket: Socket;
   readonly #inlet: Inlet;
 
-  constructor(socket: Socket, listening: Address) {
-    socket.on("error", ignore); // seen as the inlet's state; between two owners nobody else listens
-    const isUnix = listening.host.startsWith("unix:");
-    // Asked for at once: a closed socket no longer knows.
-    this.local = isUnix ? listening : addressOf(socket.localAddress, socket.localPort);
-    this.remote = isUnix ? UNIX_CLIENT : addressOf(socket.remoteAddress, socket.remotePort);
-    this.#socket = socket;
-    this.#inlet = new Inlet(socket);
+  constructor(source: Socket | Wire, addresses: { readonly remote: Address; readonly local: Address }) {
+    this.remote = addresses.remote;
+    this.local = addresses.local;
+    this.#inlet = new Inlet(source);
   }
 
   get head(): Head {
@@ -74,26 +70,42 @@ export class NodeIncoming implements Incoming {
   }
 
   stop(): void {
-    this.#socket.destroy();
+    this.#inlet.destroy();
   }
 
   close(how: "end" | "reset"): void {
     if (how === "reset") this.#inlet.abort();
-    else this.#socket.destroySoon();
+    else this.#inlet.drop();
   }
 
   whenClosed(listener: () => void): void {
-    if (this.#socket.closed) listener();
-    else this.#socket.once("close", listener);
+    this.#inlet.whenClosed(listener);
   }
 }
 
 /** A client of a unix socket has no address; nginx writes `unix:`. */
 const UNIX_CLIENT: Address = { host: "unix:", port: 0 };
 
+/** An accepted socket as an incoming client. `listening`: where it was accepted. */
+export function incomingSocket(socket: Socket, listening: Address): NodeIncoming {
+  socket.on("error", ignore); // seen as the inlet's state; between two owners nobody else listens
+  if (listening.host.startsWith("unix:")) return new NodeIncoming(socket, { remote: UNIX_CLIENT, local: listening });
+  // Asked for at once: a closed socket no longer knows.
+  const local = addressOf({ address: socket.localAddress, port: socket.localPort });
+  return new NodeIncoming(socket, {
+    remote: addressOf({ address: socket.remoteAddress, port: socket.remotePort }),
+    local,
+  });
+}
+
+/** An accepted handle as an incoming client. `local`: where it was accepted, when that is one address. */
+export function incomingWire(wire: Wire, local: Address | undefined): NodeIncoming {
+  return new NodeIncoming(wire, { remote: addressOf(wire.name("peer")), local: local ?? addressOf(wire.name("own")) });
+}
+
 /** A dual-stack socket shows IPv4 clients as `::ffff:1.2.3.4`; everything else wants them as IPv4. */
-function addressOf(host = "", port = 0): Address {
-  return { host: unmappedText(host), port };
+function addressOf(name: { readonly address?: string | undefined; readonly port?: number | undefined } = {}): Address {
+  return { host: unmappedText(name.address ?? ""), port: name.port ?? 0 };
 }
 
 function ignore(): void {}

@@ -1,67 +1,64 @@
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { Alarm } from "./alarm.ts";
-import { mayReset, wasReset } from "./reset.ts";
+import { resetBoth, sayGoodbye } from "./goodbye.ts";
+import { wasReset } from "./reset.ts";
+import { Unread } from "./unread.ts";
+import { Wire, type WireReader } from "./wire/wire.ts";
 
 /** Why a wait for bytes ended. */
 export type Growth = "enough" | "ended" | "reset" | "timeout";
 
-const EMPTY = Buffer.alloc(0);
-
-/** Room for a second small segment and some more: most heads fit. */
-const MIN_ROOM_BYTES = 1_024;
-
 /** Unread bytes in memory while a hook runs, before the rest has to wait in the kernel. nginx: preread_buffer_size. */
 const WATCHED_BYTES = 16_384;
-
-/** How long, and how much, a client may go on talking after our last byte. A fraction of nginx's 5 s: a gateway has many. */
-const LINGER_MS = 1_000;
-const LINGER_BYTES = 1_048_576;
 
 /**
  * The reading half of a socket: first bytes that nobody has consumed yet, and the end of the stream.
  * The socket flows only while somebody waits, so unread bytes stay in the kernel and memory stays bounded.
  * Head, reader, filters and relay take bytes from here, one after the other, so that none is lost in between.
  */
-export class Inlet {
-  readonly stream: Socket;
-  /** The socket below `stream`: the same one, or the one that carries its TLS. */
-  readonly transport: Socket;
+export class Inlet implements WireReader {
   /** Bytes that have come in so far. */
   received = 0;
-  #store: Buffer = EMPTY; // unread bytes are #store[#start, #end)
-  #start = 0;
-  #end = 0;
-  /** The same object until the bytes change, so that what was decoded of them is found again. */
-  #view: Buffer | undefined;
+  #wire: Wire | undefined;
+  #stream: Socket | undefined;
+  #transport: Socket | undefined;
+  readonly #unread: Unread;
   #state: "open" | "ended" | "reset" = "open";
   #want = 0;
   #wake: ((growth: Growth) => void) | undefined;
   #alarm: Alarm | undefined;
   #watcher: (() => void) | undefined;
 
-  /** `unread`: bytes that came before those of the stream. */
-  constructor(stream: Socket, transport: Socket = stream, unread: Buffer = EMPTY) {
-    this.stream = stream;
-    this.transport = transport;
-    this.#store = unread;
-    this.#end = unread.length;
-    stream.pause();
-    stream.on("data", this.#onData);
-    stream.on("end", this.#onEnd);
-    stream.on("error", this.#onReset);
-    stream.on("close", this.#onClose);
-    if (stream.readableEnded) this.#state = "ended";
-    else if (stream.destroyed) this.#state = "reset";
+  /** `transport`: the socket that carries the stream's TLS. `unread`: bytes that came before those of the stream. */
+  constructor(source: Socket | Wire, transport?: Socket, unread?: Buffer) {
+    this.#unread = new Unread(unread);
+    if (source instanceof Wire) {
+      this.#wire = source;
+      source.reader = this;
+    } else this.#listen(source, transport ?? source);
+  }
+
+  /** Set while there is no socket around the client's handle; asking for {@link stream} makes one, for good. */
+  get wire(): Wire | undefined {
+    return this.#wire;
+  }
+
+  get stream(): Socket {
+    return this.#stream ?? this.#makeStream();
+  }
+
+  /** The socket below `stream`: the same one, or the one that carries its TLS. */
+  get transport(): Socket {
+    return this.#transport ?? this.stream;
   }
 
   /** The unread bytes. Valid until the next call of {@link grow} or {@link consume}. */
   get bytes(): Buffer {
-    this.#view ??= this.#store.subarray(this.#start, this.#end);
-    return this.#view;
+    return this.#unread.bytes;
   }
 
   get size(): number {
-    return this.#end - this.#start;
+    return this.#unread.size;
   }
 
   /** No byte will follow the unread ones. */
@@ -90,7 +87,7 @@ export class Inlet {
       };
       if (until !== Number.POSITIVE_INFINITY) this.#alarm ??= new Alarm(() => this.#wake?.("timeout"));
       this.#alarm?.set(until);
-      this.stream.resume();
+      this.#flow();
     });
   }
 
@@ -101,14 +98,14 @@ export class Inlet {
   watch(onReset: () => void): void {
     this.#watcher = onReset;
     if (this.#state === "reset") onReset();
-    else if (this.#state === "open" && this.size < WATCHED_BYTES) this.stream.resume();
+    else if (this.#state === "open" && this.size < WATCHED_BYTES) this.#flow();
   }
 
   /** Nobody is behind a hook's reads any more: one that it left behind is given up, so that it cannot stop a relay later. */
   unwatch(): void {
     this.#watcher = undefined;
     if (this.#wake) this.#wake("timeout");
-    else this.stream.pause();
+    else this.#stop();
   }
 
   /** Somebody waits for bytes at this moment. */
@@ -118,24 +115,19 @@ export class Inlet {
 
   /** Takes the first `size` unread bytes out. The buffer is the caller's until it awaits {@link grow} again. */
   consume(size: number): Buffer {
-    const taken = this.#store.subarray(this.#start, Math.min(this.#start + size, this.#end));
-    this.#view = undefined;
-    this.#start += taken.length;
-    if (this.#start === this.#end) {
-      this.#store = EMPTY;
-      this.#start = this.#end = 0;
-    }
-    return taken;
+    return this.#unread.consume(size);
   }
 
   /** Gives the stream away, paused and without our listeners; returns what is unread. */
   detach(): Buffer {
     this.#watcher = undefined;
-    this.stream.pause();
-    this.stream.off("data", this.#onData);
-    this.stream.off("end", this.#onEnd);
-    this.stream.off("error", this.#onReset);
-    this.stream.off("close", this.#onClose);
+    this.#stop();
+    if (this.#wire) this.#wire.reader = undefined;
+    this.#stream
+      ?.off("data", this.#onData)
+      .off("end", this.#onEnd)
+      .off("error", this.#onReset)
+      .off("close", this.#onClose);
     const unread = this.consume(this.size);
     this.#wake?.("timeout");
     this.#alarm?.stop();
@@ -145,81 +137,87 @@ export class Inlet {
 
   /** Ends the connection: what was written is flushed, then no more is heard of it. */
   close(): void {
-    const { stream } = this;
     this.#alarm?.stop();
-    const goodbye = setTimeout(() => stream.destroy(), LINGER_MS); // whoever does not read our end is not waited for
-    stream.once("close", () => clearTimeout(goodbye));
-    stream.end();
-    if (this.ended) stream.destroySoon();
-    else this.#linger();
-  }
-
-  /**
-   * Closing a socket with unread bytes makes the kernel reset it, and the reset overtakes our last words.
-   * So what still comes is read and thrown away for a while (nginx: `lingering_close`).
-   */
-  #linger(): void {
-    const { stream } = this;
+    const { stream, ended } = this;
     stream.off("data", this.#onData);
-    let left = LINGER_BYTES;
-    stream.on("data", (chunk: Buffer) => {
-      left -= chunk.length;
-      if (left < 0) stream.destroy();
-    });
-    stream.once("end", () => stream.destroySoon());
-    stream.resume();
+    sayGoodbye(stream, ended);
   }
 
   /** Ends the connection with a reset, so that the other end does not take it for a clean close. */
   abort(): void {
-    if (mayReset(this)) this.transport.resetAndDestroy();
-    this.transport.destroy();
-    this.stream.destroy();
+    if (this.#wire) this.#wire.close("reset");
+    else resetBoth(this);
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  /** Closes a connection that nothing was written to. */
+  drop(): void {
+    if (this.#wire) this.#wire.close();
+    else this.stream.destroySoon();
+  }
+
+  /** Breaks it off. */
+  destroy(): void {
+    if (this.#wire) this.#wire.close();
+    else this.stream.destroy();
+  }
+
+  whenClosed(listener: () => void): void {
+    if (this.#wire) this.#wire.whenClosed(listener);
+    else if (this.stream.closed) listener();
+    else this.stream.once("close", listener);
+  }
+
+  /** Takes a chunk from the source. */
+  take(chunk: Buffer): void {
     this.received += chunk.length;
-    this.#append(chunk);
+    this.#unread.append(chunk);
     if (!this.#wake) this.#rest();
     else if (this.size >= this.#want) this.#wake("enough");
-  };
-
-  /** Stops the flow, unless a watcher wants to hear of a reset and there is room. */
-  #rest(): void {
-    if (!this.#watcher || this.size >= WATCHED_BYTES) this.stream.pause();
   }
 
-  readonly #onEnd = (): void => this.#settle(wasReset(this) ? "reset" : "ended");
-  readonly #onReset = (): void => this.#settle("reset");
-  readonly #onClose = (): void => this.#settle(this.stream.readableEnded ? "ended" : "reset");
-
-  #settle(state: "ended" | "reset"): void {
+  /** Hears from the source that no more will come. */
+  settle(state: "ended" | "reset"): void {
     if (this.#state !== "reset") this.#state = state;
     this.#wake?.(this.#state);
     this.#alarm?.stop();
     if (this.#state === "reset") this.#watcher?.();
   }
 
-  /** The first chunk is kept as it is; later ones are copied into room that doubles, so trickled bytes cost O(n) in all. */
-  #append(chunk: Buffer): void {
-    this.#view = undefined;
-    if (this.size === 0) {
-      this.#store = chunk;
-      this.#start = 0;
-      this.#end = chunk.length;
-      return;
-    }
-    if (this.#end + chunk.length > this.#store.length) this.#makeRoom(chunk.length);
-    chunk.copy(this.#store, this.#end);
-    this.#end += chunk.length;
+  #listen(stream: Socket, transport: Socket): void {
+    this.#stream = stream;
+    this.#transport = transport;
+    stream.pause();
+    stream.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onReset).on("close", this.#onClose);
+    if (stream.readableEnded) this.#state = "ended";
+    else if (stream.destroyed) this.#state = "reset";
   }
 
-  /** Moves the unread bytes to new memory: what {@link consume} handed out earlier is never written over. */
-  #makeRoom(extra: number): void {
-    const room = Buffer.allocUnsafeSlow(Math.max(MIN_ROOM_BYTES, 2 * (this.size + extra)));
-    this.#store.copy(room, 0, this.#start, this.#end);
-    this.#end = this.size;
-    this.#start = 0;
-    this.#store = room;
+  #makeStream(): Socket {
+    const socket = this.#wire?.toSocket() ?? new Socket().destroy();
+    this.#wire = undefined;
+    this.#listen(socket, socket);
+    if (this.#state === "reset") socket.destroy();
+    else if (this.#state === "ended" || this.#wake || this.#watcher) socket.resume(); // an end that was read is read again
+    return socket;
   }
+
+  #flow(): void {
+    if (this.#wire) this.#wire.read();
+    else this.#stream?.resume();
+  }
+
+  #stop(): void {
+    if (this.#wire) this.#wire.stop();
+    else this.#stream?.pause();
+  }
+
+  /** Stops the flow, unless a watcher wants to hear of a reset and there is room. */
+  #rest(): void {
+    if (!this.#watcher || this.size >= WATCHED_BYTES) this.#stop();
+  }
+
+  readonly #onData = (chunk: Buffer): void => this.take(chunk);
+  readonly #onEnd = (): void => this.settle(wasReset(this) ? "reset" : "ended");
+  readonly #onReset = (): void => this.settle("reset");
+  readonly #onClose = (): void => this.settle(this.stream.readableEnded ? "ended" : "reset");
 }

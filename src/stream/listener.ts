@@ -2,12 +2,19 @@ import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { type Address, type Endpoint, formatEndpoint } from "../codecs/address.ts";
 import { messageOf } from "../errors.ts";
 import { BUFFER_BYTES } from "../upstream/dial.ts";
-import { NodeIncoming } from "./incoming.ts";
+import { incomingSocket, incomingWire } from "./incoming.ts";
 import { OncePerSecond } from "./once-per-second.ts";
 import { BACKLOG, BindError, type Port, type PortOptions, removeStale } from "./port.ts";
+import { acceptWires } from "./wire/acceptor.ts";
+import { loadWires } from "./wire/load-wires.ts";
+import type { Wire } from "./wire/wire.ts";
+import type { Wires } from "./wire/wires.ts";
 
 /** Pause before a port is opened again after accept has failed: long enough not to spin, short against a client's patience. */
 const ACCEPT_PAUSE_MS = 100;
+
+/** Addresses that stand for all of the machine's. */
+const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 
 /** One open address, by `node:net`. */
 export class Listener implements Port {
@@ -17,6 +24,9 @@ export class Listener implements Port {
   readonly #drops: OncePerSecond;
   #bound: Endpoint;
   #local: Address;
+  /** The address of all clients' connections here, unless it listens on many. */
+  #only: Address | undefined;
+  #wires: Wires | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -45,6 +55,7 @@ export class Listener implements Port {
     const listener = new Listener(endpoint, options);
     try {
       await removeStale(endpoint);
+      listener.#wires = endpoint.kind === "tcp" ? await loadWires() : undefined;
       await listener.#listen();
     } catch (cause) {
       throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });
@@ -73,6 +84,7 @@ export class Listener implements Port {
         this.server.off("error", reject);
         this.server.on("error", this.#pause);
         this.#learnAddress();
+        if (this.#wires) acceptWires(this.server, this.#wires, this.#options, (wire) => this.#acceptWire(wire));
         resolve();
       });
     });
@@ -82,6 +94,16 @@ export class Listener implements Port {
     const bound = this.server.address();
     if (bound === null || typeof bound === "string" || this.#bound.kind === "unix") return;
     this.#bound = { kind: "tcp", host: this.#bound.host, port: bound.port };
+    if (!WILDCARDS.has(bound.address)) this.#only = { host: bound.address, port: bound.port };
+  }
+
+  #acceptWire(wire: Wire): void {
+    if (this.#options.hasRoom()) {
+      this.#options.onIncoming(incomingWire(wire, this.#only));
+      return;
+    }
+    this.#drops.note("");
+    wire.close();
   }
 
   #accept(socket: Socket): void {
@@ -90,7 +112,7 @@ export class Listener implements Port {
       socket.destroy();
       return;
     }
-    this.#options.onIncoming(new NodeIncoming(socket, this.#local));
+    this.#options.onIncoming(incomingSocket(socket, this.#local));
   }
 
   /** libuv asks again at once after a failed accept (EMFILE): only closing the port stops it from spinning. */

@@ -26,7 +26,7 @@ export interface Dialed {
 export const BUFFER_BYTES = 65_536;
 
 /** Idle time before keepalive probes: half-dead peers are found within minutes, sleeping links are not woken too often. */
-const KEEP_ALIVE_MS = 60_000;
+export const KEEP_ALIVE_MS = 60_000;
 
 /**
  * Connects once, to one address. Rejects with nothing left open.

@@ -8,8 +8,8 @@ export interface SocketName {
 
 /** Node's own object around a TCP socket, below `net.Socket`: calls go straight to libuv, and answer 0 or the system's error. */
 export interface TcpHandle {
-  /** Called with the handle as `this`. What it returns, if anything, is the buffer of the next read. */
-  onread: (this: TcpHandle, chunk?: ArrayBuffer) => Uint8Array | undefined;
+  /** Hears of each read. What it returns, if anything, is the buffer of the next one. */
+  onread: (chunk?: ArrayBuffer) => Uint8Array | undefined;
   readStart(): number;
   readStop(): number;
   /** From now on bytes are read to there, and `onread` is called without a chunk. Cannot be taken back. */
@@ -23,7 +23,7 @@ export interface TcpHandle {
   getpeername(out: SocketName): number;
   getsockname(out: SocketName): number;
   close(listener: () => void): void;
-  /** Closes with a reset; refuses while an end is on its way. */
+  /** Closes with a reset. Must not be called while an end is on its way. */
   reset(listener: () => void): number;
 }
 
@@ -45,7 +45,12 @@ export interface Bindings {
   /** Numbers that the last read or write left behind. */
   readonly state: { readonly [index: number]: number };
   /** Where in `state`: bytes read or the error; the offset in the chunk; whether the write goes on; its error, in Node 26. */
-  readonly at: { readonly read: number; readonly offset: number; readonly isAsync: number; readonly error: number | undefined };
+  readonly at: {
+    readonly read: number;
+    readonly offset: number;
+    readonly isAsync: number;
+    readonly error: number | undefined;
+  };
 }
 
 /** Node.js versions whose internals were tried. What an unknown one does with them could end the process. */

@@ -1,12 +1,145 @@
-import { constants } from "node:os";
-import { getSystemErrorMap } from "node:util";
-import { type Bindings, findBindings, type Request, type SocketName, type TcpHandle } from "./bindings.ts";
+import { Socket } from "node:net";
+import type { SocketName, TcpHandle } from "./bindings.ts";
+import type { Wires } from "./wires.ts";
 
-/** A connected TCP socket without a `net.Socket` around it: no stream, no events, no timers. One owner at a time reads it. */
-export class Wire {
-  readonly handle: TcpHandle;
-  /** Who takes what is read, while it is read chunk by chunk. */
-  reader: WireReader | undefined;
-  #state: "open" | "closing" | "closed" = "open";
-  #listeners: (() => void)[] | undefined;
+/** Who takes a wire's bytes while they are read chunk by chunk. */
+export interface WireReader {
+  take(chunk: Buffer): void;
+  settle(state: "ended" | "reset"): void;
 }
+
+/** A TCP socket without a `net.Socket` around it: no stream, no events, no timers. It can become one, for good. */
+export class Wire {
+  readonly wires: Wires;
+  readonly handle: TcpHandle;
+  reader: WireReader | undefined;
+  /** Told when the wire is closed, or becomes a socket: whoever counts on it must let go. */
+  onLeft: (() => void) | undefined;
+  #state: "open" | "closing" | "closed" | "socket" = "open";
+  #isReading = false;
+  #ownEnd: "none" | "asked" | "sent" = "none";
+  #whenClosed: (() => void) | undefined;
+  #socket: Socket | undefined;
+
+  constructor(handle: TcpHandle, wires: Wires) {
+    this.wires = wires;
+    this.handle = handle;
+    handle.onread = this.#onChunk;
+  }
+
+  /** False once somebody has closed it or made a socket of it. */
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  get isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
+  /** The other end's address, or our own; undefined when the connection is no more. */
+  name(of: "peer" | "own"): SocketName | undefined {
+    const name: SocketName = {};
+    const error = of === "peer" ? this.handle.getpeername(name) : this.handle.getsockname(name);
+    return error === 0 ? name : undefined;
+  }
+
+  read(): void {
+    if (this.#isReading || !this.isOpen) return;
+    this.#isReading = true;
+    this.handle.readStart();
+  }
+
+  stop(): void {
+    if (!this.#isReading || !this.isOpen) return;
+    this.#isReading = false;
+    this.handle.readStop();
+  }
+
+  /** Half-closes, behind what was written. */
+  shutdown(): void {
+    if (this.#ownEnd !== "none" || !this.isOpen) return;
+    this.#ownEnd = "asked";
+    this.wires.shutdown(this.handle, this.#onShut);
+  }
+
+  /**
+   * Tells a reset from an end: libuv reports a reset right behind data as a plain end, but the kernel no longer knows the other
+   * side of a connection that was reset. Once we have ended our side too, there is no telling, and no need.
+   */
+  wasReset(): boolean {
+    return this.#ownEnd === "none" && this.name("peer") === undefined;
+  }
+
+  /** Closes; with a reset unless an end is on its way: then Node's `reset` fails, and the handle could never be closed. */
+  close(how: "end" | "reset" = "end"): void {
+    if (!this.isOpen) return;
+    this.#state = "closing";
+    if (how === "end" || this.#ownEnd === "asked") this.handle.close(this.#onClosed);
+    else this.handle.reset(this.#onClosed);
+    this.#left();
+  }
+
+  /** Calls once the file descriptor is free. */
+  whenClosed(listener: () => void): void {
+    const socket = this.#state === "socket" ? this.#socket : undefined;
+    if (this.#state === "closed" || socket?.closed) listener();
+    else if (socket) socket.once("close", listener);
+    else this.#whenClosed = both(this.#whenClosed, listener);
+  }
+
+  /** Makes a socket of Node's of it, paused as accepted ones are. Only as long as nobody read into a buffer of his own. */
+  toSocket(): Socket {
+    this.#socket ??= this.isOpen ? this.#asSocket() : new Socket().destroy();
+    return this.#socket;
+  }
+
+  #asSocket(): Socket {
+    this.#state = "socket";
+    this.reader = undefined;
+    this.#left();
+    const options = { handle: this.handle, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
+    const socket = new Socket({ ...options, ...MARKS });
+    return socket.on("error", ignore); // seen as the inlet's state; between two owners nobody else listens
+  }
+
+  #left(): void {
+    const { onLeft } = this;
+    this.onLeft = undefined;
+    onLeft?.();
+  }
+
+  readonly #onShut = (): void => {
+    this.#ownEnd = "sent";
+  };
+
+  readonly #onClosed = (): void => {
+    this.#state = "closed";
+    this.reader?.settle("reset");
+    this.#whenClosed?.();
+  };
+
+  readonly #onChunk = (chunk?: ArrayBuffer): undefined => {
+    const { wires } = this;
+    const size = wires.lastRead;
+    if (size > 0 && chunk) this.reader?.take(Buffer.from(chunk, wires.lastOffset, size));
+    if (size < 0) this.#onStop(size);
+  };
+
+  #onStop(error: number): void {
+    this.stop();
+    this.reader?.settle(this.wires.isEnd(error) && !this.wasReset() ? "ended" : "reset");
+  }
+}
+
+/** What may wait in JavaScript per direction before its source is stopped; Node's 16 KiB would stop it at every chunk. */
+const MARKS = { readableHighWaterMark: 65_536, writableHighWaterMark: 65_536 };
+
+function both(first: (() => void) | undefined, second: () => void): () => void {
+  if (!first) return second;
+  return () => {
+    first();
+    second();
+  };
+}
+
+function ignore(): void {}

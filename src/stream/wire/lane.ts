@@ -1,0 +1,146 @@
+import { LARGE_BYTES, SMALL_BYTES } from "./read-buffers.ts";
+import type { Wire } from "./wire.ts";
+import { LATER } from "./wires.ts";
+
+/** What becomes of a lane's bytes, its end and its faults. */
+export interface LaneEvents {
+  /** A byte moved. */
+  onMove(): void;
+  /** No byte will follow, and all of them are with the kernel. */
+  onLaneEnd(lane: Lane): void;
+  /** A socket broke: by a reset, or because it could not be written to. */
+  onBreak(wire: Wire): void;
+}
+
+/** Small reads in a row after which a large buffer is given back. */
+const CALM_READS = 16;
+
+/** Most times that an idle socket's buffer is changed. Each leaves a few bytes behind in Node, until the socket is closed. */
+const MAX_SHRINKS = 1_000;
+
+/**
+ * One side of a relay: what it reads into its buffer goes out on the other side at once. While the kernel there does not take it,
+ * nothing is read here, so one buffer is all the memory that a direction ever needs. The buffer grows while reads fill it.
+ */
+export class Lane {
+  readonly wire: Wire;
+  /** Bytes read so far. */
+  bytes = 0;
+  /** No byte will follow, and all of them are with the kernel. */
+  hasEnded = false;
+  readonly #events: LaneEvents;
+  readonly #to: Wire;
+  #buffer: Buffer;
+  /** The other side has not taken the last bytes yet, so the buffer is not ours. */
+  #isLent = false;
+  #isReleased = false;
+  #endSeen = false;
+  #calmReads = 0;
+  #shrinks = 0;
+  #wasIdle = false;
+
+  constructor(wire: Wire, to: Wire, events: LaneEvents) {
+    this.wire = wire;
+    this.#to = to;
+    this.#events = events;
+    this.#buffer = wire.wires.buffers.take();
+    wire.reader = undefined;
+    wire.handle.onread = this.#onRead;
+    wire.handle.useUserBuffer(this.#buffer);
+  }
+
+  /** Begins with `first`, and ends there if the end was seen. */
+  start(first: Uint8Array, hadEnded: boolean): void {
+    this.#endSeen = hadEnded;
+    if (first.length > 0) this.#send(first);
+    if (!this.#isLent) this.#goOn();
+  }
+
+  /** The wire is closed: the buffer may go to the next one, as soon as nobody writes out of it. */
+  release(): void {
+    this.wire.wires.shrinking.delete(this);
+    if (this.#isLent || this.#isReleased) return;
+    this.#isReleased = true;
+    this.wire.wires.buffers.give(this.#buffer);
+  }
+
+  /** Called every now and then while the buffer is a large one: gives it back when nothing came since the last call. */
+  tick(): void {
+    if (this.#wasIdle && !this.#isLent && this.wire.isOpen && this.#shrinks < MAX_SHRINKS) {
+      this.#shrinks++;
+      this.wire.handle.useUserBuffer(this.#change(SMALL_BYTES));
+    }
+    this.#wasIdle = true;
+  }
+
+  readonly #onRead = (): Buffer | undefined => {
+    const size = this.wire.wires.lastRead;
+    if (size > 0) return this.#pass(size);
+    if (size < 0) this.#onStop(size);
+    return undefined;
+  };
+
+  #pass(size: number): Buffer | undefined {
+    const buffer = this.#buffer;
+    this.bytes += size;
+    this.#send(size === buffer.length ? buffer : buffer.subarray(0, size));
+    return this.#isLent ? undefined : this.#fit(size, buffer.length);
+  }
+
+  #send(bytes: Uint8Array): void {
+    this.#wasIdle = false;
+    this.#events.onMove();
+    const answer = this.wire.wires.write(this.#to.handle, bytes, this.#onWritten);
+    if (answer === LATER) {
+      this.#isLent = true;
+      this.wire.stop();
+    } else if (answer < 0) this.#events.onBreak(this.#to);
+  }
+
+  readonly #onWritten = (status: number): void => {
+    this.#isLent = false;
+    if (!this.wire.isOpen) this.release();
+    else if (status < 0) this.#events.onBreak(this.#to);
+    else {
+      this.#events.onMove();
+      this.#goOn();
+    }
+  };
+
+  #goOn(): void {
+    if (this.#endSeen) this.#end();
+    else this.wire.read();
+  }
+
+  #end(): void {
+    this.hasEnded = true;
+    this.#events.onLaneEnd(this);
+  }
+
+  #onStop(error: number): void {
+    this.wire.stop();
+    if (this.wire.wires.isEnd(error) && !this.wire.wasReset()) this.#end();
+    else this.#events.onBreak(this.wire);
+  }
+
+  /** The buffer of the next read, where it is to be another one. */
+  #fit(size: number, capacity: number): Buffer | undefined {
+    const { buffers } = this.wire.wires;
+    const isFull = size === capacity;
+    const isCalm = size <= buffers.smaller(capacity);
+    this.#calmReads = isCalm ? this.#calmReads + 1 : 0;
+    if (isFull && capacity < LARGE_BYTES) return this.#change(buffers.larger(capacity));
+    if (this.#calmReads < CALM_READS || capacity === SMALL_BYTES) return undefined;
+    return this.#change(buffers.smaller(capacity));
+  }
+
+  #change(size: number): Buffer {
+    const { buffers, shrinking } = this.wire.wires;
+    buffers.give(this.#buffer);
+    this.#buffer = buffers.take(size);
+    this.#calmReads = 0;
+    if (size === SMALL_BYTES) shrinking.delete(this);
+    else shrinking.add(this);
+    return this.#buffer;
+  }
+}

@@ -1,0 +1,95 @@
+import { Alarm } from "../alarm.ts";
+import type { Inlet } from "../inlet.ts";
+import type { Relay, RelayCause } from "../relay.ts";
+import { Lane, type LaneEvents } from "./lane.ts";
+import type { Wire } from "./wire.ts";
+
+export interface WireRelayOptions {
+  /** Ends the relay when no byte moved in either direction for so long. */
+  readonly idleTimeoutMs: number;
+  /** Sent to the peer before anything else. */
+  readonly preface: Uint8Array | undefined;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** As `NodeRelay`, between two TCP sockets without a `net.Socket` around them: the same laws, at half the price. */
+export class WireRelay implements Relay, LaneEvents {
+  readonly #client: Lane;
+  readonly #peer: Lane;
+  readonly #idleTimeoutMs: number;
+  readonly #idle: Alarm;
+  readonly #unreadBytes: number;
+  #cause: RelayCause | undefined;
+  #open = 2; // wires not closed yet
+  #listener: ((cause: RelayCause) => void) | undefined;
+
+  /** Takes the client's wire out of its inlet, together with the unread bytes. */
+  constructor(client: Inlet, from: Wire, to: Wire, { idleTimeoutMs, preface }: WireRelayOptions) {
+    const { ended, reset } = client;
+    const unread = client.detach();
+    this.#idleTimeoutMs = idleTimeoutMs;
+    this.#idle = new Alarm(() => this.end("idle_timeout"));
+    this.#unreadBytes = unread.length;
+    this.#client = new Lane(from, to, this);
+    this.#peer = new Lane(to, from, this);
+    for (const lane of [this.#client, this.#peer]) lane.wire.whenClosed(() => this.#onClosed(lane));
+    this.onMove();
+    if (reset) this.onBreak(from);
+    else this.#start(preface ? Buffer.concat([preface, unread]) : unread, ended);
+  }
+
+  #start(first: Uint8Array, clientEnded: boolean): void {
+    this.#client.start(first, clientEnded);
+    this.#peer.start(NOTHING, false);
+  }
+
+  get bytesUp(): number {
+    return this.#unreadBytes + this.#client.bytes;
+  }
+
+  get bytesDown(): number {
+    return this.#peer.bytes;
+  }
+
+  end(cause: RelayCause): void {
+    this.#close(cause, "end");
+  }
+
+  onEnd(listener: (cause: RelayCause) => void): void {
+    this.#listener = listener;
+    if (this.#open === 0) listener(this.#cause ?? "client_closed");
+  }
+
+  onMove(): void {
+    this.#idle.set(performance.now() + this.#idleTimeoutMs);
+  }
+
+  /** Once both sides have ended nothing is on its way any more, and closing says all. */
+  onLaneEnd(lane: Lane): void {
+    const other = lane === this.#client ? this.#peer : this.#client;
+    this.#cause ??= lane === this.#client ? "client_closed" : "peer_closed";
+    if (other.hasEnded) this.#close(this.#cause, "end");
+    else other.wire.shutdown();
+  }
+
+  onBreak(wire: Wire): void {
+    const isClient = wire === this.#client.wire;
+    wire.close();
+    this.#close(isClient ? "client_reset" : "peer_reset", "reset");
+  }
+
+  /** The first event names the end; what follows from it does not. */
+  #close(cause: RelayCause, how: "end" | "reset"): void {
+    this.#cause ??= cause;
+    this.#client.wire.close(how);
+    this.#peer.wire.close(how);
+  }
+
+  #onClosed(lane: Lane): void {
+    lane.release();
+    if (--this.#open > 0) return;
+    this.#idle.stop();
+    this.#listener?.(this.#cause ?? "client_closed");
+  }
+}
