@@ -6,6 +6,7 @@ import { actionOf } from "./action-of.ts";
 import type { Connection } from "./connection.ts";
 import { noteHello } from "./hello.ts";
 import type { Route } from "./route.ts";
+import type { Awaitable, ServerPhases } from "./session.ts";
 
 /** Enough to guess a protocol by, too little for a password. */
 const SHOWN_BYTES = 4;
@@ -40,31 +41,54 @@ function table(on: readonly Extract<Route, { kind: "on" }>[]): Pick<RouteTable, 
 
 /**
  * Finds what to do with a session by its first clear-text bytes, unless the hello has told it; `phases.preread` has the last word.
- * @throws GatewayError RC_NO_ROUTE, RC_PREREAD_FULL, RC_PREREAD_TIMEOUT, RC_CLIENT_CLOSED, RC_CLIENT_RESET
+ * A promise only where somebody has to wait. Throws, or rejects with, GatewayError RC_NO_ROUTE, RC_PREREAD_FULL,
+ * RC_PREREAD_TIMEOUT, RC_CLIENT_CLOSED, RC_CLIENT_RESET.
  */
-export async function chooseRoute(session: Connection, byHello: Action | undefined): Promise<Action> {
-  const { routes, phases } = session.settings;
+export function chooseRoute(session: Connection, byHello: Action | undefined): Awaitable<Action> {
   session.phase = "preread";
-  const sniffed = byHello ?? (await sniff(session));
-  const chosen = phases.preread && (await prereadHook(session));
-  return chosen || sniffed || routes.otherwise || noRoute(session);
+  const sniffed = byHello ?? sniff(session);
+  if (sniffed instanceof Promise || session.settings.phases.preread) return chosen(session, sniffed);
+  return sniffed || unmatched(session);
+}
+
+async function chosen(session: Connection, sniffing: Awaitable<Action | undefined>): Promise<Action> {
+  const sniffed = await sniffing;
+  const { preread } = session.settings.phases;
+  return (preread && (await prereadHook(session, preread))) || sniffed || unmatched(session);
 }
 
 /** Runs `phases.preread`. What it reads without a time of its own is within the preread limit, like the sniffers' bytes. */
-async function prereadHook(session: Connection): Promise<Action | undefined> {
-  session.client.readUntil = () => session.patience.endsAt;
-  const action = await session.hook("preread", () => session.settings.phases.preread?.(session));
-  session.client.readUntil = undefined;
+async function prereadHook(
+  session: Connection,
+  preread: NonNullable<ServerPhases["preread"]>,
+): Promise<Action | undefined> {
+  session.client.readsWithin = session.patience;
+  const action = await session.hook("preread", () => preread(session));
+  session.client.readsWithin = undefined;
   return actionOf("preread", action);
 }
 
 /** The action of the route that matches, and undefined when none does. */
-async function sniff(session: Connection): Promise<Action | undefined> {
-  const { routes, preread: limits } = session.settings;
+function sniff(session: Connection): Awaitable<Action | undefined> {
+  const { routes } = session.settings;
   if (routes.sniffers.length === 0 && !routes.silent) return undefined; // nothing depends on the bytes
+  if (session.client.head.size === 0 || routes.silent?.afterMs === 0) return sniffLater(session, routes);
+  const sniffed = sniffNow(session, routes);
+  return sniffed instanceof Promise
+    ? sniffed.then((found) => learn(session, routes, found))
+    : learn(session, routes, sniffed);
+}
+
+async function sniffLater(session: Connection, routes: RouteTable): Promise<Action | undefined> {
   if (await session.patience.isSilent(session.client.head)) return routes.silent?.action;
-  const sniffed = preread(routes.sniffers, session.client.head, limits.maxBytes, session.patience.endsAt);
-  return learn(session, routes, sniffed instanceof Promise ? await sniffed : sniffed);
+  return learn(session, routes, await sniffNow(session, routes));
+}
+
+function sniffNow(
+  { client, patience, settings }: Connection,
+  { sniffers }: RouteTable,
+): Awaitable<Sniffed | undefined> {
+  return preread(sniffers, client.head, settings.preread.maxBytes, patience.endsAt);
 }
 
 /** The action of the `tls()` route that wants this hello as it is. The hello is whole: who is hungry still, has no say. */
@@ -82,7 +106,9 @@ export function learn(session: Connection, table: RouteTable, sniffed: Sniffed |
   return table.actions[sniffed.index];
 }
 
-function noRoute(session: Connection): never {
+function unmatched(session: Connection): Action {
+  const { otherwise } = session.settings.routes;
+  if (otherwise) return otherwise;
   const { size, bytes } = session.client.head;
   const first = Buffer.from(bytes.subarray(0, SHOWN_BYTES)).toString("hex");
   throw new GatewayError("RC_NO_ROUTE", first ? `${size} bytes, beginning with ${first}` : "no byte came");

@@ -24,8 +24,8 @@ export class Client {
   #outlet: Outlet | undefined;
   #relay: Relay | undefined;
   #headerBytes = 0;
-  /** When all reads have to end (`performance.now()`), while the preread limit holds. */
-  readUntil: (() => number) | undefined;
+  /** When reads have to end (`performance.now()`), while the preread limit holds. */
+  readsWithin: { readonly endsAt: number } | undefined;
   #onReset: (() => void) | undefined;
   #readBeforeRelay = 0;
   #written = 0;
@@ -47,7 +47,10 @@ export class Client {
   }
 
   get reader(): Reader {
-    this.#reader ??= new Reader(this.head, { ...this.#limits, endsAt: () => this.readUntil?.() });
+    this.#reader ??= new Reader(this.head, {
+      peekBytes: this.#limits.peekBytes,
+      limit: () => this.readsWithin?.endsAt,
+    });
     return this.#reader;
   }
 

@@ -205,18 +205,19 @@ export class Connection implements Views {
    */
   async hook<Result>(phase: Phase, run: () => Awaitable<Result>): Promise<Result> {
     this.phase = phase;
+    this.#wasShown = true;
     try {
-      return await this.#interruptible(async () => run());
+      const result = run();
+      return isPending(result) ? await this.#interruptible(Promise.resolve(result)) : result;
     } catch (cause) {
       if (this.#stopped || cause instanceof GatewayError) throw cause;
       throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${messageOf(cause)}`, { cause });
     }
   }
 
-  #interruptible<Result>(run: () => Promise<Result>): Promise<Result> {
+  #interruptible<Result>(running: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#hooks ??= new Set();
-      this.#wasShown = true;
       this.#hooks.add(reject);
       this.client.watch(() => this.#interrupt(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
       const finish = (settle: () => void): void => {
@@ -224,7 +225,7 @@ export class Connection implements Views {
         if (this.#hooks?.size === 0) this.client.unwatch();
         settle();
       };
-      run().then(
+      running.then(
         (result) => finish(() => resolve(result)),
         (cause) => finish(() => reject(cause)),
       );
@@ -316,6 +317,11 @@ export class Connection implements Views {
   #talks(what: string): void {
     if (!TALKING.has(this.phase)) throw new TypeError(`${what}: not available in the ${this.phase} phase`);
   }
+}
+
+/** What nearly no hook needs to be: anything that can be waited for, of whatever make. */
+function isPending<Result>(result: Awaitable<Result>): result is Promise<Result> {
+  return typeof result === "object" && result !== null && "then" in result && typeof result.then === "function";
 }
 
 /** A promise that nobody has to wait for: without this, a forgotten `await` would let a client's reset end the process. */

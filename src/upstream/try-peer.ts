@@ -31,22 +31,24 @@ const MAX_ADDRESSES = 8;
  * Connects to one peer, trying each address of its name, and lets the peer's state know how that ended.
  * The claim is released unless this succeeds.
  */
-export async function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
+export function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
   const { claim, peer } = trial;
   const { address, endpoint } = peer;
-  try {
-    const value = isConcrete(endpoint)
-      ? await dialOne(trial, { address, endpoint }, dial, tools)
-      : await dialEach(trial, dial, tools);
+  const dialed = isConcrete(endpoint)
+    ? dialOne(trial, { address, endpoint }, dial, tools)
+    : dialEach(trial, dial, tools);
+  const connected = (value: T): T => {
     claim.connected();
     return value;
-  } catch (cause) {
+  };
+  const failed = (cause: unknown): never => {
     const failure = GatewayError.from(cause);
     if (mayRetry(failure, tools.life)) claim.failed(tools.now());
     else claim.abandoned(tools.now());
     claim.release();
     throw failure;
-  }
+  };
+  return dialed.then(connected, failed);
 }
 
 /** True when the peer is to blame, so that another one may do better; a session that ended itself blames nobody. */
@@ -73,22 +75,23 @@ function isConcrete(endpoint: Endpoint): boolean {
 }
 
 /** One connect to one address, noted. */
-async function dialOne<T>(
+function dialOne<T>(
   { peer, unresolved }: Trial,
   { address, endpoint }: { readonly address: string; readonly endpoint: Endpoint },
   dial: Dial<T>,
   { now, note }: TrialTools,
 ): Promise<T> {
   const begun = now();
-  try {
-    const value = await dial(concrete(unresolved, endpoint));
+  const connected = (value: T): T => {
     note({ peer: peer.address, address, ok: true, connectMs: now() - begun, code: undefined });
     return value;
-  } catch (cause) {
+  };
+  const failed = (cause: unknown): never => {
     const failure = GatewayError.from(cause);
     note({ peer: peer.address, address, ok: false, connectMs: undefined, code: failure.code });
     throw failure;
-  }
+  };
+  return dial(concrete(unresolved, endpoint)).then(connected, failed);
 }
 
 /** Property by property: this is done for every session, and spreading costs several times as much. */
