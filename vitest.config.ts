@@ -3,6 +3,8 @@ import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 const source = (path: string): string => fileURLToPath(new URL(`src/${path}`, import.meta.url));
 
+const STORIES = "test/e2e/**/*.test.ts";
+
 const config: ViteUserConfig = defineConfig({
   // A test that imports an example must get the sources, as its own imports do, not a second copy from dist.
   resolve: {
@@ -12,7 +14,12 @@ const config: ViteUserConfig = defineConfig({
     ],
   },
   test: {
-    include: ["test/**/*.test.ts"],
+    // Every story is told on both paths: the same sentences must hold whoever carries the bytes.
+    projects: [
+      { extends: true, test: { name: "parts", include: ["test/**/*.test.ts"], exclude: [STORIES] } },
+      { extends: true, test: { name: "carrier", include: [STORIES], env: { RESTYCONF_CARRIER: "native" } } },
+      { extends: true, test: { name: "node path", include: [STORIES], env: { RESTYCONF_CARRIER: "node" } } },
+    ],
     // A process per file: nothing leaks from one to the next, and process-wide counts (file descriptors, heap) are its own.
     pool: "forks",
     // Real servers run beside the tests; more workers than this only make their time-outs lie.
