@@ -26,8 +26,11 @@ const CR = 0x0d;
 const SP = 0x20;
 const HTAB = 0x09;
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/; // RFC 9110 §5.6.2
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/; // RFC 9110 §5.5: neither NUL nor bare CR nor any other control
+/** By character: may it be in a token (RFC 9110 §5.6.2)? */
+const IS_TOKEN: readonly boolean[] = Array.from({ length: 256 }, (_, code) =>
+  /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(String.fromCharCode(code)),
+);
+const LINES = /^(?:[\t\x20-\x7e\x80-\xff]*\r?\n)*$/; // RFC 9110 §5.5: neither NUL nor bare CR nor any other control
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/; // clients send raw UTF-8, so more than RFC 3986 allows
 const VERSION = /^HTTP\/1\.(\d)$/;
 /** What may still become ` HTTP/1.x`, CR included. */
@@ -48,7 +51,7 @@ type RequestLine = Omit<RequestHead, "headers">;
  * `maxBytes`: some microseconds, so a client that trickles pays more in packets than we in time. Text is made once, at the end.
  */
 export function decodeRequestHead(bytes: Uint8Array, limits: HeadLimits = HEAD_LIMITS): Decoded<RequestHead> {
-  const within = bytes.subarray(0, limits.maxBytes);
+  const within = bytes.length > limits.maxBytes ? bytes.subarray(0, limits.maxBytes) : bytes;
   const line = requestLine(within);
   const decoded = line.kind === "frame" ? fields(within, line.value, line.size, limits.maxHeaders) : line;
   if (decoded.kind !== "more" || decoded.atLeast <= limits.maxBytes) return decoded;
@@ -56,14 +59,22 @@ export function decodeRequestHead(bytes: Uint8Array, limits: HeadLimits = HEAD_L
 }
 
 function requestLine(bytes: Uint8Array): Decoded<RequestLine> {
-  const methodEnd = bytes.subarray(0, MAX_METHOD + 1).indexOf(SP);
-  const method = latin1(bytes, 0, methodEnd === -1 ? Math.min(bytes.length, MAX_METHOD + 1) : methodEnd);
-  if (method.length > MAX_METHOD || (!TOKEN.test(method) && bytes.length > 0)) return malformed("no method");
-  if (methodEnd === -1) return needs(bytes.length + 1);
+  const methodEnd = tokenEnd(bytes);
+  const next = bytes[methodEnd];
+  if (methodEnd > MAX_METHOD || (next !== undefined && (next !== SP || methodEnd === 0))) return malformed("no method");
+  if (next === undefined) return needs(bytes.length + 1);
+  const method = latin1(bytes, 0, methodEnd);
   const start = methodEnd + 1;
   const end = bytes.indexOf(LF, start);
   if (end !== -1) return wholeLine(method, latin1(bytes, start, withoutCr(bytes, start, end)), end + 1);
   return lineBegun(method, bytes, start) ? needs(bytes.length + 1) : malformed("not a request line");
+}
+
+/** Where the method ends, one past the longest if it does not: most clients of other protocols are told by their first byte. */
+function tokenEnd(bytes: Uint8Array): number {
+  let at = 0;
+  while (at <= MAX_METHOD && at < bytes.length && IS_TOKEN[bytes[at] ?? SP]) at++;
+  return at;
 }
 
 /** Can `method`, and the bytes from `start` that have no line end yet, still become a request line? */
@@ -122,16 +133,16 @@ function fields(bytes: Uint8Array, line: RequestLine, start: number, maxHeaders:
 
 /** One pair per line that ends at one of `ends`; undefined when a line is malformed. */
 function headersOf(bytes: Uint8Array, start: number, ends: readonly number[]): RequestHead["headers"] | undefined {
+  const text = latin1(bytes, start, (ends.at(-1) ?? start - 1) + 1);
+  if (!LINES.test(text)) return undefined;
   const headers: [string, string][] = [];
-  let at = start;
+  let at = 0;
   for (const end of ends) {
-    const text = latin1(bytes, at, withoutCr(bytes, at, end));
-    const colon = text.indexOf(":");
-    const name = text.slice(0, Math.max(colon, 0));
-    const value = trimmed(text, colon + 1);
-    if (!TOKEN.test(name) || !VALUE.test(value)) return undefined;
-    headers.push([name, value]);
-    at = end + 1;
+    let colon = at;
+    while (IS_TOKEN[text.charCodeAt(colon)]) colon++;
+    if (colon === at || text[colon] !== ":") return undefined;
+    headers.push([text.slice(at, colon), trimmed(text, colon + 1, end - start)]);
+    at = end - start + 1;
   }
   return headers;
 }
@@ -140,15 +151,16 @@ function withoutCr(bytes: Uint8Array, start: number, end: number): number {
   return end > start && bytes[end - 1] === CR ? end - 1 : end;
 }
 
-/** Spaces and tabs only, and by hand: `trim` takes more, and a regular expression is quadratic on long runs. */
-function trimmed(text: string, from: number): string {
+/** Without spaces, tabs and the line's CR; by hand, because a regular expression is quadratic on long runs. */
+function trimmed(text: string, from: number, to: number): string {
   let start = from;
-  let end = text.length;
+  let end = to;
   while (start < end && isBlank(text.charCodeAt(start))) start++;
   while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
   return text.slice(start, end);
 }
 
+/** A CR stands only before the LF here. */
 function isBlank(code: number): boolean {
-  return code === SP || code === HTAB;
+  return code === SP || code === HTAB || code === CR;
 }

@@ -83,20 +83,17 @@ function ignoringCase(condition: Condition): Condition {
 /** Undefined when it is unclear whom the request is for: two Host fields, a malformed host, credentials in the target. */
 function infoOf(head: RequestHead): HttpInfo | undefined {
   const { method, target, version } = head;
-  const fields = head.headers.filter(([name]) => name.toLowerCase() === "host");
-  const field = hostOf(fields[0]?.[1] ?? "");
+  const headers = joined(head.headers);
+  const field = hostOf(headers["host"] ?? ""); // no host has a comma and a space in it, as two joined ones have
   const { authority, path } = partsOf(method, target);
   const host = authority === undefined ? field : hostOf(authority);
-  if (fields.length > 1 || field === undefined || host === undefined || (authority !== undefined && host === "")) {
-    return undefined;
-  }
-  const headers = joined(head.headers);
+  if (field === undefined || host === undefined || (authority !== undefined && host === "")) return undefined;
   return { method, target, path, version, host: host || undefined, headers, upgrade: upgradeOf(headers) };
 }
 
 function partsOf(method: string, target: string): { readonly authority?: string; readonly path: string | undefined } {
   if (method === "CONNECT") return { authority: target, path: undefined };
-  const [, authority, path] = ABSOLUTE.exec(target) ?? [];
+  const [, authority, path] = (target.startsWith("/") ? undefined : ABSOLUTE.exec(target)) ?? [];
   return authority === undefined ? { path: target.replace(/[?#].*$/, "") } : { authority, path: path || "/" };
 }
 
@@ -111,16 +108,18 @@ function joined(fields: RequestHead["headers"]): Readonly<Record<string, string>
   for (const [name, value] of fields) {
     const key = name.toLowerCase();
     const before = headers[key];
-    const whole = before === undefined ? value : `${before}${key === "cookie" ? "; " : ", "}${value}`;
-    Object.defineProperty(headers, key, { value: whole, enumerable: !SECRET.has(key), configurable: true });
+    if (before !== undefined) headers[key] = `${before}${key === "cookie" ? "; " : ", "}${value}`;
+    else if (SECRET.has(key)) Object.defineProperty(headers, key, { value, writable: true, configurable: true });
+    else headers[key] = value;
   }
   return headers;
 }
 
-function upgradeOf(headers: Readonly<Record<string, string>>): string | undefined {
-  const options = headers["connection"]?.toLowerCase().split(",") ?? [];
+function upgradeOf({ connection, upgrade }: Readonly<Record<string, string>>): string | undefined {
+  if (upgrade === undefined || connection === undefined) return undefined;
+  const options = connection.toLowerCase().split(",");
   if (!options.some((option) => option.trim() === "upgrade")) return undefined;
-  return headers["upgrade"]?.split(",")[0]?.trim().toLowerCase() || undefined;
+  return upgrade.split(",")[0]?.trim().toLowerCase() || undefined;
 }
 
 function examplesOf({ method, path, host, headers = {} }: HttpConditions): Buffer[] {
