@@ -62,6 +62,8 @@ enum hold { UNKNOWN, HELD, LENT_FOR_HEAD, LENT_TO_RELAY, SPENT };
 enum command { CMD_MORE = 1, CMD_RELAY = 2, CMD_KILL = 4, CMD_CLOSE = 8, CMD_RESET = 16, CMD_LIMIT = 32, CMD_RELEASE = 64 };
 
 #define NO_CAUSE UINT8_MAX
+/** In the place of events: released, but still in their queue. No event has this bit. */
+#define ORPHANED 1
 
 struct order;   // dial.c
 struct limit;   // limit.c
@@ -99,9 +101,8 @@ struct session {
   bool running;                // engine: in the list of those who yielded
   uint8_t hold;                // driver
   uint8_t kill_cause;          // driver, then engine with CMD_KILL
-  uint8_t events;              // lock: a bit per event_kind
+  uint8_t events;              // lock: a bit per event_kind, or ORPHANED
   uint8_t commands;            // lock
-  bool orphaned;               // lock: released, but still in the queue of events
 };
 _Static_assert(sizeof(struct session) <= 256, "a session is small, since there are many");
 

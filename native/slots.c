@@ -3,23 +3,23 @@
 #include "parts.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+/**
+ * More places than sessions may be: one that was released in this turn counts no more, but is not free yet. Since the free
+ * ones are used again first, there are never many more.
+ */
 static bool add_chunk(struct engine *engine) {
   uint32_t first = engine->slots;
-  if (first >= engine->options.max_sessions) return false;
-  struct session *chunk = aligned_alloc(64, ((CHUNK_SLOTS * sizeof *chunk) + 63) & ~(size_t)63);
+  if (first >= MAX_SLOTS) return false;
+  struct session *chunk = calloc(CHUNK_SLOTS, sizeof *chunk);
   if (chunk == NULL) return false;
-  uint32_t count = engine->options.max_sessions - first;
-  if (count > CHUNK_SLOTS) count = CHUNK_SLOTS;
-  memset(chunk, 0, CHUNK_SLOTS * sizeof *chunk);
-  for (uint32_t at = count; at-- > 0;) {
+  for (uint32_t at = CHUNK_SLOTS; at-- > 0;) {
     chunk[at].slot = first + at;
     chunk[at].next_run = engine->places;
     engine->places = &chunk[at];
   }
-  engine->slots += count;
+  engine->slots += CHUNK_SLOTS;
   atomic_store_explicit(&engine->chunks[first / CHUNK_SLOTS], chunk, memory_order_release);
   return true;
 }
@@ -45,7 +45,6 @@ static void reset(struct session *session) {
   session->running = false;
   session->state = WAITING;
   session->events = session->commands = 0;
-  session->orphaned = false;
 }
 
 struct session *session_new(struct engine *engine) {
@@ -94,11 +93,12 @@ static void clear(struct engine *engine, struct session *session) {
  * taken it out of the queue of events, if it is there.
  */
 void session_free_later(struct engine *engine, struct session *session) {
-  clear(engine, session);
   pthread_mutex_lock(&engine->lock);
-  session->orphaned = session->events != 0;
+  const bool is_queued = session->events != 0;
+  if (is_queued) session->events = ORPHANED; // and not what it had to tell: that is gone in a moment
   pthread_mutex_unlock(&engine->lock);
-  if (session->orphaned) return;
+  clear(engine, session);
+  if (is_queued) return;
   session->next_command = engine->freed;
   engine->freed = session;
 }

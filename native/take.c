@@ -114,9 +114,8 @@ static void fill(struct engine *engine, struct filling *filling) {
   pthread_mutex_lock(&engine->lock);
   put_troubles(engine, filling);
   while ((session = pop(engine, filling, &events)) != NULL) {
-    const bool orphaned = session->orphaned;
     pthread_mutex_unlock(&engine->lock);
-    if (orphaned) command(engine, session, CMD_RELEASE); // now its place can be given to another
+    if (events == ORPHANED) command(engine, session, CMD_RELEASE); // now its place can be given to another
     else put_events(engine, filling, session, events);
     pthread_mutex_lock(&engine->lock);
   }
