@@ -22,6 +22,7 @@ export class Inlet implements WireReader {
   #wire: Wire | undefined;
   #stream: Socket | undefined;
   #transport: Socket | undefined;
+  #taps: Taps | undefined;
   readonly #unread: Unread;
   #state: "open" | "ended" | "reset" = "open";
   #want = 0;
@@ -118,16 +119,11 @@ export class Inlet implements WireReader {
     return this.#unread.consume(size);
   }
 
-  /** Gives the stream away, paused and without our listeners; returns what is unread. */
+  /** Gives the stream away, paused and without our listeners, or the wire as it is; returns what is unread. */
   detach(): Buffer {
     this.#watcher = undefined;
-    this.#stop();
     if (this.#wire) this.#wire.reader = undefined;
-    this.#stream
-      ?.off("data", this.#onData)
-      .off("end", this.#onEnd)
-      .off("error", this.#onReset)
-      .off("close", this.#onClose);
+    else this.#unlisten();
     const unread = this.consume(this.size);
     this.#wake?.("timeout");
     this.#alarm?.stop();
@@ -139,7 +135,7 @@ export class Inlet implements WireReader {
   close(): void {
     this.#alarm?.stop();
     const { stream, ended } = this;
-    stream.off("data", this.#onData);
+    if (this.#taps) stream.off("data", this.#taps.data);
     sayGoodbye(stream, ended);
   }
 
@@ -187,7 +183,9 @@ export class Inlet implements WireReader {
     this.#stream = stream;
     this.#transport = transport;
     stream.pause();
-    stream.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onReset).on("close", this.#onClose);
+    const taps = this.#tapsOf(stream);
+    this.#taps = taps;
+    stream.on("data", taps.data).on("end", taps.end).on("error", taps.error).on("close", taps.close);
     if (stream.readableEnded) this.#state = "ended";
     else if (stream.destroyed) this.#state = "reset";
   }
@@ -216,8 +214,29 @@ export class Inlet implements WireReader {
     if (!this.#watcher || this.size >= WATCHED_BYTES) this.#stop();
   }
 
-  readonly #onData = (chunk: Buffer): void => this.take(chunk);
-  readonly #onEnd = (): void => this.settle(wasReset(this) ? "reset" : "ended");
-  readonly #onReset = (): void => this.settle("reset");
-  readonly #onClose = (): void => this.settle(this.stream.readableEnded ? "ended" : "reset");
+  /** Made for a stream only: most clients never become one. */
+  #tapsOf(stream: Socket): Taps {
+    return {
+      data: (chunk) => this.take(chunk),
+      end: () => this.settle(wasReset(this) ? "reset" : "ended"),
+      error: () => this.settle("reset"),
+      close: () => this.settle(stream.readableEnded ? "ended" : "reset"),
+    };
+  }
+
+  #unlisten(): void {
+    const { stream } = this;
+    stream.pause();
+    if (!this.#taps) return;
+    const { data, end, error, close } = this.#taps;
+    stream.off("data", data).off("end", end).off("error", error).off("close", close);
+  }
+}
+
+/** Listeners on a stream. */
+interface Taps {
+  readonly data: (chunk: Buffer) => void;
+  readonly end: () => void;
+  readonly error: () => void;
+  readonly close: () => void;
 }

@@ -24,8 +24,7 @@ export function acceptWires(server: Server, wires: Wires, options: WireOptions, 
   handle.onconnection = (error, client) => {
     if (error !== 0 || !client) return before.call(handle, error, client);
     if (options.noDelay) client.setNoDelay(true);
-    if (options.keepAliveMs > 0) client.setKeepAlive(true, Math.trunc(options.keepAliveMs / 1_000));
-    onWire(wires.adopt(client));
+    onWire(wires.adopt(client, options.keepAliveMs));
   };
   return true;
 }

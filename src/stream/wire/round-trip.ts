@@ -58,7 +58,7 @@ async function connected(wires: Wires, server: Server, open: { close(): unknown 
     if (!acceptWires(server, wires, options, resolve)) reject(new Error("the server shows no handle"));
   });
   const far = await new Promise<Wire>((resolve, reject) => {
-    const { wire, error } = wires.connect({ host: "127.0.0.1", port }, (status) =>
+    const { wire, error } = wires.connect({ host: "127.0.0.1", port, keepAliveMs: 1_000 }, (status) =>
       status ? reject(status) : resolve(wire),
     );
     open.push(wire);

@@ -51,8 +51,10 @@ class WireDial {
   }
 
   begin(): void {
-    const { wire, error } = this.#client.wires.connect(this.#to, this.#onConnect);
+    const { host, port } = this.#to;
+    const { wire, error } = this.#client.wires.connect({ host, port, keepAliveMs: KEEP_ALIVE_MS }, this.#onConnect);
     this.#wire = wire;
+    wire.read(); // together with the connect it costs the kernel one request; bytes come when the relay is there
     this.#client.onLeft = this.#onClientLeft;
     this.#timer = setTimeout(this.#onLate, this.#outcome.timeoutMs);
     if (error !== 0) this.#onConnect(error);
@@ -77,7 +79,6 @@ class WireDial {
   #connected(wire: Wire): void {
     this.#settle();
     wire.handle.setNoDelay(true);
-    wire.handle.setKeepAlive(true, KEEP_ALIVE_MS / 1_000);
     this.#outcome.resolve(wire);
   }
 

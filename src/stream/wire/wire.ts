@@ -17,13 +17,17 @@ export class Wire {
   onLeft: (() => void) | undefined;
   #state: "open" | "closing" | "closed" | "socket" = "open";
   #isReading = false;
+  #keepAliveMs: number;
   #ownEnd: "none" | "asked" | "sent" = "none";
   #whenClosed: (() => void) | undefined;
   #socket: Socket | undefined;
 
-  constructor(handle: TcpHandle, wires: Wires) {
+  /** `keepAliveMs`: idle time before keepalive probes; 0: none are sent. */
+  constructor(handle: TcpHandle, wires: Wires, keepAliveMs: number) {
     this.wires = wires;
     this.handle = handle;
+    this.#keepAliveMs = keepAliveMs;
+    if (keepAliveMs > 0) wires.young.add(this);
     handle.onread = this.#onChunk;
   }
 
@@ -74,6 +78,7 @@ export class Wire {
   close(how: "end" | "reset" = "end"): void {
     if (!this.isOpen) return;
     this.#state = "closing";
+    this.wires.young.delete(this);
     if (how === "end" || this.#ownEnd === "asked") this.handle.close(this.#onClosed);
     else this.handle.reset(this.#onClosed);
     this.#left();
@@ -96,6 +101,8 @@ export class Wire {
   #asSocket(): Socket {
     this.#state = "socket";
     this.reader = undefined;
+    this.wires.young.delete(this);
+    this.#probe();
     this.#left();
     const options = { handle: this.handle, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
     const socket = new Socket({ ...options, ...MARKS });
@@ -106,6 +113,17 @@ export class Wire {
     const { onLeft } = this;
     this.onLeft = undefined;
     onLeft?.();
+  }
+
+  /** A connection that has lasted gets probes, so that half-dead ones are found; most are over before, and cost none. */
+  tick(): void {
+    this.wires.young.delete(this);
+    if (this.isOpen) this.#probe();
+  }
+
+  #probe(): void {
+    if (this.#keepAliveMs > 0) this.handle.setKeepAlive(true, Math.trunc(this.#keepAliveMs / 1_000));
+    this.#keepAliveMs = 0;
   }
 
   readonly #onShut = (): void => {

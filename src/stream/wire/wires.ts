@@ -16,6 +16,8 @@ export class Wires {
   readonly buffers = new ReadBuffers();
   /** Who has a large buffer, and gives it back when it is idle. */
   readonly shrinking = new Ticker();
+  /** Who has not lasted long enough for keepalive probes. */
+  readonly young = new Ticker();
   readonly #bindings: Bindings;
   /** Used again and again: a write that is done at once leaves no trace on it. */
   #spare: Request | undefined;
@@ -76,20 +78,27 @@ export class Wires {
   }
 
   /** Begins to connect to an IP address; 0, or the system's error. */
-  connect(address: { readonly host: string; readonly port: number }, onConnect: (status: number) => void): Dialing {
+  connect({ host, port, keepAliveMs }: WireAddress, onConnect: (status: number) => void): Dialing {
     const { Tcp, ConnectRequest } = this.#bindings;
     const handle = new Tcp(SOCKET);
     const request = new ConnectRequest();
     request.oncomplete = onConnect;
-    const { host, port } = address;
     const error = host.includes(":") ? handle.connect6(request, host, port) : handle.connect(request, host, port);
-    return { wire: new Wire(handle, this), error };
+    return { wire: new Wire(handle, this, keepAliveMs), error };
   }
 
   /** Takes over a handle that libuv accepted. */
-  adopt(handle: TcpHandle): Wire {
-    return new Wire(handle, this);
+  adopt(handle: TcpHandle, keepAliveMs: number): Wire {
+    return new Wire(handle, this, keepAliveMs);
   }
+}
+
+/** Where a wire goes. */
+export interface WireAddress {
+  readonly host: string;
+  readonly port: number;
+  /** Idle time before keepalive probes; 0: none. */
+  readonly keepAliveMs: number;
 }
 
 /** A connect that has begun. */
