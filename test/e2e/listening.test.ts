@@ -106,7 +106,8 @@ describe("at the limit of open files", () => {
     await gateway.line((line) => line["msg"] === "no room for more sessions");
     for (const socket of sockets) socket.destroy();
     await gateway.sessions(Number(sessions));
-    expect(await exchange(gateway.port(), "room again")).toBe("room again");
+    // Those that still wait in the kernel's queue may take the places for a moment, dead as they are.
+    await expect.poll(() => exchange(gateway.port(), "room again").catch(() => "")).toBe("room again");
   });
 
   test("accepts that fail neither spin nor kill the listener, and are reported at most once a second", async () => {
