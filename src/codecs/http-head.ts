@@ -32,7 +32,7 @@ const IS_TOKEN: readonly boolean[] = Array.from({ length: 256 }, (_, code) =>
 );
 const LINES = /^(?:[\t\x20-\x7e\x80-\xff]*\r?\n)*$/; // RFC 9110 §5.5: neither NUL nor bare CR nor any other control
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/; // clients send raw UTF-8, so more than RFC 3986 allows
-const VERSION = /^HTTP\/1\.(\d)$/;
+const VERSION = /^HTTP\/1\.\d$/;
 /** What may still become ` HTTP/1.x`, CR included. */
 const VERSION_BEGUN = /^(?:H(?:T(?:T(?:P(?:\/(?:1(?:\.(?:\d\r?)?)?)?)?)?)?)?)?$/;
 const ABSOLUTE = /^[A-Za-z][A-Za-z0-9+.-]{0,15}:\/\/./;
@@ -97,15 +97,17 @@ function targetBegun(method: string, target: string): boolean {
 }
 
 function wholeLine(method: string, rest: string, size: number): Decoded<RequestLine> {
-  const [target = "", version, ...more] = rest.split(" ", 3);
-  if (more.length > 0 || !isTarget(method, target)) return malformed("not a request line");
+  const space = rest.indexOf(" ");
+  const target = space === -1 ? rest : rest.slice(0, space);
+  const version = space === -1 ? undefined : rest.slice(space + 1);
+  if (version?.includes(" ") || !isTarget(method, target)) return malformed("not a request line");
   // HTTP/0.9 knows GET and a path only, and this line is all of it.
   if (version === undefined) {
     const simple = method === "GET" && target.startsWith("/");
     return simple ? frame({ method, target, version: "0.9" }, size) : malformed("no version");
   }
-  const minor = VERSION.exec(version)?.[1];
-  return minor === undefined ? malformed("not HTTP/1.x") : frame({ method, target, version: `1.${minor}` }, size);
+  if (!VERSION.test(version)) return malformed("not HTTP/1.x");
+  return frame({ method, target, version: version.slice("HTTP/".length) }, size);
 }
 
 /** RFC 9112 §3.2: authority-form is for CONNECT, asterisk-form for OPTIONS (and so never the HTTP/2 preface). */
@@ -116,7 +118,8 @@ function isTarget(method: string, target: string): boolean {
 }
 
 function fields(bytes: Uint8Array, line: RequestLine, start: number, maxHeaders: number): Decoded<RequestHead> {
-  if (line.version === "0.9") return frame({ ...line, headers: [] }, start);
+  const { method, target, version } = line;
+  if (version === "0.9") return frame({ method, target, version, headers: [] }, start);
   const ends: number[] = [];
   for (let at = start; ; ) {
     if (bytes[at] === SP || bytes[at] === HTAB) return malformed("folded header line"); // RFC 9112 §5.2
@@ -124,7 +127,7 @@ function fields(bytes: Uint8Array, line: RequestLine, start: number, maxHeaders:
     if (end === -1) return needs(bytes.length + 1);
     if (withoutCr(bytes, at, end) === at) {
       const headers = headersOf(bytes, start, ends);
-      return headers ? frame({ ...line, headers }, end + 1) : malformed("malformed header line");
+      return headers ? frame({ method, target, version, headers }, end + 1) : malformed("malformed header line");
     }
     if (ends.push(end) > maxHeaders) return malformed(`more than ${maxHeaders} header lines`);
     at = end + 1;

@@ -33,7 +33,7 @@ export interface HttpConditions {
 
 const SECRET = new Set(["authorization", "proxy-authorization", "cookie"]);
 /** RFC 3986 §3.2.2: a name, an IPv4 address or one in brackets, and a port; or nothing at all. */
-const AUTHORITY = /^(?:(?:\[([0-9a-f:.]+)\]|([a-z0-9._~!$&'()*+,;=%-]+))(?::\d{0,5})?)?$/;
+const AUTHORITY = /^(?:(?:\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+,;=%-]+)(?::\d{0,5})?)?$/;
 const ABSOLUTE = /^[^/?#]+:\/\/([^/?#]*)([^?#]*)/;
 
 const requestOf = perBytes((bytes): Verdict<HttpInfo> => {
@@ -99,8 +99,12 @@ function partsOf(method: string, target: string): { readonly authority?: string;
 
 /** The host of an authority, `""` of an empty one, undefined of a malformed one. */
 function hostOf(authority: string): string | undefined {
-  const parts = AUTHORITY.exec(authority.toLowerCase());
-  return parts ? (parts[1] ?? (parts[2] ?? "").replace(/\.$/, "")) : undefined;
+  const text = authority.toLowerCase();
+  if (!AUTHORITY.test(text)) return undefined;
+  if (text.startsWith("[")) return text.slice(1, text.indexOf("]"));
+  const colon = text.indexOf(":");
+  const name = colon === -1 ? text : text.slice(0, colon);
+  return name.endsWith(".") ? name.slice(0, -1) : name;
 }
 
 function joined(fields: RequestHead["headers"]): Readonly<Record<string, string>> {
