@@ -62,15 +62,25 @@ export const SOCKET = 0;
 const METHODS = ["readStart", "readStop", "useUserBuffer", "writeBuffer", "shutdown", "connect", "connect6"] as const;
 const MORE_METHODS = ["setNoDelay", "setKeepAlive", "getpeername", "getsockname", "close", "reset"] as const;
 
-/** Node's internals, where they look as expected. `RESTYCONF_NODE_IO=streams` does without them. */
-export function findBindings(): Bindings | undefined {
-  if (process.env["RESTYCONF_NODE_IO"] === "streams") return undefined;
-  if (!KNOWN_MAJORS.has(Number.parseInt(process.versions.node, 10))) return undefined;
+/** Where internals are looked for. */
+export interface Surroundings {
+  /** `streams` does without them. */
+  readonly io: string | undefined;
+  readonly version: string;
+}
+
+/** Node's internals, where they look as expected. */
+export function findBindings({ io, version }: Surroundings = surroundings()): Bindings | undefined {
+  if (io === "streams" || !KNOWN_MAJORS.has(Number.parseInt(version, 10))) return undefined;
   try {
     return bindingsOf(internal("tcp_wrap"), internal("stream_wrap"));
   } catch {
     return undefined; // `process.binding` is gone, or refuses: a permission, a policy
   }
+}
+
+function surroundings(): Surroundings {
+  return { io: process.env["RESTYCONF_NODE_IO"], version: process.versions.node };
 }
 
 function internal(name: string): object {

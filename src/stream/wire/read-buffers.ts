@@ -22,6 +22,11 @@ export class ReadBuffers {
     if (free && (free.length + 1) * buffer.length <= KEPT_BYTES) free.push(buffer);
   }
 
+  /** How many unused ones of a size there are. */
+  kept(size: number): number {
+    return this.#free.get(size)?.length ?? 0;
+  }
+
   /** The size for a socket whose reads fill this one. */
   larger(size: number): number {
     return size < MEDIUM_BYTES ? MEDIUM_BYTES : LARGE_BYTES;

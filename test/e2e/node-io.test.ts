@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { dialIn, readAll } from "../support/client.ts";
+import { Gateway } from "../support/gateway.ts";
+import { echo } from "../support/servers.ts";
+
+// Where Node's internals are not as expected, sessions are carried by net.Socket. The same bytes arrive.
+
+test.each(["streams", "auto"])("a session is carried both ways, half-close and all, by node I/O: %s", async (io) => {
+  await using peer = await echo();
+  await using gateway = await Gateway.start(
+    `import { defineGateway, otherwise, proxy } from "restyconf";
+     export default defineGateway({
+       upstreams: { echo: { peers: ["${peer.address}"] } },
+       servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(proxy("echo"))] } },
+     });`,
+    { env: { RESTYCONF_NODE_IO: io, RESTYCONF_CARRIER: "node" } },
+  );
+  const client = await dialIn(gateway.port("edge"));
+  const sent = Buffer.alloc(3_000_000, "there and back ");
+  client.end(sent);
+  expect((await readAll(client)).equals(sent)).toBe(true);
+});
