@@ -1,4 +1,5 @@
 import { latin1 } from "../codecs/latin1.ts";
+import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, startsWith } from "./sniffer.ts";
 
 /** Nothing is told of the bytes: what a pattern matched could still grow. */
@@ -63,7 +64,7 @@ function byPattern(source: RegExp, options: PatternOptions): Sniffer<string, Byt
   const fold = (text: string): string => (pattern.ignoreCase ? text.toLowerCase() : text);
   const start = isAnchored(pieces, pattern) ? fold(literal) : "";
   const sniff: Sniffer<string, BytesInfo>["sniff"] = (head) => {
-    const text = latin1(head, 0, Math.min(head.length, maxBytes));
+    const text = textOf(head, maxBytes);
     if (!start.startsWith(fold(text.slice(0, start.length)))) return mismatch;
     if (pattern.test(text)) return match({});
     return head.length < maxBytes ? more(head.length + 1) : mismatch;
@@ -72,6 +73,13 @@ function byPattern(source: RegExp, options: PatternOptions): Sniffer<string, Byt
   if (example !== undefined && examples.length === 0)
     throw new TypeError(`bytes: ${source} does not match its example`);
   return { name, examples, sniff };
+}
+
+const usualTextOf = perBytes((head) => ({ text: latin1(head, 0, Math.min(head.length, MAX_BYTES)) }));
+
+/** Patterns are many, and the text of a head is one for those that are content with its usual size. */
+function textOf(head: Uint8Array, maxBytes: number): string {
+  return maxBytes === MAX_BYTES ? usualTextOf(head).text : latin1(head, 0, Math.min(head.length, maxBytes));
 }
 
 function checked(pattern: RegExp): readonly string[] {

@@ -2,6 +2,7 @@ import type { Decoded } from "../codecs/codec.ts";
 import { msgpackCodec, msgpackDecoder } from "../codecs/msgpack/msgpack.ts";
 import type { MsgpackLimits } from "../codecs/msgpack/scanner.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
+import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What a msgpack client said first: the value, and how many bytes of the head it is. */
@@ -25,27 +26,35 @@ export function msgpack(
   const codec = msgpackCodec(options); // also checks the options, at start and not at the first client
   const tests = Object.entries(conditions).map(([path, condition]) => compileTest(path, condition));
   const mapOnly = tests.some(({ path: [first = ""] }) => !/^\d+$/.test(first)); // an array has no such element
-  const begin = (): Sniff => {
-    const decode = msgpackDecoder(options);
-    return (head) => {
-      const [first] = head;
+  const sniffBy =
+    (messageOf: Sniff): Sniff =>
+    (head) => {
+      const first = head[0];
       if (first === undefined) return more(1);
       if (!isMap(first) && (mapOnly || !isArray(first))) return mismatch;
-      return judge(decode(head), tests);
+      const message = messageOf(head);
+      if (message.kind !== "match") return message;
+      const { value } = message.info;
+      return tests.every(({ path, accepts }) => accepts(valueAt(value, path))) ? message : mismatch;
     };
+  const sniff = sniffBy(Object.keys(options).length === 0 ? usualMessageOf : (head) => judge(codec.decode(head)));
+  const begin = (): Sniff => {
+    const decode = msgpackDecoder(options);
+    return sniffBy((head) => judge(decode(head)));
   };
-  const sniff: Sniff = (head) => begin()(head);
   const examples = [exampleMap(conditions), ["x"]].map((value) => codec.encode(value));
   return { name: "msgpack", examples: examples.filter((example) => sniff(example).kind === "match"), sniff, begin };
 }
 
 type Sniff = Sniffer<"msgpack", MsgpackInfo>["sniff"];
 
-function judge(decoded: Decoded<unknown>, tests: readonly Test[]): Verdict<MsgpackInfo> {
-  if (decoded.kind === "more") return more(decoded.atLeast);
+const usualCodec = msgpackCodec();
+const usualMessageOf = perBytes((head) => judge(usualCodec.decode(head)));
+
+function judge(decoded: Decoded<unknown>): Verdict<MsgpackInfo> {
+  if (decoded.kind === "more") return decoded;
   if (decoded.kind === "malformed" || isEmpty(decoded.value)) return mismatch;
-  const { value, size } = decoded;
-  return tests.every(({ path, accepts }) => accepts(valueAt(value, path))) ? match({ value, bytes: size }) : mismatch;
+  return match({ value: decoded.value, bytes: decoded.size });
 }
 
 const isMap = (first: number): boolean => (first & 0xf0) === 0x80 || first === 0xde || first === 0xdf;
@@ -74,7 +83,8 @@ function acceptor(condition: MsgpackCondition): (value: unknown) => boolean {
 
 /** The text of anything else is the client's to choose: an object may carry a `toString` that is no function. */
 function isScalar(value: unknown): boolean {
-  return ["string", "number", "bigint", "boolean"].includes(typeof value);
+  const kind = typeof value;
+  return kind === "string" || kind === "number" || kind === "bigint" || kind === "boolean";
 }
 
 function valueAt(value: unknown, path: readonly string[]): unknown {

@@ -1,4 +1,6 @@
+import { asBuffer } from "../codecs/as-buffer.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
+import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What `postgres()` learned. Requests for encryption come before the startup message and name nobody. */
@@ -40,15 +42,17 @@ export function postgres(conditions: PostgresConditions = {}): Sniffer<"postgres
   const accepts = (info: PostgresInfo): boolean =>
     info.kind === "startup" ? (user?.(info.user) ?? true) && (database?.(info.database) ?? true) : !user && !database;
   const judge = (head: Uint8Array): Verdict<PostgresInfo> => {
-    const verdict = sniff(head);
+    const verdict = requestOf(head);
     return verdict.kind !== "match" || accepts(verdict.info) ? verdict : mismatch;
   };
   const examples = examplesOf(conditions).filter((example) => judge(example).kind === "match");
   return { name: "postgres", examples, sniff: judge };
 }
 
+const requestOf = perBytes(sniff);
+
 function sniff(bytes: Uint8Array): Verdict<PostgresInfo> {
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const head = asBuffer(bytes);
   if (!begins(head)) return mismatch;
   if (head.length < HEADER) return more(head.length + 1);
   const length = head.readUInt32BE(0);

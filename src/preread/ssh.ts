@@ -1,3 +1,4 @@
+import { latin1 } from "../codecs/latin1.ts";
 import { match, mismatch, more, type Sniffer, startsWith } from "./sniffer.ts";
 
 const MAX_BANNER = 255; // RFC 4253 §4.2: the identification line, CR LF included
@@ -12,9 +13,9 @@ export function ssh(): Sniffer<"ssh", { banner: string }> {
     sniff(head) {
       const start = startsWith(head, PREFIX);
       if (start.kind !== "match") return start;
-      const end = head.subarray(0, MAX_BANNER).indexOf(LF);
-      if (end === -1) return head.length < MAX_BANNER ? more(head.length + 1) : mismatch;
-      return match({ banner: Buffer.from(head.subarray(0, end)).toString("latin1").trimEnd() });
+      const end = head.indexOf(LF);
+      if (end === -1 && head.length < MAX_BANNER) return more(head.length + 1);
+      return end !== -1 && end < MAX_BANNER ? match({ banner: latin1(head, 0, end).trimEnd() }) : mismatch;
     },
   };
 }
