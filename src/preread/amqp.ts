@@ -1,4 +1,4 @@
-import { match, mismatch, more, type Sniffer } from "./sniffer.ts";
+import { match, mismatch, more, type Sniffer, startsWith } from "./sniffer.ts";
 
 /** What `amqp()` learned from the protocol header. */
 export interface AmqpInfo {
@@ -25,7 +25,7 @@ export function amqp(): Sniffer<"amqp", AmqpInfo> {
     name: "amqp",
     examples: HEADERS.map(([bytes]) => bytes),
     sniff(head) {
-      const begun = HEADERS.find(([bytes]) => head.subarray(0, bytes.length).every((byte, at) => byte === bytes[at]));
+      const begun = HEADERS.find(([bytes]) => startsWith(head, bytes).kind !== "mismatch");
       if (!begun) return mismatch;
       const [bytes, info] = begun;
       return head.length < bytes.length ? more(head.length + 1) : match(info);

@@ -48,11 +48,10 @@ export function lengthPrefixed<Inner = undefined>(
   const sniffWith =
     (inside: Sniffer<string, Inner> | undefined) =>
     (head: Uint8Array): Verdict<Frame<Inner>> => {
-      const field = head.subarray(0, size);
-      if (numberOf(padded(field, size, 0), endian) > max) return mismatch;
-      if (numberOf(padded(field, size, ONES), endian) < min) return mismatch;
-      if (field.length < size) return more(head.length + 1);
-      const length = numberOf(field, endian) - extra;
+      const value = numberOf(head, { size, endian, filler: 0 });
+      if (value > max || numberOf(head, { size, endian, filler: ONES }) < min) return mismatch;
+      if (head.length < size) return more(head.length + 1);
+      const length = value - extra;
       return judged(head.subarray(size, size + length), { size, length, inner: inside });
     };
   const sniff = sniffWith(inner);
@@ -94,17 +93,17 @@ function checked(
   return { min, max };
 }
 
-/** The field with its missing bytes filled: the smallest or the largest value that it can still become. */
-function padded(field: Uint8Array, size: number, filler: number): Uint8Array {
-  if (field.length === size) return field;
-  const whole = new Uint8Array(size).fill(filler);
-  whole.set(field);
-  return whole;
+interface Field {
+  readonly size: number;
+  readonly endian: "big" | "little";
+  /** Stands for each byte that is not there yet: with zeros the value is the smallest that it can become, with ones the largest. */
+  readonly filler: number;
 }
 
-function numberOf(field: Uint8Array, endian: "big" | "little"): number {
-  const order = endian === "big" ? field : field.toReversed();
-  return order.reduce((value, byte) => value * 256 + byte, 0);
+function numberOf(head: Uint8Array, { size, endian, filler }: Field): number {
+  let value = 0;
+  for (let at = 0; at < size; at++) value = value * 256 + (head[endian === "big" ? at : size - 1 - at] ?? filler);
+  return value;
 }
 
 interface Shape {
