@@ -33,6 +33,11 @@ const LOG_LIMIT_MS = 5_000;
 /** Reason of every ended session's signal. One for all: Node would make a new exception, with its stack, each time. */
 const ENDED = new GatewayError("RC_SHUTDOWN", "the session has ended");
 
+const NONE: readonly Attempt[] = [];
+
+/** Session ids: when the process began, then a count. */
+const BEGAN = Date.now().toString(36);
+
 /** Phases in which a hook may talk with the client. */
 const TALKING: ReadonlySet<Phase> = new Set<Phase>(["preread", "content"]);
 
@@ -40,7 +45,6 @@ type Vars = Record<string, boolean | number | string | undefined>;
 
 /** One session: its facts, and what each phase may see and do, through its own view. */
 export class Connection implements Views {
-  readonly id: string;
   readonly settings: Server;
   phase: Phase = "preread";
   protocol: string | undefined;
@@ -49,13 +53,14 @@ export class Connection implements Views {
   upstream: string | undefined;
   attempt = 0;
   lastFailure: string | undefined;
-  attempts: Attempt[] = [];
   status = 200;
   endCause: EndCause = "client_closed";
   /** The client's socket and bytes. */
   readonly client: Client;
+  readonly #number: number;
   readonly #incoming: Incoming;
   readonly #onOver: (session: Connection) => void;
+  #attempts: Attempt[] | undefined;
   #ctx: SessionCtx | undefined;
   #vars: Vars | undefined;
   #remote: Address | undefined;
@@ -73,15 +78,16 @@ export class Connection implements Views {
   #hooks: Set<(cause: GatewayError) => void> | undefined;
 
   /** `onOver`: told once, when nothing is left of the session, its socket included. */
-  constructor(id: string, incoming: Incoming, settings: Server, onOver: (session: Connection) => void) {
-    this.id = id;
+  constructor(number: number, incoming: Incoming, settings: Server, onOver: (session: Connection) => void) {
+    this.#number = number;
     this.settings = settings;
     this.#incoming = incoming;
     this.#onOver = onOver;
-    this.client = new Client(incoming, {
-      peekBytes: settings.preread.maxBytes,
-      writeTimeoutMs: settings.idleTimeoutMs,
-    });
+    this.client = new Client(incoming, settings);
+  }
+
+  get id(): string {
+    return `${BEGAN}-${this.#number}`;
   }
 
   get remote(): Address {
@@ -104,6 +110,15 @@ export class Connection implements Views {
 
   get server(): string {
     return this.settings.name;
+  }
+
+  get attempts(): readonly Attempt[] {
+    return this.#attempts ?? NONE;
+  }
+
+  tried(attempt: Attempt): void {
+    if (this.#attempts) this.#attempts.push(attempt);
+    else this.#attempts = [attempt]; // exactly one place: nearly no session needs a second
   }
 
   /** The peer that was connected, or tried last. */
@@ -249,6 +264,7 @@ export class Connection implements Views {
   relayedBy(lease: Lease<Relay>): void {
     this.#lease = lease;
     this.client.relayedBy(lease.value);
+    this.#patience = undefined;
     lease.value.onEnd((cause) => {
       lease.release();
       this.endCause = cause;

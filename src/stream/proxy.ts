@@ -18,7 +18,7 @@ export async function proxyTo(session: Connection, name: string): Promise<undefi
     {
       session,
       life: session,
-      onAttempt: (attempt) => session.attempts.push(attempt),
+      onAttempt: (attempt) => session.tried(attempt),
       choose: phases.balancer && ((attempt, lastFailure) => choose(session, attempt, lastFailure)),
     },
     (peer) => connect(session, peer),

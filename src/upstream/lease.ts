@@ -45,6 +45,12 @@ export class Claim {
     if (this.#probe) this.#live.report({ kind: "abandoned", now }, this.#policy);
   }
 
+  /** The place goes to whoever carries the session. */
+  leaseOf<T>(value: T): Lease<T> {
+    this.#isHeld = false;
+    return new Lease(value, this.#live);
+  }
+
   /** Counts once, however often it is called. */
   release(): void {
     if (!this.#isHeld) return;
@@ -57,15 +63,17 @@ export class Claim {
 export class Lease<T> implements Disposable {
   /** What the dial function answered. */
   readonly value: T;
-  readonly #claim: Claim;
+  #live: LivePeer | undefined;
 
-  constructor(value: T, claim: Claim) {
+  constructor(value: T, live: LivePeer) {
     this.value = value;
-    this.#claim = claim;
+    this.#live = live;
   }
 
+  /** Counts once, however often it is called. */
   release(): void {
-    this.#claim.release();
+    this.#live?.end();
+    this.#live = undefined;
   }
 
   [Symbol.dispose](): void {

@@ -3,7 +3,7 @@ import { abortError, type Life, patiently } from "./abort.ts";
 import type { Balancer } from "./balancer.ts";
 import { type CheckedChoice, checkChoice, type PeerChoice } from "./choice.ts";
 import { Discovery, type PeerSource, type RegistryPeers } from "./discovery.ts";
-import { type Attempt, Claim, Lease } from "./lease.ts";
+import { type Attempt, Claim, type Lease } from "./lease.ts";
 import { LivePeer, type LivePeers } from "./live-peers.ts";
 import {
   limitsOf,
@@ -126,7 +126,7 @@ export class Upstream {
       const trial = this.#place(session, { number, tried, choice });
       if (!trial) break;
       try {
-        return new Lease(await tryPeer(trial, dial, { resolver, now, life, note }), trial.claim);
+        return trial.claim.leaseOf(await tryPeer(trial, dial, { resolver, now, life, note }));
       } catch (cause) {
         tried = new Set(tried).add(trial.peer.address);
         failure = GatewayError.from(cause);
