@@ -21,6 +21,8 @@ export interface MqttInfo {
   readonly bridge: boolean;
 }
 
+const NONE: MqttUserProperties = Object.freeze({});
+
 /** All conditions must be fulfilled; a client without user name never fulfils one on it. */
 export interface MqttConditions {
   readonly clientId?: Condition;
@@ -71,7 +73,7 @@ function openingReader(maxBytes: number): (head: Uint8Array) => Opening {
 
 /** Field by field, so that nothing secret can slip in with a field to come. */
 function infoOf(said: ConnectFields, version: MqttVersion, bridge: boolean): MqttInfo {
-  const { clientId, username, keepaliveMs, clean, willTopic, userProperties = {} } = said;
+  const { clientId, username, keepaliveMs, clean, willTopic, userProperties = NONE } = said;
   return { version, clientId, username, keepaliveMs, clean, willTopic, userProperties, bridge };
 }
 

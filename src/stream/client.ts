@@ -6,18 +6,12 @@ import type { Inlet } from "./inlet.ts";
 import { Outlet } from "./outlet.ts";
 import { Reader } from "./reader.ts";
 import type { Relay, RelayCause } from "./relay.ts";
-
-export interface ClientLimits {
-  /** Most bytes that can be peeked at. */
-  readonly peekBytes: number;
-  /** How long a write may stall. */
-  readonly writeTimeoutMs: number;
-}
+import type { Server } from "./server.ts";
 
 /** The client's side of a session: its unread bytes, what we write to it, and the relay once there is one. */
 export class Client {
   readonly #incoming: Incoming;
-  readonly #limits: ClientLimits;
+  readonly #limits: Pick<Server, "preread" | "idleTimeoutMs">;
   /** The client's bytes, once JavaScript owns them. */
   #inlet: Inlet | undefined;
   #reader: Reader | undefined;
@@ -30,7 +24,7 @@ export class Client {
   #readBeforeRelay = 0;
   #written = 0;
 
-  constructor(incoming: Incoming, limits: ClientLimits) {
+  constructor(incoming: Incoming, limits: Pick<Server, "preread" | "idleTimeoutMs">) {
     this.#incoming = incoming;
     this.#limits = limits;
   }
@@ -48,7 +42,7 @@ export class Client {
 
   get reader(): Reader {
     this.#reader ??= new Reader(this.head, {
-      peekBytes: this.#limits.peekBytes,
+      peekBytes: this.#limits.preread.maxBytes,
       limit: () => this.readsWithin?.endsAt,
     });
     return this.#reader;
@@ -108,7 +102,7 @@ export class Client {
   }
 
   #open(): Outlet {
-    this.#outlet ??= new Outlet(this.inlet.stream, this.#limits.writeTimeoutMs);
+    this.#outlet ??= new Outlet(this.inlet.stream, this.#limits.idleTimeoutMs);
     return this.#outlet;
   }
 

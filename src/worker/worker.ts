@@ -79,8 +79,6 @@ class Worker {
   #onEmpty: (() => void) | undefined;
   readonly #perServer = new Map<Server, number>();
   readonly #maxSessions: number;
-  /** Session ids: when the process began, then a count. */
-  readonly #idPrefix = Date.now().toString(36);
   #count = 0;
 
   constructor(generation: Generation, { log, maxSessions, carrier }: WorkerParts) {
@@ -134,7 +132,7 @@ class Worker {
   }
 
   #serve(incoming: Incoming, server: Server): void {
-    const session = new Connection(`${this.#idPrefix}-${++this.#count}`, incoming, server, this.#leave);
+    const session = new Connection(++this.#count, incoming, server, this.#leave);
     this.#perServer.set(server, (this.#perServer.get(server) ?? 0) + 1);
     this.#sessions.add(session);
     void serve(session);

@@ -41,9 +41,7 @@ export class NativeIncoming implements Incoming, Relay {
   #owner: Owner = "javascript";
   #addresses: readonly [string, number, string, number] | undefined;
   #connecting: Connecting | undefined;
-  #bytesUp = 0;
-  #bytesDown = 0;
-  #cause: RelayCause | undefined;
+  #end: { readonly cause: RelayCause; readonly bytesUp: number; readonly bytesDown: number } | undefined;
   #onEnd: ((cause: RelayCause) => void) | undefined;
   #onClosed: (() => void) | undefined;
 
@@ -74,11 +72,11 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   get bytesUp(): number {
-    return this.#owner === "engine" ? this.#carrier.counters(this.#session).up : this.#bytesUp;
+    return this.#end ? this.#end.bytesUp : this.#carrier.counters(this.#session).up;
   }
 
   get bytesDown(): number {
-    return this.#owner === "engine" ? this.#carrier.counters(this.#session).down : this.#bytesDown;
+    return this.#end ? this.#end.bytesDown : this.#carrier.counters(this.#session).down;
   }
 
   takeOver(): Inlet {
@@ -102,7 +100,7 @@ export class NativeIncoming implements Incoming, Relay {
 
   onEnd(listener: (cause: RelayCause) => void): void {
     this.#onEnd = listener;
-    if (this.#cause) listener(this.#cause);
+    if (this.#end) listener(this.#end.cause);
   }
 
   stop(cause: RelayCause): void {
@@ -163,9 +161,7 @@ export class NativeIncoming implements Incoming, Relay {
   /** Both sockets are closed. */
   ended(cause: RelayCause, bytesUp: number, bytesDown: number): void {
     this.#owner = "closed";
-    this.#cause = cause;
-    this.#bytesUp = bytesUp;
-    this.#bytesDown = bytesDown;
+    this.#end = { cause, bytesUp, bytesDown };
     this.#connecting?.reject(new GatewayError("RC_CLIENT_RESET", "while connecting to the peer"));
     this.#connecting = undefined;
     this.#onEnd?.(cause);
