@@ -129,9 +129,13 @@ export class Client {
     return this.#inlet ? carry(this.#inlet, peer, options) : this.#incoming.relayTo(peer, options);
   }
 
-  /** From now on the relay counts the bytes. */
+  /** From now on the relay counts the bytes, and nobody here reads or writes any. */
   relayedBy(relay: Relay): void {
     this.#relay = relay;
+    this.#reader = undefined;
+    this.#written += this.#outlet?.sent ?? 0;
+    this.#outlet?.stop();
+    this.#outlet = undefined;
   }
 
   /** Breaks everything off, whoever has the bytes. */

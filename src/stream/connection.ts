@@ -237,7 +237,7 @@ export class Connection implements Views {
       this.client.watch(() => this.#interrupt(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
       const finish = (settle: () => void): void => {
         this.#hooks?.delete(reject);
-        if (this.#hooks?.size === 0) this.client.unwatch();
+        if (this.#hooks?.size === 0) this.#watchNoMore();
         settle();
       };
       running.then(
@@ -245,6 +245,11 @@ export class Connection implements Views {
         (cause) => finish(() => reject(cause)),
       );
     });
+  }
+
+  #watchNoMore(): void {
+    this.#hooks = undefined;
+    this.client.unwatch();
   }
 
   /** Gives up on the hooks that run. There are two at once where a certificate is chosen inside a STARTTLS dialog. */
