@@ -70,11 +70,11 @@ static int start(struct session *session, const struct order *order) {
   const int family = order->to.any.sa_family;
   const int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return errno;
-  session->peer = (struct side){.fd = fd};
+  session->peer = (struct side){.fd = fd, .flags = ROOM_WATCHED};
   if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (order->from_size > 0 && family != AF_UNIX && !bind_local(fd, order)) return errno;
   if (connect(fd, &order->to.any, order->to_size) == 0) {
-    session->peer.flags = WRITABLE;
+    session->peer.flags |= WRITABLE;
     return 0;
   }
   return errno == EINPROGRESS ? 0 : errno;
@@ -115,7 +115,7 @@ void dial(struct engine *engine, struct session *session) {
   const int error = start(session, session->order);
   if (error != 0) {
     fail(engine, session, error);
-  } else if (!loop_watch(&engine->loop, session->peer.fd, session, WATCHED_PEER)) {
+  } else if (!loop_watch(&engine->loop, session->peer.fd, session, WATCHED_PEER, true)) {
     fail(engine, session, ENOMEM);
   } else if (session->peer.flags & WRITABLE) {
     begin_relay(engine, session);

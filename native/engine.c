@@ -48,10 +48,8 @@ static void close_all(struct engine *engine) {
 void engine_stop(struct engine *engine) {
   if (engine->stopped) return;
   engine->stopped = true;
-  pthread_mutex_lock(&engine->lock);
-  engine->stopping = true;
-  pthread_mutex_unlock(&engine->lock);
-  loop_wake(&engine->loop);
+  atomic_store(&engine->stopping, true);
+  call_engine(engine, true);
   pthread_join(engine->thread, NULL);
   close_all(engine);
 }

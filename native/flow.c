@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "parts.h"
 
+#include "kernel.h"
+
 #include <errno.h>
 
 /** So many full reads in a row, and it is no message but a stream: then the bytes need not be copied at all. */
@@ -41,12 +43,21 @@ void note_end(struct stream *stream) {
   if (stream->session->cause == NO_CAUSE) stream->session->cause = stream->direction == UP ? CLIENT_CLOSED : PEER_CLOSED;
 }
 
+void note_blocked(struct stream *stream) {
+  struct side *to = stream->to;
+  to->flags &= (uint8_t)~WRITABLE;
+  if (to->flags & ROOM_WATCHED) return;
+  // It tells at once if there is room again already.
+  loop_watch_room(&stream->engine->loop, to->fd, stream->session, stream->direction == UP ? WATCHED_PEER : WATCHED_CLIENT);
+  to->flags |= ROOM_WATCHED;
+}
+
 /** STEP_COPY: it was taken, whole or in part. */
 static enum step send_bytes(struct stream *stream, const uint8_t *bytes, size_t count, size_t *sent) {
-  ssize_t taken = send(stream->to->fd, bytes, count, MSG_NOSIGNAL);
+  ssize_t taken = kernel_send(stream->to->fd, bytes, count);
   if (taken < 0 && !is_blocked(errno)) return STEP_TO_RESET;
   *sent = taken < 0 ? 0 : (size_t)taken;
-  if (*sent < count) stream->to->flags &= (uint8_t)~WRITABLE;
+  if (*sent < count) note_blocked(stream);
   return STEP_COPY;
 }
 
@@ -98,7 +109,7 @@ static enum step move(struct stream *stream) {
     stream->flow->throttled = true;
     return STEP_WAIT;
   }
-  ssize_t count = recv(from->fd, stream->engine->buffer, room, 0);
+  ssize_t count = kernel_recv(from->fd, stream->engine->buffer, room);
   if (count == 0) return read_end(stream);
   if (count < 0) {
     if (!is_blocked(errno)) return STEP_FROM_RESET;

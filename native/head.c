@@ -1,5 +1,6 @@
 // A client's first bytes: read once, kept for the relay, and told to the driver.
 #define _GNU_SOURCE
+#include "kernel.h"
 #include "parts.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ static bool read_once(struct engine *engine, struct session *session, uint32_t m
   struct flow *head = &session->flows[UP];
   struct side *client = &session->client;
   uint32_t room = most - head->rest_end < BUFFER_BYTES ? most - head->rest_end : BUFFER_BYTES;
-  ssize_t count = recv(client->fd, engine->buffer, room, 0);
+  ssize_t count = kernel_recv(client->fd, engine->buffer, room);
   if (count > 0) {
     if ((size_t)count < room && !(client->flags & HUNG_UP)) client->flags &= (uint8_t)~READABLE;
     if (append_doubling(head, engine->buffer, (uint32_t)count, most)) return (client->flags & READABLE) != 0;
@@ -101,7 +102,7 @@ void head_begin(struct engine *engine, struct session *session) {
   session->at_least = 1;
   session->client.flags = READABLE | WRITABLE;
   bool is_open = !waits || read_head(engine, session);
-  if (!loop_watch(&engine->loop, session->client.fd, session, WATCHED_CLIENT)) {
+  if (!loop_watch(&engine->loop, session->client.fd, session, WATCHED_CLIENT, false)) {
     session->head_flags |= HEAD_RESET; // no memory: nothing can be done for this client
     is_open = true;
   }

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "kernel.h"
 #include "loop.h"
 
 #include <errno.h>
@@ -6,8 +7,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define CHANGES (EPOLLIN | EPOLLRDHUP | EPOLLET)
+
+static struct epoll_event watch_of(void *owner, enum watched what, uint32_t events) {
+  return (struct epoll_event){.events = events, .data.u64 = (uint64_t)(uintptr_t)owner | what};
+}
+
 static bool add(struct loop *loop, int fd, void *owner, enum watched what, uint32_t events) {
-  struct epoll_event event = {.events = events, .data.u64 = (uint64_t)(uintptr_t)owner | what};
+  struct epoll_event event = watch_of(owner, what, events);
   return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
@@ -29,8 +36,13 @@ void loop_close(struct loop *loop) {
 
 const char *loop_kind(void) { return "epoll"; }
 
-bool loop_watch(struct loop *loop, int fd, void *owner, enum watched what) {
-  return add(loop, fd, owner, what, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+bool loop_watch(struct loop *loop, int fd, void *owner, enum watched what, bool wants_room) {
+  return add(loop, fd, owner, what, wants_room ? CHANGES | EPOLLOUT : CHANGES);
+}
+
+bool loop_watch_room(struct loop *loop, int fd, void *owner, enum watched what) {
+  struct epoll_event event = watch_of(owner, what, CHANGES | EPOLLOUT);
+  return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0;
 }
 
 bool loop_watch_port(struct loop *loop, int fd, void *owner) { return add(loop, fd, owner, WATCHED_PORT, EPOLLIN); }
@@ -54,7 +66,7 @@ static unsigned ready_of(uint32_t events) {
 
 int loop_wait(struct loop *loop, struct ready_event events[LOOP_EVENTS], int timeout_ms) {
   struct epoll_event told[LOOP_EVENTS];
-  int count = epoll_wait(loop->epoll, told, LOOP_EVENTS, timeout_ms);
+  int count = kernel_epoll_wait(loop->epoll, told, LOOP_EVENTS, timeout_ms);
   int kept = 0;
   for (int at = 0; at < count; at++) {
     enum watched what = (enum watched)(told[at].data.u64 & WATCHED_MASK);

@@ -30,8 +30,10 @@ struct engine;
 int loop_open(struct loop *loop);
 void loop_close(struct loop *loop);
 const char *loop_kind(void);
-/** Tells once of each change, for as long as the descriptor is open. */
-bool loop_watch(struct loop *loop, int fd, void *owner, enum watched what);
+/** Tells once of each change, for as long as the descriptor is open; of room to send only if that is wanted. */
+bool loop_watch(struct loop *loop, int fd, void *owner, enum watched what, bool wants_room);
+/** A send was blocked: from now on it tells of room, too. */
+bool loop_watch_room(struct loop *loop, int fd, void *owner, enum watched what);
 /** Tells as long as clients wait. */
 bool loop_watch_port(struct loop *loop, int fd, void *owner);
 /** Any thread. */

@@ -43,18 +43,22 @@ int lazy_timeout(const struct engine *engine) {
   return left > 0 ? (int)left : 0;
 }
 
+/**
+ * First it is said that there is something, then looked whether the engine sleeps; the engine says that it sleeps, then looks
+ * whether there is something. So one of the two always notices, and neither needs the lock.
+ */
+void call_engine(struct engine *engine, bool at_once) {
+  atomic_store(&engine->called, true);
+  if (at_once && atomic_exchange(&engine->asleep, false)) loop_wake(&engine->loop);
+}
+
 /** What must run at once wakes the engine; the rest waits for its next turn, which begins with it. */
 void command(struct engine *engine, struct session *session, enum command what) {
-  bool must_wake = false;
   pthread_mutex_lock(&engine->lock);
   if (session->commands == 0) LINKED(&engine->commands, session, next_command);
   session->commands |= (uint8_t)what;
-  if (what != CMD_RELEASE && engine->asleep) {
-    engine->asleep = false;
-    must_wake = true;
-  }
   pthread_mutex_unlock(&engine->lock);
-  if (must_wake) loop_wake(&engine->loop);
+  call_engine(engine, what != CMD_RELEASE);
 }
 
 /** Has the engine do something, and waits until it is done. */
@@ -62,10 +66,7 @@ void ask(struct engine *engine, void (*run)(struct engine *, void *), void *argu
   struct request request = {.run = run, .argument = argument};
   pthread_mutex_lock(&engine->lock);
   engine->request = &request;
-  if (engine->asleep) {
-    engine->asleep = false;
-    loop_wake(&engine->loop);
-  }
+  call_engine(engine, true);
   while (engine->request != NULL) pthread_cond_wait(&engine->answered, &engine->lock);
   pthread_mutex_unlock(&engine->lock);
 }
@@ -105,9 +106,10 @@ static void run_request(struct engine *engine, struct request *request) {
 }
 
 void run_commands(struct engine *engine) {
-  pthread_mutex_lock(&engine->lock);
-  engine->asleep = false;
   struct session *session;
+  if (!atomic_load_explicit(&engine->called, memory_order_relaxed)) return;
+  atomic_store(&engine->called, false); // before looking, so that what comes now is seen now or in the next turn
+  pthread_mutex_lock(&engine->lock);
   while ((session = engine->commands.first) != NULL) {
     unsigned what = session->commands;
     session->commands = 0;
@@ -124,9 +126,10 @@ void run_commands(struct engine *engine) {
 
 /** False when there is something to do. From here on the driver wakes the engine. */
 bool fall_asleep(struct engine *engine) {
-  pthread_mutex_lock(&engine->lock);
-  engine->asleep = engine->commands.first == NULL && engine->request == NULL && !engine->stopping;
-  bool asleep = engine->asleep;
-  pthread_mutex_unlock(&engine->lock);
-  return asleep;
+  atomic_store(&engine->asleep, true);
+  if (!atomic_load(&engine->called)) return true;
+  wake_up(engine);
+  return false;
 }
+
+void wake_up(struct engine *engine) { atomic_store_explicit(&engine->asleep, false, memory_order_relaxed); }

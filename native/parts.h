@@ -33,6 +33,7 @@ enum side_flag {
   ENDED = 16,   // the end was read
   PASSED = 32,  // the other side's end was passed on to this socket
   PROBED = 64,  // keep-alive is set
+  ROOM_WATCHED = 128, // the kernel tells of room to send: clients' sockets seldom lack it, so it is not asked to before
 };
 
 struct side {
@@ -131,9 +132,10 @@ struct engine {
   struct queue commands;   // lock: for the engine
   struct request *request; // lock
   struct port *troubled;   // lock: ports with something to tell
-  bool asleep;             // lock: the engine must be woken
   bool woken;              // lock: the driver was woken, and has not emptied its queue since
-  bool stopping;           // lock
+  _Atomic bool asleep;     // the engine must be woken
+  _Atomic bool called;     // there are commands or a request
+  _Atomic bool stopping;
 
   bool urgent;             // engine: events that must not wait
   int64_t lazy_since_ms;   // engine: the oldest that may; 0: none
@@ -180,6 +182,9 @@ void command(struct engine *engine, struct session *session, enum command what);
 void ask(struct engine *engine, void (*run)(struct engine *, void *), void *argument);
 void run_commands(struct engine *engine);
 bool fall_asleep(struct engine *engine);
+void wake_up(struct engine *engine);
+/** Any thread: has the engine look at what there is for it. */
+void call_engine(struct engine *engine, bool at_once);
 void wake_driver(struct engine *engine);
 int lazy_timeout(const struct engine *engine);
 
@@ -242,6 +247,8 @@ struct stream {
 struct stream stream_of(struct engine *engine, struct session *session, enum direction direction);
 enum step flow_run(struct stream *stream);
 bool is_blocked(int error);
+/** A send was blocked: nothing is sent there until there is room. */
+void note_blocked(struct stream *stream);
 /** True when the socket has an error that no read has told of. */
 bool has_error(int fd);
 void note_bytes(struct stream *stream, size_t count);

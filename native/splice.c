@@ -106,7 +106,7 @@ static enum step drain(struct stream *stream) {
   ssize_t count = splice_bytes(pipe->out, stream->to->fd, pipe->filled);
   if (count < 0 && !is_blocked(errno)) return STEP_TO_RESET;
   if (count <= 0) {
-    stream->to->flags &= (uint8_t)~WRITABLE;
+    note_blocked(stream);
     return STEP_WAIT;
   }
   pipe->filled -= (size_t)count;

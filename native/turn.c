@@ -90,17 +90,12 @@ static int timeout_of(const struct engine *engine) {
   return sooner(timeout, ports_timeout(engine));
 }
 
-static bool is_stopping(struct engine *engine) {
-  pthread_mutex_lock(&engine->lock);
-  bool stopping = engine->stopping;
-  pthread_mutex_unlock(&engine->lock);
-  return stopping;
-}
-
 static void turn(struct engine *engine) {
   struct ready_event events[LOOP_EVENTS];
   const int timeout = timeout_of(engine);
-  const int count = loop_wait(&engine->loop, events, timeout != 0 && fall_asleep(engine) ? timeout : 0);
+  const bool sleeps = timeout != 0 && fall_asleep(engine);
+  const int count = loop_wait(&engine->loop, events, sleeps ? timeout : 0);
+  if (sleeps) wake_up(engine);
   engine->now_ms = clock_us() / 1000;
   run_commands(engine);
   for (int at = 0; at < count; at++) dispatch(engine, &events[at]);
@@ -116,6 +111,6 @@ void *engine_thread(void *argument) {
   struct engine *engine = argument;
   engine->now_ms = clock_us() / 1000;
   wheel_init(&engine->wheel, engine->now_ms);
-  while (!is_stopping(engine)) turn(engine);
+  while (!atomic_load_explicit(&engine->stopping, memory_order_relaxed)) turn(engine);
   return NULL;
 }
