@@ -127,6 +127,7 @@ export class Inlet implements WireReader {
     const unread = this.consume(this.size);
     this.#wake?.("timeout");
     this.#alarm?.stop();
+    this.#alarm = undefined;
     this.#state = "reset"; // there is nothing to be had here any more
     return unread;
   }

@@ -1,6 +1,6 @@
 import { LARGE_BYTES, SMALL_BYTES } from "./read-buffers.ts";
 import type { Wire } from "./wire.ts";
-import { LATER } from "./wires.ts";
+import { LATER, type Writer } from "./wires.ts";
 
 /** What becomes of a lane's bytes, its end and its faults. */
 export interface LaneEvents {
@@ -22,7 +22,7 @@ const MAX_SHRINKS = 1_000;
  * One side of a relay: what it reads into its buffer goes out on the other side at once. While the kernel there does not take it,
  * nothing is read here, so one buffer is all the memory that a direction ever needs. The buffer grows while reads fill it.
  */
-export class Lane {
+export class Lane implements Writer {
   readonly wire: Wire;
   /** Bytes read so far. */
   bytes = 0;
@@ -90,14 +90,15 @@ export class Lane {
   #send(bytes: Uint8Array): void {
     this.#wasIdle = false;
     this.#events.onMove();
-    const answer = this.wire.wires.write(this.#to.handle, bytes, this.#onWritten);
+    const answer = this.wire.wires.write(this.#to.handle, bytes, this);
     if (answer === LATER) {
       this.#isLent = true;
       this.wire.stop();
     } else if (answer < 0) this.#events.onBreak(this.#to);
   }
 
-  readonly #onWritten = (status: number): void => {
+  /** The other side has taken the bytes that it could not take at once, or never will. */
+  onWritten(status: number): void {
     this.#isLent = false;
     if (!this.wire.isOpen) this.release();
     else if (status < 0) this.#events.onBreak(this.#to);
@@ -105,7 +106,7 @@ export class Lane {
       this.#events.onMove();
       this.#goOn();
     }
-  };
+  }
 
   #goOn(): void {
     if (this.#endSeen) this.#end();

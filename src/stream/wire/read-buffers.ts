@@ -1,5 +1,5 @@
 /** What a relayed socket reads into while it says little: most of them are idle, and have their buffer all the same. */
-export const SMALL_BYTES = 2_048;
+export const SMALL_BYTES = 1_024;
 
 /** libuv's own size, and one that halves the system calls of bulk once more. */
 const MEDIUM_BYTES = 65_536;

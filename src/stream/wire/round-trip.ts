@@ -38,7 +38,7 @@ async function attempt(wires: Wires, open: { close(): unknown }[]): Promise<bool
   await once(server, "listening");
   const [near, far] = await connected(wires, server, open);
   const gotHead = firstChunk(near);
-  if (wires.write(far.handle, HEAD, () => {}) === LATER || !(await gotHead).equals(HEAD)) return false;
+  if (wires.write(far.handle, HEAD, { onWritten() {} }) === LATER || !(await gotHead).equals(HEAD)) return false;
   const counted = countInto(near, Buffer.alloc(65_536, 1));
   const isSent = await sendBulk(far);
   far.shutdown();
@@ -93,7 +93,9 @@ function countInto(wire: Wire, buffer: Buffer): Promise<number> {
 /** True when the write was finished later, and said so. */
 function sendBulk(wire: Wire): Promise<boolean> {
   return new Promise((resolve) => {
-    const answer = wire.wires.write(wire.handle, Buffer.alloc(BULK_BYTES), (status) => resolve(status === 0));
+    const answer = wire.wires.write(wire.handle, Buffer.alloc(BULK_BYTES), {
+      onWritten: (status) => resolve(status === 0),
+    });
     if (answer !== LATER) resolve(false);
   });
 }

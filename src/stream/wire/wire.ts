@@ -28,7 +28,7 @@ export class Wire {
     this.handle = handle;
     this.#keepAliveMs = keepAliveMs;
     if (keepAliveMs > 0) wires.young.add(this);
-    handle.onread = this.#onChunk;
+    handle.onread = (chunk) => this.#onChunk(chunk);
   }
 
   /** False once somebody has closed it or made a socket of it. */
@@ -63,7 +63,9 @@ export class Wire {
   shutdown(): void {
     if (this.#ownEnd !== "none" || !this.isOpen) return;
     this.#ownEnd = "asked";
-    this.wires.shutdown(this.handle, this.#onShut);
+    this.wires.shutdown(this.handle, () => {
+      this.#ownEnd = "sent";
+    });
   }
 
   /**
@@ -79,8 +81,9 @@ export class Wire {
     if (!this.isOpen) return;
     this.#state = "closing";
     this.wires.young.delete(this);
-    if (how === "end" || this.#ownEnd === "asked") this.handle.close(this.#onClosed);
-    else this.handle.reset(this.#onClosed);
+    const onClosed = (): void => this.#onClosed();
+    if (how === "end" || this.#ownEnd === "asked") this.handle.close(onClosed);
+    else this.handle.reset(onClosed);
     this.#left();
   }
 
@@ -126,22 +129,18 @@ export class Wire {
     this.#keepAliveMs = 0;
   }
 
-  readonly #onShut = (): void => {
-    this.#ownEnd = "sent";
-  };
-
-  readonly #onClosed = (): void => {
+  #onClosed(): void {
     this.#state = "closed";
     this.reader?.settle("reset");
     this.#whenClosed?.();
-  };
+  }
 
-  readonly #onChunk = (chunk?: ArrayBuffer): undefined => {
+  #onChunk(chunk?: ArrayBuffer): undefined {
     const { wires } = this;
     const size = wires.lastRead;
     if (size > 0 && chunk) this.reader?.take(Buffer.from(chunk, wires.lastOffset, size));
     if (size < 0) this.#onStop(size);
-  };
+  }
 
   #onStop(error: number): void {
     this.stop();

@@ -11,6 +11,11 @@ export const LATER = 1;
 /** libuv's number for the end of a stream, on every platform. */
 const UV_EOF = -4_095;
 
+/** Who hears what became of a write that is finished later: 0, or the system's error. */
+export interface Writer {
+  onWritten(status: number): void;
+}
+
 /** TCP sockets without `net.Socket`: makes them, and does for them what needs Node's internals. One per process. */
 export class Wires {
   readonly buffers = new ReadBuffers();
@@ -41,10 +46,10 @@ export class Wires {
     return error === UV_EOF;
   }
 
-  /** {@link WRITTEN}, {@link LATER}, or the system's error. `onWritten` is called after `LATER` only. */
-  write(handle: TcpHandle, bytes: Uint8Array, onWritten: (status: number) => void): number {
+  /** {@link WRITTEN}, {@link LATER}, or the system's error. The writer hears of it after `LATER` only. */
+  write(handle: TcpHandle, bytes: Uint8Array, writer: Writer): number {
     const { state, at } = this.#bindings;
-    if (at.error !== undefined) return this.#writeTold(handle, bytes, onWritten, at.error);
+    if (at.error !== undefined) return this.#writeTold(handle, bytes, writer, at.error);
     const request = this.#spare ?? new this.#bindings.WriteRequest();
     this.#spare = undefined;
     const error = handle.writeBuffer(request, bytes);
@@ -54,19 +59,19 @@ export class Wires {
       return WRITTEN;
     }
     request.bytes = bytes;
-    request.oncomplete = onWritten;
+    request.oncomplete = (status) => writer.onWritten(status);
     return LATER;
   }
 
   /** Node 26 makes the request itself, and only for a write that goes on. */
-  #writeTold(handle: TcpHandle, bytes: Uint8Array, onWritten: (status: number) => void, errorAt: number): number {
+  #writeTold(handle: TcpHandle, bytes: Uint8Array, writer: Writer, errorAt: number): number {
     const answer: number | Request = handle.writeBuffer(null, bytes);
     if (typeof answer === "number") return answer;
     const error = this.#bindings.state[errorAt] ?? 0;
     if (error !== 0) return error;
     if (typeof answer.writeStatus === "number") return Math.min(answer.writeStatus, WRITTEN);
     answer.bytes = bytes;
-    answer.oncomplete = onWritten;
+    answer.oncomplete = (status) => writer.onWritten(status);
     return LATER;
   }
 
