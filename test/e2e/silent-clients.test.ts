@@ -35,7 +35,7 @@ test("5,000 silent clients cost no CPU while they wait, and each is let go at it
   await sleep(1_000); // the measured second: all are connected, none is due
   expect(cpuMs(gateway.process.pid) - before).toBeLessThan(MOST_CPU_MS);
   const lived = await Promise.all(lives);
-  expect(Math.min(...lived)).toBeGreaterThan(PREREAD_MS - 300); // a client may learn late that it was accepted
+  expect(Math.min(...lived)).toBeGreaterThan(PREREAD_MS - 1_000); // a client may learn late that it was accepted
   expect(Math.max(...lived)).toBeLessThan(PREREAD_MS + 2_000);
   const lines = (await gateway.sessions(CLIENTS)).slice(0, CLIENTS);
   expect(new Set(lines.map((line) => line["end_cause"]))).toEqual(new Set(["preread_timeout"]));
