@@ -6,7 +6,7 @@
 #include "engine.h"
 
 /** Most arguments that a method takes. */
-#define MAX_ARGUMENTS 3
+#define MAX_ARGUMENTS 8
 
 struct binding {
   struct engine *engine;

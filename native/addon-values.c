@@ -90,14 +90,17 @@ static bool is_undefined(napi_env env, napi_value value) {
 
 bool text_of(napi_env env, napi_value object, const char *name, struct text *out) {
   napi_value value;
+  return property(env, object, name, &value) && read_text(env, value, name, out);
+}
+
+bool read_text(napi_env env, napi_value value, const char *what, struct text *out) {
   size_t size = 0;
-  if (!property(env, object, name, &value)) return false;
   out->is_given = !is_undefined(env, value);
   if (!out->is_given) return true;
   bool is_text = napi_get_value_string_utf8(env, value, out->chars, sizeof out->chars, &size) == napi_ok;
   // A zero inside would cut it short; and what fills the room may have been cut.
   if (is_text && size < sizeof out->chars - 1 && strlen(out->chars) == size) return true;
-  return fail_value(env, name, "a short text");
+  return fail_value(env, what, "a short text");
 }
 
 bool span_of(napi_env env, napi_value value, napi_typedarray_type type, const char *what, struct span *out) {
@@ -111,11 +114,9 @@ bool span_of(napi_env env, napi_value value, napi_typedarray_type type, const ch
   return fail_value(env, what, type == napi_float64_array ? "a Float64Array" : "a Uint8Array");
 }
 
-bool bytes_of(napi_env env, napi_value object, const char *name, struct span *out) {
-  napi_value value;
-  if (!property(env, object, name, &value)) return false;
+bool read_bytes(napi_env env, napi_value value, const char *what, struct span *out) {
   *out = (struct span){.data = NULL};
-  return is_undefined(env, value) || span_of(env, value, napi_uint8_array, name, out);
+  return is_undefined(env, value) || span_of(env, value, napi_uint8_array, what, out);
 }
 
 bool object_given(napi_env env, napi_value value, const char *what) {

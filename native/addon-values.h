@@ -35,8 +35,9 @@ bool whole_of(napi_env env, napi_value object, const char *name, double least, d
 bool ms_of(napi_env env, napi_value object, const char *name, uint32_t *out);
 bool bool_of(napi_env env, napi_value object, const char *name, bool *out);
 bool text_of(napi_env env, napi_value object, const char *name, struct text *out);
+bool read_text(napi_env env, napi_value value, const char *what, struct text *out);
 /** Undefined gives an empty one. */
-bool bytes_of(napi_env env, napi_value object, const char *name, struct span *out);
+bool read_bytes(napi_env env, napi_value value, const char *what, struct span *out);
 bool object_given(napi_env env, napi_value value, const char *what);
 bool span_of(napi_env env, napi_value value, napi_typedarray_type type, const char *what, struct span *out);
 

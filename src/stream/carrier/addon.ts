@@ -78,19 +78,19 @@ export interface NativeListen {
   readonly maxSessions: number;
 }
 
-/** Where a session goes. */
-export interface NativeRelay {
+/** Where a session goes, argument by argument: an object's properties would cost more than the system calls of a short session. */
+export type NativeRelay = readonly [
   /** An IP address; or a path, when the port is -1. */
-  readonly host: string;
-  readonly port: number;
-  readonly localAddress: string | undefined;
-  readonly connectTimeoutMs: number;
-  readonly idleTimeoutMs: number;
+  host: string,
+  port: number,
+  connectTimeoutMs: number,
+  idleTimeoutMs: number,
   /** So many of the client's first bytes have been consumed, and are not sent. */
-  readonly skip: number;
+  skip: number,
+  localAddress: string | undefined,
   /** Sent in front of everything. */
-  readonly preface: Uint8Array | undefined;
-}
+  preface: Uint8Array | undefined,
+];
 
 /** A thread that accepts, reads first bytes, connects and relays. Misuse throws TypeError; a session that is gone answers false. */
 export interface Engine {
@@ -107,7 +107,7 @@ export interface Engine {
   /** Reads on until so many bytes of the head are there in all, the end, or the time is over. Answered by `head`. */
   more(session: number, atLeast: number, timeoutMs: number): boolean;
   /** Connects, sends the preface and the unread head, and relays. Answered by `connected` or `failed`, then `ended`. */
-  relay(session: number, to: NativeRelay): boolean;
+  relay(session: number, ...to: NativeRelay): boolean;
   /** Hands the socket over: its file descriptor, and the bytes that no event has told of. The engine never touches it again. */
   takeOver(session: number): { readonly fd: number; readonly bytes: Uint8Array; readonly flags: number } | undefined;
   /** Closes the client's socket of a session that JavaScript owns; `reset`: by RST. */

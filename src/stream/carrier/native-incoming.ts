@@ -8,7 +8,7 @@ import { type CarryOptions, carry } from "../carry.ts";
 import type { Head, Incoming } from "../incoming.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Relay, RelayCause } from "../relay.ts";
-import { type NativeRelay, relayCauses } from "./addon.ts";
+import { relayCauses } from "./addon.ts";
 import type { Carrier } from "./carrier.ts";
 import { NativeHead } from "./native-head.ts";
 
@@ -90,7 +90,7 @@ export class NativeIncoming implements Incoming, Relay {
     return new Promise((resolve, reject) => {
       this.#connecting = { endpoint: peer.endpoint, resolve, reject };
       this.#owner = "engine";
-      if (!this.#carrier.engine.relay(this.#session, nativeRelay(peer, options, head.consumed))) this.#gone();
+      if (!this.#begin(peer, options, head.consumed)) this.#gone();
     });
   }
 
@@ -168,6 +168,20 @@ export class NativeIncoming implements Incoming, Relay {
     if (this.#onClosed) this.#release();
   }
 
+  #begin({ endpoint, connectTimeoutMs, localAddress }: PeerEndpoint, options: CarryOptions, skip: number): boolean {
+    const isTcp = endpoint.kind === "tcp";
+    return this.#carrier.engine.relay(
+      this.#session,
+      isTcp ? endpoint.host : endpoint.path,
+      isTcp ? endpoint.port : -1,
+      connectTimeoutMs,
+      options.idleTimeoutMs,
+      skip,
+      localAddress,
+      options.preface,
+    );
+  }
+
   /** There is no such session any more: it can only have ended under our hands. */
   #gone(): void {
     this.ended("client_reset", 0, 0);
@@ -184,17 +198,4 @@ export class NativeIncoming implements Incoming, Relay {
     this.#carrier.release(this.#session);
     onClosed?.();
   }
-}
-
-function nativeRelay(peer: PeerEndpoint, options: CarryOptions, skip: number): NativeRelay {
-  const { endpoint, localAddress, connectTimeoutMs } = peer;
-  return {
-    host: endpoint.kind === "tcp" ? endpoint.host : endpoint.path,
-    port: endpoint.kind === "tcp" ? endpoint.port : -1,
-    localAddress,
-    connectTimeoutMs,
-    idleTimeoutMs: options.idleTimeoutMs,
-    skip,
-    preface: options.preface,
-  };
 }
