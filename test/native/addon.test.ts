@@ -217,6 +217,8 @@ test("stop closes what is the engine's, can be repeated, and leaves methods that
   rig.engine.openSilent();
   rig.engine.unlisten(1);
   expect(() => rig.listen()).toThrow(expect.objectContaining({ code: "ECANCELED" }));
+  client.socket.destroy();
+  waiting.socket.destroy();
   await eventually(() => expect(openFiles()).toBeLessThanOrEqual(before + 1)); // the server of the test
 });
 
@@ -262,9 +264,12 @@ test("workers have engines of their own, and their end is the engine's", async (
     parentPort.postMessage(engine.listen(workerData.listen).port);`;
   const server = await echo();
   const workerData = { path: BINARY, listen: USUAL_PORT, peer: peer(server.port) };
-  const workers = Array.from({ length: 3 }, () => new Worker(WORKER, { eval: true, workerData }));
-  for (const worker of workers) {
-    const port = await new Promise<number>((resolve) => worker.once("message", resolve));
+  const workers = Array.from({ length: 3 }, () => {
+    const worker = new Worker(WORKER, { eval: true, workerData });
+    return { worker, listening: new Promise<number>((resolve) => worker.once("message", resolve)) };
+  });
+  for (const { worker, listening } of workers) {
+    const port = await listening;
     using client = await Client.open(port, { says: "x" });
     expect((await client.receive(1)).toString()).toBe("x");
     await worker.terminate(); // in the middle of a relay
