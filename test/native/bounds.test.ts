@@ -50,6 +50,25 @@ test("a limit slows a direction down, and can be changed and lifted while it run
   expect(performance.now() - before).toBeLessThan(3_000);
 });
 
+test("a stream can be slowed down while it runs", async () => {
+  using rig = new Rig();
+  const more = Buffer.alloc(1_000_000);
+  await using server = await TestServer.open((socket) => {
+    const pour = (): void => void (socket.writable && socket.write(more, pour));
+    pour();
+  });
+  using client = await Client.open(rig.listen().port, { says: "x" });
+  const { session } = await rig.next("open");
+  rig.engine.relay(session, ...peer(server.port));
+  await client.receive(50_000_000);
+  rig.engine.limit(session, 0, 100_000);
+  await sleep(300); // what is under way arrives
+  const before = client.count;
+  await sleep(500);
+  expect(client.count - before).toBeLessThan(100_000);
+  expect(client.count - before).toBeGreaterThan(20_000);
+});
+
 test("a limited upload arrives whole", async () => {
   using rig = new Rig();
   await using server = await echo();

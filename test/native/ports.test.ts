@@ -82,6 +82,17 @@ test("unix sockets work on both sides, and our own path is removed at the end", 
   expect(existsSync(path)).toBe(false);
 });
 
+test("a path that somebody else has taken meanwhile is left to them", () => {
+  using folder = new Folder();
+  using rig = new Rig();
+  const path = join(folder.path, "in");
+  const { listener } = rig.listen({ host: undefined, path });
+  rmSync(path);
+  writeFileSync(path, "theirs");
+  rig.engine.unlisten(listener);
+  expect(existsSync(path)).toBe(true);
+});
+
 test("a port that is in use says so", () => {
   using rig = new Rig();
   const { port } = rig.listen();
