@@ -256,6 +256,8 @@ void note_bytes(struct stream *stream, size_t count);
 void note_end(struct stream *stream);
 
 // splice.c
+/** So many full reads in a row, and it is no message but a stream: then the bytes need not be copied at all. */
+#define STREAM_READS 4
 /** Moves per direction and turn; then it is somebody else's turn. */
 #define MOVES 16
 struct pipes *pipes_new(void);
