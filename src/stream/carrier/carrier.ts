@@ -29,7 +29,7 @@ export class Carrier {
   readonly #sessions: (NativeIncoming | undefined)[] = [];
   readonly #ports = new Map<number, PortEvents>();
   /** From the engine's clock to `performance.now()`. */
-  readonly #clockOffset = performance.now() - Number(process.hrtime.bigint()) / 1e6;
+  readonly #clockOffset = clockOffset();
 
   constructor(addon: Addon, maxSessions: number) {
     this.engine = addon.start({ maxSessions, events: this.#events, bytes: this.#bytes, wake: () => this.#drain() });
@@ -100,4 +100,17 @@ export class Carrier {
     this.#bytes.copy(copy, 0, offset, offset + length);
     return copy;
   }
+}
+
+/** Two clocks cannot be read at once, and the process may be put aside in between: of several readings the closest counts. */
+function clockOffset(): number {
+  let closest = Number.POSITIVE_INFINITY;
+  let offset = 0;
+  for (let reading = 0; reading < 10; reading++) {
+    const before = performance.now();
+    const monotonic = Number(process.hrtime.bigint()) / 1e6;
+    const took = performance.now() - before;
+    if (took < closest) [closest, offset] = [took, before + took / 2 - monotonic];
+  }
+  return offset;
 }
