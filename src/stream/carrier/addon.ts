@@ -163,7 +163,7 @@ export function loadAddon(): Loaded {
     if (isAddon(addon)) return { addon };
     return { addon: undefined, reason: "it was built for another version" };
   } catch (cause) {
-    return { addon: undefined, reason: messageOf(cause) };
+    return { addon: undefined, reason: messageOf(cause).split("\n", 1)[0] ?? "" }; // behind it: who asked for it
   }
 }
 
