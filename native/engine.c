@@ -18,6 +18,13 @@ static int start_thread(struct engine *engine) {
   return error;
 }
 
+/** 0, or an errno. What may be had either way is had without a word. */
+static int open_lanes(struct engine *engine) {
+  const enum engine_kind kind = engine->options.kind;
+  if (kind != KIND_EPOLL) engine->lanes = lanes_open();
+  return kind == KIND_IO_URING && engine->lanes == NULL ? errno : 0;
+}
+
 struct engine *engine_start(const struct engine_options *options) {
   struct engine *engine = calloc(1, sizeof *engine);
   if (engine == NULL) return NULL;
@@ -27,6 +34,7 @@ struct engine *engine_start(const struct engine_options *options) {
   pthread_cond_init(&engine->answered, NULL);
   engine->pipes = pipes_new();
   int error = loop_open(&engine->loop);
+  if (error == 0) error = open_lanes(engine);
   if (error == 0) error = engine->pipes == NULL ? ENOMEM : start_thread(engine);
   if (error == 0) return engine;
   engine->stopped = true;
@@ -57,6 +65,7 @@ void engine_stop(struct engine *engine) {
 void engine_free(struct engine *engine) {
   engine_stop(engine);
   loop_close(&engine->loop);
+  lanes_close(engine->lanes);
   pipes_free(engine->pipes);
   for (size_t at = 0; at < CHUNKS; at++) free(atomic_load_explicit(&engine->chunks[at], memory_order_relaxed));
   pthread_cond_destroy(&engine->answered);
@@ -65,8 +74,7 @@ void engine_free(struct engine *engine) {
 }
 
 const char *engine_kind(const struct engine *engine) {
-  (void)engine;
-  return loop_kind();
+  return engine->lanes != NULL ? "io_uring" : loop_kind();
 }
 
 uint32_t engine_sessions(struct engine *engine) {
