@@ -11,7 +11,7 @@
 struct binding {
   struct engine *engine;
   napi_threadsafe_function wake;
-  napi_ref events; // the shared memory; where it is must be asked each time, since JavaScript may detach it
+  napi_ref events; // the shared memory; where it is must be asked each time, since JavaScript may detach it. Until the stop
   napi_ref bytes;
   napi_ref self;   // an engine lives until it is stopped, whether or not somebody holds it
   unsigned users;  // JavaScript's object, and `wake`

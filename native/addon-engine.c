@@ -65,8 +65,10 @@ static napi_value open_silent_method(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/** Where the shared arrays are now. */
+/** Where the shared arrays are now. An engine that was stopped has given them back: then they have no room. */
 static bool shared_of(const struct call *call, struct taken *to) {
+  *to = (struct taken){.events_room = 0};
+  if (call->binding->stopped) return true;
   napi_value events;
   napi_value bytes;
   struct span event_span;

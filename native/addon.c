@@ -31,12 +31,18 @@ static void wake_javascript(void *context) {
   napi_call_threadsafe_function(binding->wake, NULL, napi_tsfn_nonblocking);
 }
 
+/** By itself Node only warns of what such a call throws, and goes on. */
+static void report_exception(napi_env env) {
+  napi_value exception;
+  if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) napi_fatal_exception(env, exception);
+}
+
 static void on_wake(napi_env env, napi_value function, void *context, void *data) {
   struct binding *binding = context;
   napi_value receiver;
   (void)data;
   if (env == NULL || binding->stopped || napi_get_undefined(env, &receiver) != napi_ok) return;
-  napi_call_function(env, receiver, function, 0, NULL, NULL);
+  if (napi_call_function(env, receiver, function, 0, NULL, NULL) == napi_pending_exception) report_exception(env);
   // It threw, or did not take all: the engine believes it to be awake, and would never wake it again.
   if (!binding->stopped && engine_has_leftovers(binding->engine)) wake_javascript(binding);
 }

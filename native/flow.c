@@ -6,8 +6,6 @@
 
 #include <errno.h>
 
-/** So many full reads in a row, and it is no message but a stream: then the bytes need not be copied at all. */
-#define STREAM_READS 4
 
 bool is_blocked(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 

@@ -284,6 +284,8 @@ void lane_leave(struct engine *engine, struct session *session);
 void lane_drop(struct engine *engine, struct session *session);
 
 // splice.c
+/** So many full reads in a row, and it is no message but a stream: then the bytes need not be copied at all. */
+#define STREAM_READS 4
 /** Moves per direction and turn; then it is somebody else's turn. */
 #define MOVES 16
 struct pipes *pipes_new(void);

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /** 0, or an errno. */
@@ -23,6 +24,21 @@ static int set_options(int fd, const struct listen_options *options, int family)
   return setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds) == 0 ? 0 : errno;
 }
 
+/** Remembers the file, since somebody else may put another one there before we leave. */
+static void note_path(struct port *port) {
+  struct stat file;
+  if (port->target.any.sa_family != AF_UNIX || stat(port->target.path.sun_path, &file) != 0) return;
+  port->path_device = file.st_dev;
+  port->path_inode = file.st_ino;
+}
+
+static void remove_path(const struct port *port) {
+  struct stat file;
+  const char *path = port->target.path.sun_path;
+  if (port->target.any.sa_family != AF_UNIX || stat(path, &file) != 0) return;
+  if (file.st_dev == port->path_device && file.st_ino == port->path_inode) unlink(path);
+}
+
 static int open_port(struct port *port, socklen_t size) {
   const int family = port->target.any.sa_family;
   port->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -31,6 +47,7 @@ static int open_port(struct port *port, socklen_t size) {
   if (error != 0) return error;
   if (bind(port->fd, &port->target.any, size) != 0) return errno;
   if (listen(port->fd, port->options.backlog) != 0) return errno;
+  note_path(port);
   socklen_t named = sizeof port->target;
   return getsockname(port->fd, &port->target.any, &named) == 0 ? 0 : errno;
 }
@@ -101,7 +118,7 @@ static void close_port(struct engine *engine, void *argument) {
   port_stop(engine, port);
   port->is_closed = true;
   close(port->fd);
-  if (port->target.any.sa_family == AF_UNIX) unlink(port->target.path.sun_path);
+  remove_path(port);
   if (port->held == 0) free_later(engine, port);
 }
 

@@ -4,11 +4,15 @@
 
 #include "parts.h"
 
+#include <sys/types.h>
+
 struct port {
   int fd;
   uint32_t number;
   struct listen_options options; // `host` and `path` are not kept
   union target target;
+  dev_t path_device; // of a unix socket: which file its path was
+  ino_t path_inode;
   bool is_wildcard;
   bool is_closed;         // engine
   uint32_t held;          // engine: sessions not released

@@ -13,12 +13,15 @@
 #define MAX_PIPES 64
 /** Kept for the next stream: making a pipe of this size costs some microseconds. */
 #define SPARE_PIPES 16
+/** A stream that pauses behind a fill of so much is still one, and need not prove it again by copied reads. */
+#define STREAM_BYTES (16 * 1024)
 
 struct pipe {
   int out; // read from here
   int in;  // write here
   size_t filled;
   size_t room;
+  size_t latest; // bytes of the latest fill
   struct pipe *next;
 };
 
@@ -75,6 +78,7 @@ bool splice_begin(struct stream *stream) {
   stream->flow->full_reads = 0; // without a pipe, another try comes after as many reads
   if (pipe == NULL) return false;
   pipes->used++;
+  pipe->latest = 0;
   stream->flow->pipe = pipe;
   return true;
 }
@@ -118,7 +122,7 @@ static enum step fill(struct stream *stream) {
   struct pipe *pipe = stream->flow->pipe;
   ssize_t count = splice_bytes(stream->from->fd, pipe->in, pipe->room);
   if (count > 0) {
-    pipe->filled = (size_t)count;
+    pipe->filled = pipe->latest = (size_t)count;
     note_bytes(stream, (size_t)count);
     return STEP_COPY;
   }
@@ -127,9 +131,11 @@ static enum step fill(struct stream *stream) {
     return STEP_COPY; // the copying reads the end, and what may hide behind it
   }
   if (is_blocked(errno)) {
-    // The pipe is empty, so it is the source that has nothing: it may be a message again next time.
+    // The pipe is empty, so it is the source that has nothing.
+    const bool goes_on = pipe->latest >= STREAM_BYTES;
     stream->from->flags &= (uint8_t)~READABLE;
     splice_end(stream->engine, stream->flow);
+    stream->flow->full_reads = goes_on ? STREAM_READS : 0;
     return STEP_WAIT;
   }
   if (errno != EINVAL) return STEP_FROM_RESET;

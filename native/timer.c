@@ -16,6 +16,7 @@ static void mark(struct wheel *wheel, const struct timer *slot, bool occupied) {
 
 void wheel_init(struct wheel *wheel, int64_t now_ms) {
   wheel->tick = now_ms / TICK_MS;
+  wheel->soonest = INT64_MAX;
   for (size_t at = 0; at < WHEEL_SLOTS; at++) wheel->slots[at].next = wheel->slots[at].previous = &wheel->slots[at];
 }
 
@@ -26,6 +27,7 @@ static void insert(struct wheel *wheel, struct timer *timer) {
   const int64_t last = wheel->tick + WHEEL_SLOTS - 1;
   if (tick > last) tick = last & ~(int64_t)(PARKED_TOGETHER - 1);
   struct timer *slot = slot_of(wheel, tick);
+  if (tick < wheel->soonest) wheel->soonest = tick;
   timer->next = slot->next;
   timer->previous = slot;
   slot->next->previous = timer;
@@ -48,7 +50,7 @@ void timer_cancel(struct wheel *wheel, struct timer *timer) {
   timer->next = timer->previous = NULL;
 }
 
-/** The first occupied slot from the wheel's tick on, as a tick; -1: none. */
+/** The first occupied slot from the wheel's tick on, as a tick; INT64_MAX: none. */
 static int64_t first_occupied(const struct wheel *wheel) {
   size_t start = (size_t)(wheel->tick & (WHEEL_SLOTS - 1));
   const size_t words = WHEEL_SLOTS / 64;
@@ -61,19 +63,19 @@ static int64_t first_occupied(const struct wheel *wheel) {
     size_t at = word * 64 + (size_t)__builtin_ctzll(bits);
     return wheel->tick + (int64_t)((at - start) & (WHEEL_SLOTS - 1));
   }
-  return -1;
+  return INT64_MAX;
 }
 
 struct timer *wheel_next(struct wheel *wheel, int64_t now_ms) {
   const int64_t now_tick = now_ms / TICK_MS;
   for (;;) {
-    int64_t tick = first_occupied(wheel);
-    if (tick < 0 || tick > now_tick) {
+    if (wheel->soonest <= now_tick) wheel->soonest = first_occupied(wheel);
+    if (wheel->soonest > now_tick) {
       if (wheel->tick < now_tick) wheel->tick = now_tick;
       return NULL;
     }
-    wheel->tick = tick;
-    struct timer *timer = slot_of(wheel, tick)->next;
+    wheel->tick = wheel->soonest;
+    struct timer *timer = slot_of(wheel, wheel->tick)->next;
     timer_cancel(wheel, timer);
     if (timer->due_ms <= now_ms) return timer;
     insert(wheel, timer); // it was parked at the end of the wheel
@@ -81,8 +83,7 @@ struct timer *wheel_next(struct wheel *wheel, int64_t now_ms) {
 }
 
 int wheel_timeout(const struct wheel *wheel, int64_t now_ms) {
-  int64_t tick = first_occupied(wheel);
-  if (tick < 0) return -1;
-  int64_t wait = tick * TICK_MS - now_ms;
+  if (wheel->soonest == INT64_MAX) return -1;
+  int64_t wait = wheel->soonest * TICK_MS - now_ms;
   return wait > 0 ? (int)wait : 0;
 }

@@ -17,7 +17,8 @@ struct timer {
 };
 
 struct wheel {
-  int64_t tick; // everything before it has been looked at
+  int64_t tick;     // everything before it has been looked at
+  int64_t soonest;  // no timer is in a slot before this tick; so a turn with nothing due costs one comparison
   struct timer slots[WHEEL_SLOTS];
   uint64_t occupied[WHEEL_SLOTS / 64];
 };

@@ -3,13 +3,14 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const native = join(root, "native");
-const headers = join(root, "node_modules/node-api-headers/include");
+const require = createRequire(import.meta.url);
 const WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion"];
 /** Hidden: no other library of the process can meet our names. */
 const FLAGS = ["-std=c11", "-O2", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", ...WARNINGS];
@@ -33,7 +34,7 @@ export function buildCarrier() {
   }
   process.stderr.write("building the carrier\n");
   const made = fingerprint();
-  const fresh = `${folder()}-${process.pid}`;
+  const fresh = join(root, `.carrier-${process.pid}`);
   mkdirSync(fresh, { recursive: true });
   try {
     compile(join(fresh, "carrier.node"));
@@ -46,9 +47,10 @@ export function buildCarrier() {
   }
 }
 
+/** Where the gateway looks; what has more flags is for whoever asked for it, and is not published. */
 function folder() {
-  const suffix = extra.length === 0 ? "" : extra.join("").replaceAll(/[^a-z0-9]+/gi, "-");
-  return join(root, "prebuilds", `${process.platform}-${process.arch}${suffix}`);
+  if (extra.length === 0) return join(root, "prebuilds", `${process.platform}-${process.arch}`);
+  return join(root, `.carrier${extra.join("").replaceAll(/[^a-z0-9]+/gi, "-")}`);
 }
 
 function hasCompiler() {
@@ -58,7 +60,7 @@ function hasCompiler() {
 function compile(target) {
   const args = [
     ...FLAGS,
-    `-I${headers}`,
+    `-I${headers()}`,
     ...extra,
     "-o",
     target,
@@ -70,6 +72,11 @@ function compile(target) {
   if (run.status !== 0) throw new Error("the carrier does not compile");
 }
 
+/** Asked when it is needed: the packages may not be installed when this module is loaded. */
+function headers() {
+  return join(dirname(require.resolve("node-api-headers")), "include");
+}
+
 /** The carrier's own; its tests are in a folder below. */
 function sources() {
   const names = readdirSync(native).filter((name) => /\.[ch]$/.test(name));
@@ -78,7 +85,7 @@ function sources() {
 
 function fingerprint() {
   const hash = createHash("sha256").update(JSON.stringify([FLAGS, extra, process.arch]));
-  const all = [...sources(), ...readdirSync(headers).map((name) => join(headers, name))];
+  const all = [...sources(), ...readdirSync(headers()).map((name) => join(headers(), name))];
   for (const file of all)
     hash
       .update(`${file.slice(root.length)}\0`)

@@ -5,6 +5,7 @@ import { type EndCause, GatewayError, messageOf, specs } from "../errors.ts";
 import type { Attempt, Lease } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
+import { carrierOf } from "./carrier/native-incoming.ts";
 import { Client } from "./client.ts";
 import { Deadline } from "./deadline.ts";
 import { upgrade } from "./handshake.ts";
@@ -124,6 +125,11 @@ export class Connection implements Views {
   /** The peer that was connected, or tried last. */
   get peer(): string | undefined {
     return this.attempts.at(-1)?.address;
+  }
+
+  /** Who has the client's socket at this moment. */
+  get carrier(): "native" | "node" {
+    return carrierOf(this.#incoming);
   }
 
   /** Nobody wants anything for it any more. */

@@ -15,11 +15,19 @@ import { Resolver } from "../upstream/resolve.ts";
 import { chooseCarrier } from "./choose-carrier.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
+import { type LiveSession, liveSession } from "./live-session.ts";
 
 /** A gateway that serves. */
 export interface Running {
   /** Open ports, as the command line prints them. */
   readonly listening: readonly { readonly address: string; readonly server: string }[];
+  /**
+   * What lives at this moment. A client of the native carrier is known from its first byte on, where routes wait for one; a
+   * session that has been ended is not listed, though its socket may still linger.
+   */
+  sessions(): LiveSession[];
+  /** Ends one session at once; its end cause is `killed`. False: no such session lives. */
+  kill(session: string): boolean;
   /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end. */
   close(how: "quick" | "drain"): Promise<void>;
 }
@@ -54,6 +62,8 @@ export async function startWorker(
   }
   return {
     listening: worker.listening,
+    sessions: () => worker.sessions(),
+    kill: (session) => worker.kill(session),
     close: async (how) => {
       await worker.close(how);
       await registry[Symbol.asyncDispose]();
@@ -90,6 +100,22 @@ class Worker {
 
   get listening(): Running["listening"] {
     return this.#ports.map(({ port, server }) => ({ address: port.address, server: server.name }));
+  }
+
+  sessions(): LiveSession[] {
+    const live: LiveSession[] = [];
+    for (const session of this.#sessions) if (!session.isOver) live.push(liveSession(session));
+    return live;
+  }
+
+  /** Looks through all: operators kill now and then, and an index would cost every session. */
+  kill(id: string): boolean {
+    for (const session of this.#sessions) {
+      if (session.id !== id || session.isOver) continue;
+      session.stop("killed");
+      return true;
+    }
+    return false;
   }
 
   async open(): Promise<void> {

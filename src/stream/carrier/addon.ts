@@ -37,7 +37,7 @@ export const EVENT_FIELDS = 8;
  * - `head`: `b` flags, `c` and `d` as above: the bytes which are new since the last event.
  * - `connected`: `a` milliseconds that it took.
  * - `failed`: `a` errno, or 0 when the time was over.
- * - `ended`: `a` cause, `b` bytes from the client, `c` bytes to the client, `d` milliseconds from connect to the peer's first byte, -1 if none came.
+ * - `ended`: `a` cause, `b` bytes from the client, `c` bytes to the client, `d` milliseconds from the start of the connect to the peer's first byte, -1 if none came.
  * - `trouble`: `a` clients turned away, `b` failed accepts, `c` errno of the last one, since the last such event.
  */
 export const eventField = { kind: 0, session: 1, slot: 2, a: 3, b: 4, c: 5, d: 6, e: 7 } as const;
@@ -104,7 +104,10 @@ export interface Engine {
   openSilent(): void;
   /** Moves events to the shared buffers, and says how many; 0: none is left. */
   take(): number;
-  /** Reads on until so many bytes of the head are there in all, the end, or the time is over. Answered by `head`. */
+  /**
+   * Reads on until so many bytes of the head are there in all, the end, or the time is over. Answered by `head`, which never has
+   * more bytes than the shared buffer holds: who still needs more asks again.
+   */
   more(session: number, atLeast: number, timeoutMs: number): boolean;
   /** Connects, sends the preface and the unread head, and relays. Answered by `connected` or `failed`, then `ended`. */
   relay(session: number, ...to: NativeRelay): boolean;
@@ -124,7 +127,10 @@ export interface Engine {
   release(session: number): boolean;
   /** Sessions that are not released. */
   readonly sessions: number;
-  /** Ends the thread and closes every socket that is still the engine's. */
+  /**
+   * Ends the thread and closes every socket that is still the engine's. From then on `listen` throws, and all else answers that
+   * there is nothing.
+   */
   stop(): void;
 }
 

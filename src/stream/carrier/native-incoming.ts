@@ -79,6 +79,11 @@ export class NativeIncoming implements Incoming, Relay {
     return this.#end ? this.#end.bytesDown : this.#carrier.counters(this.#session).down;
   }
 
+  /** The socket is the engine's: nobody has made one of Node's of it. */
+  get isNative(): boolean {
+    return this.#owner !== "node" && !this.#head?.inlet;
+  }
+
   takeOver(): Inlet {
     this.#owner = "node";
     return this.#ownHead().takeOver();
@@ -86,7 +91,8 @@ export class NativeIncoming implements Incoming, Relay {
 
   relayTo(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
     const head = this.#ownHead();
-    if (peer.ssl || head.inlet) return carry(this.takeOver(), peer, options);
+    // The engine does not wait for bytes and connect at once: a wait that was left behind is given up over there.
+    if (peer.ssl || head.inlet || head.busy) return carry(this.takeOver(), peer, options);
     return new Promise((resolve, reject) => {
       this.#connecting = { endpoint: peer.endpoint, resolve, reject };
       this.#owner = "engine";
@@ -111,7 +117,7 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   close(how: "end" | "reset"): void {
-    const inlet = this.#head?.inlet;
+    const inlet = this.#head?.busy ? this.takeOver() : this.#head?.inlet;
     if (inlet && how === "reset") inlet.abort();
     else if (inlet) inlet.stream.destroySoon();
     else if (this.#owner === "javascript" && this.#carrier.engine.close(this.#session, how === "reset"))
@@ -162,7 +168,8 @@ export class NativeIncoming implements Incoming, Relay {
   ended(cause: RelayCause, bytesUp: number, bytesDown: number): void {
     this.#owner = "closed";
     this.#end = { cause, bytesUp, bytesDown };
-    this.#connecting?.reject(new GatewayError("RC_CLIENT_RESET", "while connecting to the peer"));
+    const code = cause === "client_reset" ? "RC_CLIENT_RESET" : "RC_SHUTDOWN";
+    this.#connecting?.reject(new GatewayError(code, "while connecting to the peer"));
     this.#connecting = undefined;
     this.#onEnd?.(cause);
     if (this.#onClosed) this.#release();
@@ -198,4 +205,9 @@ export class NativeIncoming implements Incoming, Relay {
     this.#carrier.release(this.#session);
     onClosed?.();
   }
+}
+
+/** Who has a client's socket: the engine, or Node. */
+export function carrierOf(incoming: Incoming): "native" | "node" {
+  return incoming instanceof NativeIncoming && incoming.isNative ? "native" : "node";
 }

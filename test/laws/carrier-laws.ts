@@ -1,0 +1,42 @@
+import { afterAll, afterEach, beforeAll, describe } from "vitest";
+import { acceptingLaws } from "./carrier/accepting.ts";
+import { CarrierBench, endOf, type TestedCarrier } from "./carrier/bench.ts";
+import { connectingLaws } from "./carrier/connecting.ts";
+import { crowdLaws } from "./carrier/crowd.ts";
+import { endingLaws } from "./carrier/ending.ts";
+import { headLaws } from "./carrier/head.ts";
+import { relayingLaws } from "./carrier/relaying.ts";
+import { takeOverLaws } from "./carrier/take-over.ts";
+import { relayLaws } from "./relay-laws.ts";
+
+/** What every carrier must obey: whoever accepts clients, looks at their first bytes, and carries them to a peer. */
+export function carrierLaws(name: string, start: () => TestedCarrier): void {
+  let bench: CarrierBench | undefined;
+  const running = (): CarrierBench => {
+    if (!bench) throw new Error("not started");
+    return bench;
+  };
+  describe(name, () => {
+    beforeAll(() => {
+      bench = new CarrierBench(start());
+    });
+    afterEach(() => running().clear());
+    afterAll(() => running().stop());
+    acceptingLaws(running);
+    headLaws(running);
+    takeOverLaws(running);
+    connectingLaws(running);
+    relayingLaws(running);
+    endingLaws(running);
+    crowdLaws(running);
+    relayLaws("its relay", async ({ before, idleTimeoutMs }) => {
+      const says = before === "" ? {} : { says: before };
+      const { relay, client, peer, incoming } = await running().relayed({ ...says, relay: { idleTimeoutMs } });
+      const close = (): void => {
+        relay.end("killed");
+        void endOf(relay).then(() => incoming.whenClosed(() => {}));
+      };
+      return { relay, client, peer, close, held: () => 0 };
+    });
+  });
+}

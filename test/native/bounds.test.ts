@@ -1,0 +1,163 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { eventKinds } from "../../src/stream/carrier/addon.ts";
+import { eventually } from "../support/eventually.ts";
+import { echo, TestServer } from "../support/servers.ts";
+import { BINARY, Client, peer, Rig, USUAL_PORT } from "./rig.ts";
+
+const EMFILE = 24;
+
+test.each([
+  { whose: "the engine's", engine: 3, port: 100 },
+  { whose: "the port's", engine: 100, port: 3 },
+])("clients beyond $whose limit are turned away, and told of", async ({ engine, port }) => {
+  using rig = new Rig({ maxSessions: engine });
+  const listening = rig.listen({ maxSessions: port });
+  const clients = await Promise.all(Array.from({ length: 5 }, () => Client.open(listening.port, { says: "x" })));
+  const opened = [await rig.next("open"), await rig.next("open"), await rig.next("open")];
+  let turnedAway = 0;
+  while (turnedAway < 2) {
+    const trouble = await rig.next("trouble");
+    expect(trouble).toMatchObject({ session: listening.listener, b: 0, c: 0 });
+    turnedAway += trouble.a;
+  }
+  expect(turnedAway).toBe(2);
+  await eventually(() => expect(clients.filter(({ socket, ended }) => ended || socket.destroyed)).toHaveLength(2));
+  expect(rig.engine.sessions).toBe(3);
+  rig.engine.release(opened[0]?.session ?? 0);
+  using _late = await Client.open(listening.port, { says: "y" }); // a place that was released is free at once
+  expect((await rig.next("open")).bytes.toString()).toBe("y");
+  for (const { socket } of clients) socket.destroy();
+});
+
+test("a limit slows a direction down, and can be changed and lifted while it runs", async () => {
+  using rig = new Rig();
+  const size = 2_000_000;
+  await using server = await TestServer.open((socket) => socket.end(Buffer.alloc(size)));
+  using client = await Client.open(rig.listen().port, { says: "x" });
+  const { session } = await rig.next("open");
+  expect(rig.engine.limit(session, 0, 200_000)).toBe(true);
+  rig.engine.relay(session, ...peer(server.port));
+  await sleep(500);
+  expect(client.count).toBeGreaterThan(60_000);
+  expect(client.count).toBeLessThan(300_000); // half a second's, and the burst
+  const before = performance.now();
+  expect(rig.engine.limit(session, 0, 0)).toBe(true);
+  await client.receive(size);
+  expect(performance.now() - before).toBeLessThan(3_000);
+});
+
+test("a stream can be slowed down while it runs", async () => {
+  using rig = new Rig();
+  const more = Buffer.alloc(1_000_000);
+  await using server = await TestServer.open((socket) => {
+    const pour = (): void => void (socket.writable && socket.write(more, pour));
+    pour();
+  });
+  using client = await Client.open(rig.listen().port, { says: "x" });
+  const { session } = await rig.next("open");
+  rig.engine.relay(session, ...peer(server.port));
+  await client.receive(50_000_000);
+  rig.engine.limit(session, 0, 100_000);
+  await sleep(300); // what is under way arrives
+  const before = client.count;
+  await sleep(500);
+  expect(client.count - before).toBeLessThan(100_000);
+  expect(client.count - before).toBeGreaterThan(20_000);
+});
+
+test("a limited upload arrives whole", async () => {
+  using rig = new Rig();
+  await using server = await echo();
+  using client = await Client.open(rig.listen().port, { says: "x" });
+  const { session } = await rig.next("open");
+  rig.engine.relay(session, ...peer(server.port));
+  rig.engine.limit(session, 1_000_000, 0);
+  const before = performance.now();
+  client.socket.end(Buffer.alloc(500_000));
+  await client.closed;
+  expect(client.count).toBe(500_001);
+  expect(performance.now() - before).toBeGreaterThan(300);
+  expect(await rig.end()).toMatchObject({ b: 500_001, c: 500_001 });
+});
+
+test("counters are read while bytes move", async () => {
+  using rig = new Rig();
+  await using server = await echo();
+  using client = await Client.open(rig.listen().port, { says: "x" });
+  const { session } = await rig.next("open");
+  rig.engine.relay(session, ...peer(server.port));
+  client.socket.write("0123456789");
+  await client.receive(11);
+  expect(rig.engine.counters(session)).toBe(true);
+  expect([...rig.events.subarray(0, 2)]).toEqual([11, 11]);
+  await sleep(50);
+  rig.engine.counters(session);
+  expect(rig.events[2]).toBeGreaterThanOrEqual(45);
+  client.socket.end();
+  const ended = await rig.next("ended");
+  expect(rig.engine.counters(session)).toBe(true); // until it is released
+  rig.engine.release(ended.session);
+  expect(rig.engine.counters(session)).toBe(false);
+});
+
+/** Has no file descriptor left, until it is told to close some; says what its engine says. */
+const EXHAUSTED = `
+  const { openSync, closeSync } = require("node:fs");
+  const addon = require(process.argv[1]);
+  const events = new Float64Array(80);
+  const engine = addon.start({ maxSessions: 10, events, bytes: new Uint8Array(100), wake: () => {
+    for (let count = engine.take(); count > 0; count = engine.take())
+      for (let at = 0; at < count; at++) console.log(JSON.stringify([...events.subarray(at * 8, at * 8 + 6)]));
+  } });
+  const { port } = engine.listen(JSON.parse(process.argv[2]));
+  const held = [];
+  try { for (;;) held.push(openSync("/dev/null")); } catch {}
+  process.stdin.once("data", () => { for (const fd of held) closeSync(fd); });
+  process.stdin.once("end", () => engine.stop());
+  console.log(JSON.stringify([port]));`;
+
+test("without file descriptors clients wait, without a busy loop, until there are some", async () => {
+  const args = [
+    "-c",
+    'ulimit -n 100; exec "$0" -e "$@"',
+    process.execPath,
+    EXHAUSTED,
+    BINARY,
+    JSON.stringify(USUAL_PORT),
+  ];
+  const child = spawn("sh", args, { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async (): Promise<number[]> => JSON.parse((await lines.next()).value);
+  const [port = 0] = await next();
+  using _client = await Client.open(port, { says: "x" });
+  const before = performance.now();
+  for (let tries = 0; tries < 3; tries++) expect(await next()).toEqual([eventKinds.trouble, 1, 0, 0, 1, EMFILE]);
+  expect(performance.now() - before).toBeGreaterThan(190);
+  child.stdin.write("close some");
+  const told = await next();
+  expect(told[0] === eventKinds.trouble ? (await next())[0] : told[0]).toBe(eventKinds.open);
+  child.stdin.end();
+  await once(child, "exit");
+});
+
+test("a thousand idle sessions cost no CPU", async () => {
+  using rig = new Rig({ maxSessions: 2_000 });
+  await using server = await echo();
+  const { port } = rig.listen({ maxSessions: 2_000 });
+  const clients: Client[] = [];
+  for (let batch = 0; batch < 10; batch++) {
+    clients.push(...(await Promise.all(Array.from({ length: 100 }, () => Client.open(port, { says: "x" })))));
+  }
+  for (const _ of clients) rig.engine.relay((await rig.next("open")).session, ...peer(server.port));
+  for (const _ of clients) await rig.next("connected");
+  await sleep(200);
+  const before = process.cpuUsage();
+  await sleep(1_000);
+  const { user, system } = process.cpuUsage(before);
+  expect(user + system).toBeLessThan(50_000); // microseconds, of the whole process
+  for (const { socket } of clients) socket.destroy();
+});

@@ -1,0 +1,61 @@
+import type { Endpoint } from "../../src/codecs/address.ts";
+import { ssh } from "../../src/preread/ssh.ts";
+import { content } from "../../src/stream/action.ts";
+import { loadAddon } from "../../src/stream/carrier/addon.ts";
+import { Carrier } from "../../src/stream/carrier/carrier.ts";
+import { NativePort } from "../../src/stream/carrier/native-port.ts";
+import { compileRoutes } from "../../src/stream/choose-route.ts";
+import { Listener } from "../../src/stream/listener.ts";
+import type { Log } from "../../src/stream/log.ts";
+import type { PortOptions } from "../../src/stream/port.ts";
+import { on, otherwise, silent } from "../../src/stream/route.ts";
+import type { Server } from "../../src/stream/server.ts";
+import type { ListenOptions, TestedCarrier } from "../laws/carrier/bench.ts";
+
+const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, access() {} };
+const MAX_SESSIONS = 2_000;
+
+/** The carrier of Node's own sockets. */
+export function nodeCarrier(): TestedCarrier {
+  return {
+    listen: (endpoint, options) => Listener.open(endpoint, portOptions(options)),
+    sessions: () => 0, // it keeps no places
+    stop() {},
+  };
+}
+
+/** The native carrier; its binary is made by `node scripts/carrier.mjs`. */
+export function nativeCarrier(): TestedCarrier {
+  const loaded = loadAddon();
+  if (!loaded.addon) throw new Error(`run node scripts/carrier.mjs: ${loaded.reason}`);
+  const carrier = new Carrier(loaded.addon, MAX_SESSIONS);
+  return {
+    listen: (endpoint, options) => NativePort.open(carrier, endpoint, server(endpoint, options), portOptions(options)),
+    sessions: () => carrier.engine.sessions,
+    stop: () => carrier.stop(),
+  };
+}
+
+function portOptions({ hasRoom, onIncoming }: ListenOptions): PortOptions {
+  return { noDelay: true, ipv6Only: false, keepAliveMs: 60_000, log: quiet, hasRoom, onIncoming };
+}
+
+/** With a route that looks at bytes, clients are known from their first one on. */
+function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
+  const action = content(() => {});
+  return {
+    name: "laws",
+    listen: [endpoint],
+    proxyHeader: undefined,
+    ssl: undefined,
+    preread: { maxBytes: 16_384, timeoutMs: 10_000 },
+    routes: compileRoutes(waits ? [on(ssh(), action), otherwise(action)] : [silent(0, action)]),
+    upstreams: new Map(),
+    idleTimeoutMs: 60_000,
+    noDelay: true,
+    keepAliveMs: 60_000,
+    maxConns: undefined,
+    phases: {},
+    log: quiet,
+  };
+}
