@@ -22,7 +22,9 @@ static int start_thread(struct engine *engine) {
 static int open_lanes(struct engine *engine) {
   const enum engine_kind kind = engine->options.kind;
   if (kind != KIND_EPOLL) engine->lanes = lanes_open();
-  return kind == KIND_IO_URING && engine->lanes == NULL ? errno : 0;
+  if (kind == KIND_IO_URING && engine->lanes == NULL) return errno;
+  engine->options.kind = engine->lanes != NULL ? KIND_IO_URING : KIND_EPOLL;
+  return 0;
 }
 
 struct engine *engine_start(const struct engine_options *options) {
@@ -51,6 +53,8 @@ static void close_all(struct engine *engine) {
   }
   ports_free_dead(engine);
   loop_close(&engine->loop);
+  lanes_close(engine->lanes);
+  engine->lanes = NULL;
 }
 
 void engine_stop(struct engine *engine) {
@@ -74,7 +78,7 @@ void engine_free(struct engine *engine) {
 }
 
 const char *engine_kind(const struct engine *engine) {
-  return engine->lanes != NULL ? "io_uring" : loop_kind();
+  return engine->options.kind == KIND_IO_URING ? "io_uring" : loop_kind();
 }
 
 uint32_t engine_sessions(struct engine *engine) {

@@ -11,7 +11,7 @@
 
 /** Turns of messages after which moving to the ring pays: it costs as much as some messages. */
 #ifndef CALM_TURNS
-#define CALM_TURNS 8
+#define CALM_TURNS 8u
 #endif
 /** Waiting to be sent in one direction, and it is a stream. */
 #define STREAM_BUFFERS 4

@@ -158,7 +158,7 @@ struct engine {
   struct port *dead_ports;   // engine: freed after this turn
   uint32_t last_port;        // driver
   struct pipes *pipes;       // engine
-  struct lanes *lanes;       // engine, never changes; NULL: epoll alone
+  struct lanes *lanes;       // engine; NULL: epoll alone
   uint8_t buffer[BUFFER_BYTES];
 };
 

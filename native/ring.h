@@ -7,7 +7,9 @@
 #include <stdint.h>
 
 /** Of the kernel's choice when bytes arrive: a message, or the beginning of a stream. 2 MiB in all. */
+#ifndef RING_BUFFERS
 #define RING_BUFFERS 128u
+#endif
 #define RING_BUFFER_BYTES (16 * 1024)
 #define NO_BUFFER UINT16_MAX
 
