@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /** Wanted per pipe. The kernel may grant an unprivileged user less; it works with what there is. */
@@ -13,6 +14,8 @@
 #define MAX_PIPES 64
 /** Kept for the next stream: making a pipe of this size costs some microseconds. */
 #define SPARE_PIPES 16
+/** At most one pipe, used or spare, per so many files that the process may open: sessions need theirs more. */
+#define FILES_PER_PIPE 64
 /** A stream that pauses behind a fill of so much is still one, and need not prove it again by copied reads. */
 #define STREAM_BYTES (16 * 1024)
 
@@ -26,12 +29,21 @@ struct pipe {
 };
 
 struct pipes {
+  unsigned most; // in use and spare
   struct pipe *spare;
   unsigned spares;
   unsigned used;
 };
 
-struct pipes *pipes_new(void) { return calloc(1, sizeof(struct pipes)); }
+struct pipes *pipes_new(void) {
+  struct pipes *pipes = calloc(1, sizeof *pipes);
+  struct rlimit files;
+  if (pipes == NULL) return NULL;
+  const bool is_known = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY;
+  const rlim_t share = is_known ? files.rlim_cur / FILES_PER_PIPE : MAX_PIPES;
+  pipes->most = share < MAX_PIPES ? (unsigned)share : MAX_PIPES;
+  return pipes;
+}
 
 static void close_pipe(struct pipe *pipe) {
   close(pipe->in);
@@ -66,7 +78,7 @@ static struct pipe *make_pipe(void) {
 bool splice_begin(struct stream *stream) {
   struct pipes *pipes = stream->engine->pipes;
   struct pipe *pipe = NULL;
-  if (pipes->used < MAX_PIPES) {
+  if (pipes->used < pipes->most) {
     pipe = pipes->spare;
     if (pipe != NULL) {
       pipes->spare = pipe->next;
@@ -90,7 +102,7 @@ void splice_end(struct engine *engine, struct flow *flow) {
   if (pipe == NULL) return;
   flow->pipe = NULL;
   pipes->used--;
-  if (pipe->filled > 0 || pipes->spares >= SPARE_PIPES) {
+  if (pipe->filled > 0 || pipes->spares >= SPARE_PIPES || pipes->used + pipes->spares >= pipes->most) {
     close_pipe(pipe);
     return;
   }

@@ -15,10 +15,19 @@ try {
   installPackages();
   if (!isBuilt()) build();
   if (process.argv.includes("--tests")) installPrograms(); // among them the compiler
-  if (!isCarrierBuilt()) buildCarrier();
+  if (!isCarrierBuilt()) tryCarrier();
 } catch (cause) {
   process.stderr.write(`${cause.message}\n`);
   process.exitCode = 1;
+}
+
+/** A compiler may be there and not work, for want of the system's headers: that is as good as none. `npm run build` is stricter. */
+function tryCarrier() {
+  try {
+    buildCarrier();
+  } catch (cause) {
+    process.stderr.write(`${cause.message}: the gateway will take the node path\n`);
+  }
 }
 
 function requireNode() {

@@ -32,6 +32,7 @@ const VALGRIND = [
   `--errors-for-leak-kinds=${LEAKS}`,
 ];
 const MOST_MS = 120_000;
+const [compiler, ...words] = (process.env.CC || "cc").trim().split(/\s+/);
 
 /** `divisor` makes the stories shorter where everything is slow. */
 const CHECKS = [
@@ -67,7 +68,7 @@ try {
 function run({ name, flags, divisor, command = [], without = "" }) {
   const start = Date.now();
   const program = join(folder, "drive");
-  execute(process.env.CC || "cc", [...FLAGS, ...flags, "-o", program, ...sources(), "-lm"], process.env);
+  execute(compiler, [...words, ...FLAGS, ...flags, "-o", program, ...sources(), "-lm"], process.env);
   const [first, ...rest] = [...command, program];
   const env = {
     ...process.env,

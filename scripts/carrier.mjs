@@ -17,7 +17,8 @@ const FLAGS = ["-std=c11", "-O2", "-fPIC", "-shared", "-pthread", "-fvisibility=
 
 /** More flags for the compiler, such as those of a sanitizer; what they make has a folder of its own. */
 const extra = (process.env.CARRIER_CFLAGS ?? "").split(" ").filter((flag) => flag !== "");
-const compiler = process.env.CC || "cc";
+/** As make takes it: a program, and perhaps arguments. */
+const [compiler, ...words] = (process.env.CC || "cc").trim().split(/\s+/);
 
 /** Whether the carrier was made from the sources as they are now, or cannot be made here. */
 export function isCarrierBuilt() {
@@ -54,11 +55,12 @@ function folder() {
 }
 
 function hasCompiler() {
-  return spawnSync(compiler, ["--version"], { stdio: "ignore" }).status === 0;
+  return spawnSync(compiler, [...words, "--version"], { stdio: "ignore" }).status === 0;
 }
 
 function compile(target) {
   const args = [
+    ...words,
     ...FLAGS,
     `-I${headers()}`,
     ...extra,

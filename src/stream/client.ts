@@ -141,7 +141,7 @@ export class Client {
   /** Breaks everything off, whoever has the bytes. */
   stop(cause: RelayCause): void {
     if (this.#relay) this.#relay.end(cause);
-    else if (this.#inlet) this.#inlet.stream.destroy();
+    else if (this.#inlet) this.#inlet.destroy();
     else this.#incoming.stop(cause);
   }
 
@@ -158,6 +158,6 @@ export class Client {
     if (!this.#inlet && (wasReset || !isSpokenTo)) this.#incoming.close(wasReset ? "reset" : "end");
     else if (wasReset) this.inlet.abort();
     else if (isSpokenTo) this.inlet.close();
-    else this.inlet.stream.destroySoon();
+    else this.inlet.drop();
   }
 }

@@ -1,9 +1,10 @@
-import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 
 const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants;
 
 /** A way to standard error of our own: the inherited one may block, and setting it otherwise would hit the parent, too. */
 const STDERR_PATH = "/proc/self/fd/2";
+const STDERR = 2;
 
 /** Access logs hold addresses of people: not for everybody. */
 const FILE_MODE = 0o640;
@@ -66,7 +67,7 @@ export class LineSink {
   close(): void {
     this.flush();
     this.#stopTimers();
-    if (this.#fd !== process.stderr.fd) closeSync(this.#fd);
+    if (this.#fd !== STDERR) closeSync(this.#fd);
   }
 
   /** Writes as much as goes; true when nothing is left. */
@@ -112,18 +113,19 @@ export class LineSink {
 }
 
 /**
- * A socket (of systemd's journal, or of a parent in Node) cannot be opened that way, and other systems have no such path.
+ * A file never blocks, and is shared as it is: opened anew it would have a position of its own, and with `> log 2>&1` the lines
+ * of standard output would overwrite ours. A socket (of systemd's journal, or of a parent in Node) cannot be opened that way, and other systems have no such path.
  * Then Node's own stream is used, and made non-blocking once more: children that were started meanwhile and inherited it
  * (the bundler is one) have made it blocking for us as well.
  */
 function openStderr(): number {
+  if (fstatSync(STDERR).isFile()) return STDERR;
   try {
     return openSync(STDERR_PATH, O_WRONLY | O_APPEND | O_NONBLOCK);
   } catch {
-    const { stderr } = process;
-    const handle: unknown = Reflect.get(stderr, "_handle");
+    const handle: unknown = Reflect.get(process.stderr, "_handle");
     if (isBlockable(handle)) handle.setBlocking(false);
-    return stderr.fd;
+    return STDERR;
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { dialIn, readAll } from "../support/client.ts";
+import { dialIn, exchange, readAll } from "../support/client.ts";
 import { Gateway } from "../support/gateway.ts";
 import { echo } from "../support/servers.ts";
 
@@ -19,4 +19,17 @@ test.each(["streams", "auto"])("a session is carried both ways, half-close and a
   const sent = Buffer.alloc(3_000_000, "there and back ");
   client.end(sent);
   expect((await readAll(client)).equals(sent)).toBe(true);
+});
+
+test("an operator who looks for deprecations finds none of ours, and no end of the process", async () => {
+  await using peer = await echo();
+  await using gateway = await Gateway.start(
+    `import { defineGateway, otherwise, proxy } from "restyconf";
+     export default defineGateway({
+       upstreams: { echo: { peers: ["${peer.address}"] } },
+       servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(proxy("echo"))] } },
+     });`,
+    { env: { NODE_OPTIONS: "--pending-deprecation --throw-deprecation", RESTYCONF_CARRIER: "node" } },
+  );
+  expect(await exchange(gateway.port("edge"), "still here")).toBe("still here");
 });

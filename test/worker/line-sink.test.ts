@@ -176,6 +176,18 @@ describe("standard error", () => {
     expect(wrote.stderr.split("\n")).toHaveLength(2_001);
   });
 
+  test("that is the same file as standard output loses no line to it", async () => {
+    using folder = new TempFolder();
+    const path = join(folder.path, "both");
+    const file = openSync(path, "w"); // as a shell opens it for `> both 2>&1`
+    const child = spawn(process.execPath, script(`sink.write("first\\n"); sink.flush(); console.log("second");`), {
+      stdio: ["ignore", file, file],
+    });
+    await once(child, "exit");
+    closeSync(file);
+    expect(readFileSync(path, "utf8")).toBe("first\nsecond\n");
+  });
+
   test("that nobody reads neither stops the process nor its end", async () => {
     const child = spawn(
       process.execPath,

@@ -73,7 +73,7 @@ export interface Surroundings {
 export function findBindings({ io, version }: Surroundings = surroundings()): Bindings | undefined {
   if (io === "streams" || !KNOWN_MAJORS.has(Number.parseInt(version, 10))) return undefined;
   try {
-    return bindingsOf(internal("tcp_wrap"), internal("stream_wrap"));
+    return quietly(() => bindingsOf(internal("tcp_wrap"), internal("stream_wrap")));
   } catch {
     return undefined; // `process.binding` is gone, or refuses: a permission, a policy
   }
@@ -81,6 +81,17 @@ export function findBindings({ io, version }: Surroundings = surroundings()): Bi
 
 function surroundings(): Surroundings {
   return { io: process.env["RESTYCONF_NODE_IO"], version: process.versions.node };
+}
+
+/** `process.binding` is deprecated (DEP0111). We know, and do without where it is gone: no operator is told, or stopped by `--throw-deprecation`. */
+function quietly<Result>(work: () => Result): Result {
+  const { noDeprecation = false } = process;
+  process.noDeprecation = true;
+  try {
+    return work();
+  } finally {
+    process.noDeprecation = noDeprecation;
+  }
 }
 
 function internal(name: string): object {

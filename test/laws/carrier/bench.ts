@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -229,20 +229,6 @@ export function shut(incoming: Incoming): Promise<void> {
 
 export function closed(incoming: Incoming): Promise<void> {
   return new Promise((resolve) => incoming.whenClosed(resolve));
-}
-
-/** Open files of this process, by what they are: `socket`, `pipe`, `anon_inode`, … */
-export function openFilesOf(kind: string): number {
-  const folder = `/proc/${process.pid}/fd`;
-  return readdirSync(folder).filter((name) => linkOf(join(folder, name)).startsWith(kind)).length;
-}
-
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return ""; // closed meanwhile
-  }
 }
 
 function endpointOf(text: string): Endpoint {

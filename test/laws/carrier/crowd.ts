@@ -2,7 +2,8 @@ import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../support/eventually.ts";
-import { type CarrierBench, closed, openFilesOf, type Peer, relayOptions } from "./bench.ts";
+import { openFilesOf } from "../../support/process.ts";
+import { type CarrierBench, closed, type Peer, relayOptions } from "./bench.ts";
 
 const CROWD = 500;
 
@@ -15,27 +16,29 @@ const POOL = Buffer.from(Array.from({ length: 1_000_000 }, (_, at) => (at * 2_65
 export function crowdLaws(bench: () => CarrierBench): void {
   describe(`${CROWD} clients at once`, () => {
     test("each is served to its end, told of once, and leaves nothing behind", { timeout: 120_000 }, async () => {
-      const sockets = openFilesOf("socket");
+      const sockets = openFilesOf(process.pid, "socket:");
       const peer = await bench().peer();
       await Promise.all(Array.from({ length: CROWD }, (_, at) => live(bench(), peer, at)));
       await eventually(() => expect(bench().carrier.sessions()).toBe(0));
       await bench().clear();
       // The ports that this test opened first may be still open.
-      await eventually(() => expect(openFilesOf("socket")).toBeLessThanOrEqual(sockets + 2));
-      expect(openFilesOf("pipe")).toBeLessThanOrEqual(pipesBefore() + SPARE_PIPE_ENDS);
+      await eventually(() => expect(openFilesOf(process.pid, "socket:")).toBeLessThanOrEqual(sockets + 2));
+      expect(openFilesOf(process.pid, "pipe:")).toBeLessThanOrEqual(pipesBefore() + SPARE_PIPE_ENDS);
     });
 
     test("streams that break off with bytes on their way leave no pipe behind", { timeout: 120_000 }, async () => {
       for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 40 }, () => breakOff(bench())));
       await bench().clear();
       await eventually(() => expect(bench().carrier.sessions()).toBe(0));
-      await eventually(() => expect(openFilesOf("pipe")).toBeLessThanOrEqual(pipesBefore() + SPARE_PIPE_ENDS));
+      await eventually(() =>
+        expect(openFilesOf(process.pid, "pipe:")).toBeLessThanOrEqual(pipesBefore() + SPARE_PIPE_ENDS),
+      );
     });
   });
 }
 
 /** Those of the process that runs the tests: its channel and its standard streams. */
-const PIPES = openFilesOf("pipe");
+const PIPES = openFilesOf(process.pid, "pipe:");
 const pipesBefore = (): number => PIPES;
 
 /** What becomes of a client, by its number. */

@@ -7,7 +7,8 @@ import { BlackHole } from "../../support/black-hole.ts";
 import { readAll } from "../../support/client.ts";
 import { eventually } from "../../support/eventually.ts";
 import { lifeOf } from "../../support/life.ts";
-import { type CarrierBench, closed, openFilesOf, type Place, relayOptions } from "./bench.ts";
+import { openFilesOf } from "../../support/process.ts";
+import { type CarrierBench, closed, type Place, relayOptions } from "./bench.ts";
 
 /** How clients are let go, in every state that they can be in. */
 export function endingLaws(bench: () => CarrierBench): void {
@@ -205,12 +206,12 @@ function stopLaws(bench: () => CarrierBench): void {
 
     test("leaves no socket open", async () => {
       await eventually(() => expect(bench().carrier.sessions()).toBe(0));
-      const before = openFilesOf("socket");
+      const before = openFilesOf(process.pid, "socket:");
       const { incoming, client } = await bench().accept({ says: "x" });
       incoming.stop("killed");
       await over(incoming, client);
       client.destroy();
-      await eventually(() => expect(openFilesOf("socket")).toBeLessThanOrEqual(before));
+      await eventually(() => expect(openFilesOf(process.pid, "socket:")).toBeLessThanOrEqual(before));
     });
   });
 }
