@@ -19,12 +19,25 @@ static int start_thread(struct engine *engine) {
 }
 
 /** 0, or an errno. What may be had either way is had without a word. */
-static int open_lanes(struct engine *engine) {
+int engine_begin(struct engine *engine) {
   const enum engine_kind kind = engine->options.kind;
   if (kind != KIND_EPOLL) engine->lanes = lanes_open();
   if (kind == KIND_IO_URING && engine->lanes == NULL) return errno;
   engine->options.kind = engine->lanes != NULL ? KIND_IO_URING : KIND_EPOLL;
   return 0;
+}
+
+/** The thread opens its ring itself: the kernel interrupts whoever has opened one when it is closed. 0, or an errno. */
+static int wait_for_thread(struct engine *engine) {
+  struct start start = {.error = -1};
+  engine->start = &start;
+  int error = start_thread(engine);
+  if (error != 0) return error;
+  pthread_mutex_lock(&engine->lock);
+  while (start.error < 0) pthread_cond_wait(&engine->answered, &engine->lock);
+  pthread_mutex_unlock(&engine->lock);
+  if (start.error > 0) pthread_join(engine->thread, NULL);
+  return start.error;
 }
 
 struct engine *engine_start(const struct engine_options *options) {
@@ -36,8 +49,7 @@ struct engine *engine_start(const struct engine_options *options) {
   pthread_cond_init(&engine->answered, NULL);
   engine->pipes = pipes_new();
   int error = loop_open(&engine->loop);
-  if (error == 0) error = open_lanes(engine);
-  if (error == 0) error = engine->pipes == NULL ? ENOMEM : start_thread(engine);
+  if (error == 0) error = engine->pipes == NULL ? ENOMEM : wait_for_thread(engine);
   if (error == 0) return engine;
   engine->stopped = true;
   engine_free(engine);

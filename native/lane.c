@@ -91,10 +91,6 @@ void lanes_close(struct lanes *lanes) {
   free(lanes);
 }
 
-void lanes_enable(struct lanes *lanes) {
-  if (!ring_enable(lanes->ring)) lanes->count = MAX_LANES; // none will ever be used
-}
-
 bool lanes_are_used(const struct lanes *lanes) { return lanes != NULL && lanes->pending > 0; }
 
 static void receive(struct lanes *lanes, struct lane *lane, enum direction direction) {

@@ -126,12 +126,18 @@ struct queue {
   struct session *last;
 };
 
+/** What the thread answers to its start; -1: nothing yet. */
+struct start {
+  int error; // lock
+};
+
 struct engine {
   struct loop loop; // engine, but for loop_forget
   struct wheel wheel;
   struct engine_options options;
   pthread_t thread;
-  bool stopped; // driver
+  bool stopped;        // driver
+  struct start *start; // driver, until the thread runs
 
   pthread_mutex_t lock;
   pthread_cond_t answered;
@@ -195,6 +201,10 @@ void wake_up(struct engine *engine);
 void call_engine(struct engine *engine, bool at_once);
 void wake_driver(struct engine *engine);
 int lazy_timeout(const struct engine *engine);
+
+// engine.c
+/** On the engine's thread, before anything else: 0, or why it cannot go on. */
+int engine_begin(struct engine *engine);
 
 // turn.c
 int64_t clock_us(void);
@@ -266,11 +276,9 @@ void note_bytes(struct stream *stream, size_t count);
 void note_end(struct stream *stream);
 
 // lane.c
-/** NULL, with errno set: io_uring cannot be used here. */
+/** NULL, with errno set: io_uring cannot be used here. The calling thread is the one that uses it. */
 struct lanes *lanes_open(void);
 void lanes_close(struct lanes *lanes);
-/** On the engine's thread, before anything else. */
-void lanes_enable(struct lanes *lanes);
 /** True when it is the ring that must be waited for; it tells of epoll, too. */
 bool lanes_are_used(const struct lanes *lanes);
 void lanes_wait(struct engine *engine, int timeout_ms);

@@ -53,7 +53,7 @@ struct ring {
 
 static int setup(struct io_uring_params *params) {
   // One thread asks, and what is done is told when it waits, not in the middle of its work.
-  params->flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE;
+  params->flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
   params->cq_entries = COMPLETIONS;
   return (int)syscall(SYS_io_uring_setup, REQUESTS, params);
 }
@@ -144,8 +144,6 @@ void ring_close(struct ring *ring) {
   free(ring);
 }
 
-bool ring_enable(struct ring *ring) { return do_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0) == 0; }
-
 static void enter(struct ring *ring, unsigned wanted, unsigned flags, const void *argument, size_t size) {
   atomic_store_explicit(ring->request_tail, ring->asked, memory_order_release);
   syscall(SYS_io_uring_enter, ring->fd, ring->asked - ring->handed, wanted, flags, argument, size);
@@ -231,7 +229,6 @@ struct ring *ring_open(void) {
   return 0;
 }
 void ring_close(struct ring *ring) { (void)ring; }
-bool ring_enable(struct ring *ring) { return ring != 0; }
 void ring_receive(struct ring *ring, int fd, uint64_t tag) { (void)ring, (void)fd, (void)tag; }
 void ring_send(struct ring *ring, int fd, uint16_t buffer, uint32_t start, uint32_t count, uint64_t tag) {
   (void)ring, (void)fd, (void)buffer, (void)start, (void)count, (void)tag;

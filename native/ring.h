@@ -23,11 +23,9 @@ struct completion {
   bool more;       // the request goes on
 };
 
-/** NULL, with errno set: this system has none, forbids it, or lacks what is needed of it. */
+/** Only the calling thread may use it. NULL, with errno set: this system has none, forbids it, or lacks what is needed of it. */
 struct ring *ring_open(void);
 void ring_close(struct ring *ring);
-/** From now on only the calling thread may use it. */
-bool ring_enable(struct ring *ring);
 
 /** Reads whenever something is there, into buffers of the ring, until it is told otherwise. */
 void ring_receive(struct ring *ring, int fd, uint64_t tag);

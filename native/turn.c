@@ -111,11 +111,21 @@ static void turn(struct engine *engine) {
   wake_driver(engine);
 }
 
+/** Tells whoever waits for the start. False: it failed. */
+static bool begin(struct engine *engine) {
+  const int error = engine_begin(engine);
+  pthread_mutex_lock(&engine->lock);
+  engine->start->error = error;
+  pthread_cond_signal(&engine->answered);
+  pthread_mutex_unlock(&engine->lock);
+  return error == 0;
+}
+
 void *engine_thread(void *argument) {
   struct engine *engine = argument;
+  if (!begin(engine)) return NULL;
   engine->now_ms = clock_us() / 1000;
   wheel_init(&engine->wheel, engine->now_ms);
-  if (engine->lanes != NULL) lanes_enable(engine->lanes);
   while (!atomic_load_explicit(&engine->stopping, memory_order_relaxed)) turn(engine);
   return NULL;
 }

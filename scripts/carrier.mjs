@@ -30,7 +30,10 @@ export function isCarrierBuilt() {
 export function buildCarrier() {
   if (process.platform !== "linux") return;
   if (!hasCompiler()) {
+    if (process.argv.includes("--required"))
+      throw new Error(`no C compiler (${compiler}), and the package needs a carrier`);
     process.stderr.write(`no C compiler (${compiler}): the gateway will take the node path\n`);
+    rmSync(join(folder(), "carrier.node"), { force: true }); // an older one may be there, and mean something else
     return;
   }
   process.stderr.write("building the carrier\n");

@@ -87,6 +87,11 @@ export class Connection implements Views {
     this.client = new Client(incoming, settings);
   }
 
+  /** When, by `performance.now()`: limits of the first phase count from here, since a carrier may have waited for the first byte. */
+  get acceptedAt(): number {
+    return this.#incoming.acceptedAt;
+  }
+
   get id(): string {
     return `${BEGAN}-${this.#number}`;
   }

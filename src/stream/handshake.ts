@@ -22,7 +22,9 @@ import { sslOfHandshake } from "./session-ssl.ts";
 export async function terminateTls(session: Connection, ssl: ServerSsl): Promise<Action | undefined> {
   if (ssl.mode === "starttls") return undefined;
   if (ssl.mode === "auto" && !(await beginsTls(session))) return undefined;
-  return shakeHands(session, ssl, () => passthrough(session));
+  const isFirst = ssl.mode === "always" && !session.settings.proxyHeader;
+  const beganAt = isFirst ? session.acceptedAt : performance.now();
+  return shakeHands(session, { ssl, beganAt }, () => passthrough(session));
 }
 
 /**
@@ -33,7 +35,7 @@ export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void
   const { phase } = session;
   await session.client.flushed(); // the dialog's last line goes in clear text
   try {
-    await shakeHands(session, ssl, () => undefined);
+    await shakeHands(session, { ssl, beganAt: performance.now() }, () => undefined);
   } finally {
     session.phase = phase;
   }
@@ -42,11 +44,11 @@ export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void
 /** Reads the hello, and goes on to TLS unless it decides otherwise. A client that is refused is told why by an alert. */
 async function shakeHands(
   session: Connection,
-  ssl: ServerSsl,
+  { ssl, beganAt }: { readonly ssl: ServerSsl; readonly beganAt: number },
   decide: () => Action | undefined,
 ): Promise<Action | undefined> {
   session.phase = "handshake";
-  using deadline = new Deadline(ssl.handshakeTimeoutMs);
+  using deadline = new Deadline(beganAt + ssl.handshakeTimeoutMs - performance.now());
   try {
     await readHello(session, deadline.endsAt);
     const action = decide();

@@ -11,7 +11,7 @@ import { waitFor } from "./wait-for.ts";
 export async function readProxyHeader(session: Connection, policy: NonNullable<Server["proxyHeader"]>): Promise<void> {
   if (!policy.trusts(session.remote.host)) return;
   session.phase = "proxyHeader";
-  const until = performance.now() + policy.timeoutMs;
+  const until = session.acceptedAt + policy.timeoutMs;
   const { head } = session.client;
   for (;;) {
     const decoded = decodeProxyHeader(head.bytes, { maxBytes: session.settings.preread.maxBytes });

@@ -105,7 +105,12 @@ async function endpointsOf(trial: Trial, tools: TrialTools): Promise<readonly En
   const { address, endpoint } = trial.peer;
   if (endpoint.kind === "unix") return [endpoint];
   try {
-    const limits = { signal: tools.life.signal, timeoutMs: trial.unresolved.connectTimeoutMs };
+    const limits = {
+      timeoutMs: trial.unresolved.connectTimeoutMs,
+      get signal() {
+        return tools.life.signal; // nearly always the answer is known, and nobody waits
+      },
+    };
     const hosts = await tools.resolver.resolve(endpoint.host, limits);
     return hosts.slice(0, MAX_ADDRESSES).map((host) => ({ ...endpoint, host }));
   } catch (cause) {

@@ -1,5 +1,5 @@
 import { GatewayError } from "../errors.ts";
-import { abortError, type Life, patiently } from "./abort.ts";
+import { abortError, type Life } from "./abort.ts";
 import type { Balancer } from "./balancer.ts";
 import { type CheckedChoice, checkChoice, type PeerChoice } from "./choice.ts";
 import { Discovery, type PeerSource, type RegistryPeers } from "./discovery.ts";
@@ -62,7 +62,7 @@ export interface ConnectInput {
   readonly onAttempt: (attempt: Attempt) => void;
 }
 
-/** The balancer hook of a session: `attempt` counts from 1. */
+/** The balancer hook of a session: `attempt` counts from 1. It rejects when the session ends while it waits. */
 export type ChoosePeer = (
   attempt: number,
   lastFailure: GatewayError | undefined,
@@ -121,7 +121,7 @@ export class Upstream {
     let tried = NONE;
     let failure: GatewayError | undefined;
     for (let number = 1; number <= (this.#config.tries ?? TRIES); number++) {
-      const choice = input.choose && (await this.#ask(input, input.choose, number, failure));
+      const choice = input.choose && (await this.#ask(input.choose, number, failure));
       if (life.isOver) throw abortError(life.signal);
       const trial = this.#place(session, { number, tried, choice });
       if (!trial) break;
@@ -153,13 +153,12 @@ export class Upstream {
 
   /** The hook's word, checked. A hook that throws ends the session: another peer than the one it wanted could be wrong. */
   async #ask(
-    { life }: ConnectInput,
     choose: ChoosePeer,
     number: number,
     failure: GatewayError | undefined,
   ): Promise<CheckedChoice | undefined> {
     try {
-      const choice = await patiently(Promise.resolve(choose(number, failure)), { signal: life.signal });
+      const choice = await choose(number, failure);
       return choice === undefined ? undefined : checkChoice(choice);
     } catch (cause) {
       throw GatewayError.from(cause, "RC_HOOK_FAILED");

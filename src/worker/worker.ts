@@ -45,7 +45,7 @@ export async function startWorker(
     live: new LivePeers(),
     resolver: new Resolver(),
   });
-  const { sessions, openFiles } = sessionLimit();
+  const { sessions, openFiles } = sessionLimit(generation.servers.flatMap(({ listen }) => listen).length);
   log.info("session limit", { sessions, open_files: openFiles });
   const worker = new Worker(generation, {
     log,

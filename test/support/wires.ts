@@ -7,7 +7,7 @@ import { Wires } from "../../src/stream/wire/wires.ts";
 
 /** The internals of the Node.js that runs the tests: all that are supported have them. */
 export function bindings(): Bindings {
-  const found = findBindings({ io: undefined, version: process.versions.node });
+  const found = findBindings({ io: undefined, version: process.versions.node, platform: "linux" });
   if (!found) throw new Error("Node's internals are not as expected");
   return found;
 }

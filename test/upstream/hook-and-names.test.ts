@@ -61,12 +61,16 @@ describe("the balancer hook", () => {
     await expect(failure).rejects.toMatchObject({ code: "RC_HOOK_FAILED", message: expect.stringContaining(reason) });
     expect(rig.dialed).toEqual([]);
   });
-  test("does not hold a session that has ended", async () => {
+  test("is asked no more when the session has ended meanwhile", async () => {
     const rig = new Rig({ peers: [A] });
     const control = new AbortController();
-    const waiting = rig.connect({ choose: () => new Promise(() => {}), life: lifeOf(control.signal) });
-    control.abort(new GatewayError("RC_CLIENT_CLOSED"));
-    await expect(waiting).rejects.toMatchObject({ code: "RC_CLIENT_CLOSED" });
+    const choose = async (): Promise<undefined> => {
+      control.abort(new GatewayError("RC_CLIENT_CLOSED"));
+    };
+    await expect(rig.connect({ choose, life: lifeOf(control.signal) })).rejects.toMatchObject({
+      code: "RC_CLIENT_CLOSED",
+    });
+    expect(rig.dialed).toEqual([]);
   });
 });
 

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import { messageOf } from "../../src/errors.ts";
 import { chooseCarrier } from "../../src/worker/choose-carrier.ts";
+import { ConfigError } from "../../src/worker/config/config-error.ts";
 
 /** What was logged: who carries. */
 function recorder(): { readonly fields: unknown[]; readonly log: Parameters<typeof chooseCarrier>[3] } {
@@ -29,13 +31,13 @@ test("an engine that is wanted is had, or the reason is told", () => {
     expect(carrier?.engine.kind).toBe("io_uring");
     carrier?.engine.stop();
   } catch (cause) {
-    expect(cause).toBeInstanceOf(TypeError);
-    expect(String(cause)).toMatch(/^TypeError: RESTYCONF_ENGINE=io_uring: ./);
+    expect(cause).toBeInstanceOf(ConfigError);
+    expect(messageOf(cause)).toMatch(/RESTYCONF_ENGINE=io_uring: ./);
   }
 });
 
 test.each(["uring", "EPOLL", "node"])("RESTYCONF_ENGINE=%s is no engine", (word) => {
   expect(() => chooseCarrier("native", word, 10, recorder().log)).toThrow(
-    new TypeError(`RESTYCONF_ENGINE: expected epoll or io_uring, got ${word}`),
+    new ConfigError([`RESTYCONF_ENGINE: expected epoll or io_uring, got ${word}`]),
   );
 });

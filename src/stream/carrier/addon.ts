@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { arch, platform } from "node:process";
+import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.ts";
 
 /** Says how the native part and this file talk; a binary of another number is refused. */
@@ -172,13 +174,15 @@ export type Loaded = { readonly addon: Addon } | { readonly addon: undefined; re
 
 /** Loads the binary of this platform: compiled by the bootstrap in a clone, prebuilt in the package. */
 export function loadAddon(): Loaded {
-  const path = new URL(`../../../prebuilds/${platform}-${arch}/carrier.node`, import.meta.url);
+  const place = `prebuilds/${platform}-${arch}/carrier.node`;
+  const path = fileURLToPath(new URL(`../../../${place}`, import.meta.url));
+  if (!existsSync(path)) return { addon: undefined, reason: `there is no ${place}` };
   try {
-    const addon: unknown = createRequire(import.meta.url)(path.pathname);
+    const addon: unknown = createRequire(import.meta.url)(path);
     if (isAddon(addon)) return { addon };
     return { addon: undefined, reason: "it was built for another version" };
   } catch (cause) {
-    return { addon: undefined, reason: messageOf(cause) };
+    return { addon: undefined, reason: messageOf(cause).split("\n", 1)[0] ?? "" }; // behind it: who asked for it
   }
 }
 

@@ -67,7 +67,18 @@ export class Carrier {
 
   #drain(): void {
     for (let count = this.engine.take(); count > 0; count = this.engine.take())
-      for (let index = 0; index < count; index++) this.#dispatch(index * EVENT_FIELDS);
+      for (let index = 0; index < count; index++) this.#deliver(index * EVENT_FIELDS);
+  }
+
+  /** A bug behind one event ends the process as any uncaught exception does, but takes no other session's events with it. */
+  #deliver(at: number): void {
+    try {
+      this.#dispatch(at);
+    } catch (cause) {
+      queueMicrotask(() => {
+        throw cause;
+      });
+    }
   }
 
   /** Reads all of an event before anybody hears of it: {@link counters} writes over the first one. */

@@ -26,6 +26,8 @@ export class NativeHead implements Head {
   #wake: ((growth: Growth) => void) | undefined;
   #watcher: (() => void) | undefined;
   #inlet: Inlet | undefined;
+  /** The engine connects with the bytes: a read that a hook left behind neither gets any nor takes them from under it. */
+  isLent = false;
 
   constructor(engine: Engine, session: number, { bytes, flags }: { readonly bytes: Buffer; readonly flags: number }) {
     this.#engine = engine;
@@ -63,6 +65,7 @@ export class NativeHead implements Head {
 
   grow(atLeast: number, until: number = Number.POSITIVE_INFINITY): Promise<Growth> {
     if (this.size >= atLeast) return Promise.resolve("enough");
+    if (this.isLent) return Promise.resolve("reset");
     if (!this.#inlet && this.#state !== "open") return Promise.resolve(this.#state);
     if (this.#consumed + atLeast > MAX_HEAD_BYTES) this.takeOver();
     if (this.#inlet) return this.#inlet.grow(atLeast, until);

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { getSystemErrorName } from "node:util";
 import { type Address, type Endpoint, formatEndpoint } from "../../codecs/address.ts";
-import { GatewayError } from "../../errors.ts";
+import { GatewayError, messageOf } from "../../errors.ts";
 import { connectFailure } from "../../upstream/connect-failure.ts";
 import type { PeerEndpoint } from "../../upstream/peer-endpoint.ts";
 import { type CarryOptions, carry } from "../carry.ts";
@@ -96,7 +96,13 @@ export class NativeIncoming implements Incoming, Relay {
     return new Promise((resolve, reject) => {
       this.#connecting = { endpoint: peer.endpoint, resolve, reject };
       this.#owner = "engine";
-      if (!this.#begin(peer, options, head.consumed)) this.#gone();
+      head.isLent = true;
+      try {
+        if (!this.#begin(peer, options, head.consumed)) this.#gone();
+      } catch (cause) {
+        // An address that no socket can have, as one with a zone that is not here: the session is still ours, and must end.
+        this.#giveBack((where) => connectFailure(where, messageOf(cause), cause));
+      }
     });
   }
 
@@ -155,13 +161,11 @@ export class NativeIncoming implements Incoming, Relay {
 
   /** The peer did not accept. `errno` 0: not in time. */
   failed(errno: number): void {
-    this.#owner = "javascript";
-    const connecting = this.#connecting;
-    this.#connecting = undefined;
-    if (!connecting) return;
-    const where = formatEndpoint(connecting.endpoint);
-    const failure = errno === 0 ? new GatewayError("RC_PEER_CONNECT_TIMEOUT", where) : undefined;
-    connecting.reject(failure ?? connectFailure(where, getSystemErrorName(-errno)));
+    this.#giveBack((where) =>
+      errno === 0
+        ? new GatewayError("RC_PEER_CONNECT_TIMEOUT", where)
+        : connectFailure(where, getSystemErrorName(-errno)),
+    );
   }
 
   /** Both sockets are closed. */
@@ -187,6 +191,15 @@ export class NativeIncoming implements Incoming, Relay {
       localAddress,
       options.preface,
     );
+  }
+
+  /** JavaScript owns the session again, with all its bytes. */
+  #giveBack(failure: (where: string) => GatewayError): void {
+    this.#owner = "javascript";
+    this.#ownHead().isLent = false;
+    const connecting = this.#connecting;
+    this.#connecting = undefined;
+    connecting?.reject(failure(formatEndpoint(connecting.endpoint)));
   }
 
   /** There is no such session any more: it can only have ended under our hands. */

@@ -67,11 +67,13 @@ export interface Surroundings {
   /** `streams` does without them. */
   readonly io: string | undefined;
   readonly version: string;
+  readonly platform: string;
 }
 
 /** Node's internals, where they look as expected. */
-export function findBindings({ io, version }: Surroundings = surroundings()): Bindings | undefined {
-  if (io === "streams" || !KNOWN_MAJORS.has(Number.parseInt(version, 10))) return undefined;
+export function findBindings({ io, version, platform }: Surroundings = surroundings()): Bindings | undefined {
+  // Elsewhere nobody has tried what a handle says of a connection that was reset.
+  if (io === "streams" || platform !== "linux" || !KNOWN_MAJORS.has(Number.parseInt(version, 10))) return undefined;
   try {
     return quietly(() => bindingsOf(internal("tcp_wrap"), internal("stream_wrap")));
   } catch {
@@ -80,7 +82,7 @@ export function findBindings({ io, version }: Surroundings = surroundings()): Bi
 }
 
 function surroundings(): Surroundings {
-  return { io: process.env["RESTYCONF_NODE_IO"], version: process.versions.node };
+  return { io: process.env["RESTYCONF_NODE_IO"], version: process.versions.node, platform: process.platform };
 }
 
 /** `process.binding` is deprecated (DEP0111). We know, and do without where it is gone: no operator is told, or stopped by `--throw-deprecation`. */

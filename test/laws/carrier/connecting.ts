@@ -158,6 +158,46 @@ function failingLaws(bench: () => CarrierBench): void {
       await closed(incoming);
     });
 
+    test("has an address that no socket can have: the next is tried", async () => {
+      const { incoming, client } = await bench().accept({ says: "head" });
+      const peer = await bench().peer();
+      const nowhere: Endpoint = { kind: "tcp", host: "fe80::1%nowhere", port: 80 };
+      for (const misled of [{ endpoint: nowhere }, { localAddress: "fe80::1%nowhere" }]) {
+        const trying = incoming.relayTo({ ...peer.endpoint, ...misled }, relayOptions());
+        await expect(trying).rejects.toMatchObject({ code: "RC_PEER_CONNECT" });
+      }
+      const relay = await incoming.relayTo(peer.endpoint, relayOptions());
+      const far = await peer.next();
+      client.end();
+      far.end();
+      expect((await readAll(far)).toString()).toBe("head");
+      await endOf(relay);
+      await closed(incoming);
+    });
+
+    test.each([10, 20_000])("while a read of %i bytes was left behind: the next gets all bytes", async (atLeast) => {
+      await using hole = await BlackHole.open();
+      const { incoming, client } = await bench().accept({ says: "head" });
+      await incoming.head.grow(4);
+      const { head } = incoming;
+      const trying = incoming.relayTo(late(hole, 80), relayOptions());
+      const left = head.grow(atLeast, performance.now() + 40);
+      await expect(trying).rejects.toMatchObject({ code: "RC_PEER_CONNECT_TIMEOUT" });
+      expect(await left).not.toBe("enough");
+      let resets = 0;
+      head.watch(() => resets++);
+      head.unwatch();
+      expect(resets).toBe(0);
+      const peer = await bench().peer();
+      const relay = await incoming.relayTo(peer.endpoint, relayOptions());
+      const far = await peer.next();
+      client.end();
+      far.end();
+      expect((await readAll(far)).toString()).toBe("head");
+      await endOf(relay);
+      await closed(incoming);
+    });
+
     test("in time, and the client can still be taken over", async () => {
       await using hole = await BlackHole.open();
       const { incoming, client } = await bench().accept({ says: "head" });
