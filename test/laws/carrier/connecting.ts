@@ -163,8 +163,9 @@ function failingLaws(bench: () => CarrierBench): void {
       const peer = await bench().peer();
       const nowhere: Endpoint = { kind: "tcp", host: "fe80::1%nowhere", port: 80 };
       for (const misled of [{ endpoint: nowhere }, { localAddress: "fe80::1%nowhere" }]) {
-        const trying = incoming.relayTo({ ...peer.endpoint, ...misled }, relayOptions());
-        await expect(trying).rejects.toMatchObject({ code: "RC_PEER_CONNECT" });
+        // libuv of Node.js 22 and newer forgets an unknown zone, and tries for as long as it may.
+        const trying = incoming.relayTo({ ...peer.endpoint, connectTimeoutMs: 300, ...misled }, relayOptions());
+        await expect(trying).rejects.toMatchObject({ code: expect.stringMatching(/^RC_PEER_CONNECT/) });
       }
       const relay = await incoming.relayTo(peer.endpoint, relayOptions());
       const far = await peer.next();
