@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /** As CONTRACT in src/stream/carrier/addon.ts. */
 #define CONTRACT 1
@@ -84,6 +85,7 @@ static void on_object_gone(napi_env env, void *data, void *hint) {
 }
 
 struct start_options {
+  enum engine_kind kind;
   double max_sessions;
   struct span events;
   struct span bytes;
@@ -92,9 +94,19 @@ struct start_options {
   napi_value wake;
 };
 
+static bool read_kind(napi_env env, napi_value from, enum engine_kind *to) {
+  struct text kind;
+  if (!text_of(env, from, "engine", &kind)) return false;
+  if (!kind.is_given) *to = KIND_ANY;
+  else if (strcmp(kind.chars, "epoll") == 0) *to = KIND_EPOLL;
+  else if (strcmp(kind.chars, "io_uring") == 0) *to = KIND_IO_URING;
+  else return fail_type(env, "engine must be epoll or io_uring");
+  return true;
+}
+
 static bool read_start(napi_env env, napi_value from, struct start_options *to) {
   napi_valuetype type;
-  if (!object_given(env, from, "options") || !whole_of(env, from, "maxSessions", 1, MAX_SLOTS, &to->max_sessions) ||
+  if (!object_given(env, from, "options") || !read_kind(env, from, &to->kind) || !whole_of(env, from, "maxSessions", 1, MAX_SLOTS, &to->max_sessions) ||
       napi_get_named_property(env, from, "events", &to->events_value) != napi_ok ||
       !span_of(env, to->events_value, napi_float64_array, "events", &to->events) ||
       napi_get_named_property(env, from, "bytes", &to->bytes_value) != napi_ok ||
@@ -118,6 +130,7 @@ static bool make_wake(napi_env env, struct binding *binding, napi_value function
 /** From here on the engine runs, and the object keeps it. */
 static bool launch(napi_env env, struct binding *binding, const struct start_options *from) {
   const struct engine_options options = {
+      .kind = from->kind,
       .max_sessions = (uint32_t)from->max_sessions,
       .bytes_room = from->bytes.length,
       .wake = wake_javascript,

@@ -18,6 +18,28 @@ static int start_thread(struct engine *engine) {
   return error;
 }
 
+/** 0, or an errno. What may be had either way is had without a word. */
+int engine_begin(struct engine *engine) {
+  const enum engine_kind kind = engine->options.kind;
+  if (kind != KIND_EPOLL) engine->lanes = lanes_open();
+  if (kind == KIND_IO_URING && engine->lanes == NULL) return errno;
+  engine->options.kind = engine->lanes != NULL ? KIND_IO_URING : KIND_EPOLL;
+  return 0;
+}
+
+/** The thread opens its ring itself: the kernel interrupts whoever has opened one when it is closed. 0, or an errno. */
+static int wait_for_thread(struct engine *engine) {
+  struct start start = {.error = -1};
+  engine->start = &start;
+  int error = start_thread(engine);
+  if (error != 0) return error;
+  pthread_mutex_lock(&engine->lock);
+  while (start.error < 0) pthread_cond_wait(&engine->answered, &engine->lock);
+  pthread_mutex_unlock(&engine->lock);
+  if (start.error > 0) pthread_join(engine->thread, NULL);
+  return start.error;
+}
+
 struct engine *engine_start(const struct engine_options *options) {
   struct engine *engine = calloc(1, sizeof *engine);
   if (engine == NULL) return NULL;
@@ -27,7 +49,7 @@ struct engine *engine_start(const struct engine_options *options) {
   pthread_cond_init(&engine->answered, NULL);
   engine->pipes = pipes_new();
   int error = loop_open(&engine->loop);
-  if (error == 0) error = engine->pipes == NULL ? ENOMEM : start_thread(engine);
+  if (error == 0) error = engine->pipes == NULL ? ENOMEM : wait_for_thread(engine);
   if (error == 0) return engine;
   engine->stopped = true;
   engine_free(engine);
@@ -43,6 +65,8 @@ static void close_all(struct engine *engine) {
   }
   ports_free_dead(engine);
   loop_close(&engine->loop);
+  lanes_close(engine->lanes);
+  engine->lanes = NULL;
 }
 
 void engine_stop(struct engine *engine) {
@@ -57,6 +81,7 @@ void engine_stop(struct engine *engine) {
 void engine_free(struct engine *engine) {
   engine_stop(engine);
   loop_close(&engine->loop);
+  lanes_close(engine->lanes);
   pipes_free(engine->pipes);
   for (size_t at = 0; at < CHUNKS; at++) free(atomic_load_explicit(&engine->chunks[at], memory_order_relaxed));
   pthread_cond_destroy(&engine->answered);
@@ -65,8 +90,7 @@ void engine_free(struct engine *engine) {
 }
 
 const char *engine_kind(const struct engine *engine) {
-  (void)engine;
-  return loop_kind();
+  return engine->options.kind == KIND_IO_URING ? "io_uring" : loop_kind();
 }
 
 uint32_t engine_sessions(struct engine *engine) {

@@ -46,7 +46,11 @@ enum answer { GONE, DONE, MISUSED };
 
 struct engine;
 
+/** How it waits: by io_uring where it can, or by one of them and nothing else. */
+enum engine_kind { KIND_ANY, KIND_EPOLL, KIND_IO_URING };
+
 struct engine_options {
+  enum engine_kind kind;
   uint32_t max_sessions;
   /** Room for bytes in one `engine_take`; no event ever has more. */
   size_t bytes_room;
@@ -114,7 +118,7 @@ struct address_pair {
   uint16_t local_port;
 };
 
-/** NULL, with errno set, when the system has no thread or no file descriptor left. */
+/** NULL, with errno set, when the system has no thread or no file descriptor left, or not the wanted kind. */
 struct engine *engine_start(const struct engine_options *options);
 /** Ends the thread and closes every socket that is still the engine's. A second call does nothing. */
 void engine_stop(struct engine *engine);

@@ -67,6 +67,8 @@ enum command { CMD_MORE = 1, CMD_RELAY = 2, CMD_KILL = 4, CMD_CLOSE = 8, CMD_RES
 #define ORPHANED 1
 
 struct order;   // dial.c
+struct lane;    // lane.c
+struct lanes;   // lane.c
 struct limit;   // limit.c
 struct pipe;    // splice.c
 struct pipes;   // splice.c
@@ -81,10 +83,15 @@ struct session {
   struct session *next_command;  // lock; engine while the session is being freed
   struct session *next_run;      // engine
   struct port *port;             // set before the driver hears of the session
-  struct order *order;           // owner
+  union {
+    struct order *order; // owner, until the relay runs
+    struct lane *lane;   // engine: if it is on the ring
+  };
   _Atomic(struct limit *) limit; // the driver sets it once, the engine frees it
   struct ends ends;              // set before the driver hears of the session
   uint8_t state;                 // engine
+  bool on_ring;                  // engine: the ring has both sockets, and epoll none
+  uint8_t calm;                  // engine: so often nothing but messages moved
   _Atomic uint32_t moved_ms;     // when a byte moved; see idle_ms_of
   int64_t began_us;              // owner: accepted, then the start of the connect
   union {
@@ -119,12 +126,18 @@ struct queue {
   struct session *last;
 };
 
+/** What the thread answers to its start; -1: nothing yet. */
+struct start {
+  int error; // lock
+};
+
 struct engine {
   struct loop loop; // engine, but for loop_forget
   struct wheel wheel;
   struct engine_options options;
   pthread_t thread;
-  bool stopped; // driver
+  bool stopped;        // driver
+  struct start *start; // driver, until the thread runs
 
   pthread_mutex_t lock;
   pthread_cond_t answered;
@@ -151,6 +164,7 @@ struct engine {
   struct port *dead_ports;   // engine: freed after this turn
   uint32_t last_port;        // driver
   struct pipes *pipes;       // engine
+  struct lanes *lanes;       // engine; NULL: epoll alone
   uint8_t buffer[BUFFER_BYTES];
 };
 
@@ -187,6 +201,10 @@ void wake_up(struct engine *engine);
 void call_engine(struct engine *engine, bool at_once);
 void wake_driver(struct engine *engine);
 int lazy_timeout(const struct engine *engine);
+
+// engine.c
+/** On the engine's thread, before anything else: 0, or why it cannot go on. */
+int engine_begin(struct engine *engine);
 
 // turn.c
 int64_t clock_us(void);
@@ -231,6 +249,8 @@ void relay_begin(struct engine *engine, struct session *session);
 void relay_run(struct engine *engine, struct session *session);
 void relay_late(struct engine *engine, struct session *session);
 void relay_end(struct engine *engine, struct session *session, enum cause cause);
+/** A reset on one side becomes a reset on the other. */
+void relay_reset(struct engine *engine, struct session *session, bool from_client);
 void relay_limit(struct engine *engine, struct session *session);
 
 // flow.c
@@ -254,6 +274,22 @@ bool has_error(int fd);
 void note_bytes(struct stream *stream, size_t count);
 /** The end was read. */
 void note_end(struct stream *stream);
+
+// lane.c
+/** NULL, with errno set: io_uring cannot be used here. The calling thread is the one that uses it. */
+struct lanes *lanes_open(void);
+void lanes_close(struct lanes *lanes);
+/** True when it is the ring that must be waited for; it tells of epoll, too. */
+bool lanes_are_used(const struct lanes *lanes);
+void lanes_wait(struct engine *engine, int timeout_ms);
+/** True when epoll has something to tell. */
+bool lanes_run(struct engine *engine);
+/** Both directions were looked at: if all that ever moves are messages, the ring carries them. */
+void lane_offer(struct engine *engine, struct session *session);
+/** Back to epoll, as soon as the kernel has stopped reading. */
+void lane_leave(struct engine *engine, struct session *session);
+/** The session is over, and its sockets are about to be closed. */
+void lane_drop(struct engine *engine, struct session *session);
 
 // splice.c
 /** So many full reads in a row, and it is no message but a stream: then the bytes need not be copied at all. */

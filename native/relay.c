@@ -38,6 +38,7 @@ void relay_begin(struct engine *engine, struct session *session) {
 
 static void finish(struct engine *engine, struct session *session, bool reset_client, bool reset_peer) {
   timer_cancel(&engine->wheel, &session->timer);
+  if (session->on_ring) lane_drop(engine, session);
   for (int at = UP; at <= DOWN; at++) {
     splice_end(engine, &session->flows[at]);
     flow_clear(&session->flows[at]);
@@ -53,8 +54,7 @@ void relay_end(struct engine *engine, struct session *session, enum cause cause)
   finish(engine, session, false, false);
 }
 
-/** A reset on one side becomes a reset on the other. */
-static void pass_reset(struct engine *engine, struct session *session, bool from_client) {
+void relay_reset(struct engine *engine, struct session *session, bool from_client) {
   if (session->cause == NO_CAUSE) session->cause = from_client ? CLIENT_RESET : PEER_RESET;
   finish(engine, session, !from_client, from_client);
 }
@@ -82,10 +82,10 @@ static bool run_direction(struct engine *engine, struct session *session, enum d
     case STEP_OVER:
       return pass_end(engine, session, &stream);
     case STEP_FROM_RESET:
-      pass_reset(engine, session, direction == UP);
+      relay_reset(engine, session, direction == UP);
       return false;
     case STEP_TO_RESET:
-      pass_reset(engine, session, direction == DOWN);
+      relay_reset(engine, session, direction == DOWN);
       return false;
     default:
       return true;
@@ -97,7 +97,7 @@ static bool meets_fault(struct engine *engine, struct session *session, struct s
   if (!(side->flags & FAULTY)) return false;
   side->flags &= (uint8_t)~FAULTY;
   if (!has_error(side->fd)) return false;
-  pass_reset(engine, session, side == &session->client);
+  relay_reset(engine, session, side == &session->client);
   return true;
 }
 
@@ -106,9 +106,11 @@ static void note_throttle(struct engine *engine, struct session *session) {
 }
 
 void relay_run(struct engine *engine, struct session *session) {
+  if (session->on_ring) return; // the ring tells what there is to do
   if (!run_direction(engine, session, UP) || !run_direction(engine, session, DOWN)) return;
   if (meets_fault(engine, session, &session->client) || meets_fault(engine, session, &session->peer)) return;
   note_throttle(engine, session);
+  if (engine->lanes != NULL) lane_offer(engine, session);
 }
 
 static void set_keep_alive(struct side *peer) {
@@ -135,6 +137,7 @@ void relay_late(struct engine *engine, struct session *session) {
 /** The rate has changed: who waits for its share looks again. */
 void relay_limit(struct engine *engine, struct session *session) {
   if (session->state != RELAYING) return;
+  if (session->on_ring) lane_leave(engine, session);
   session->flows[UP].throttled = session->flows[DOWN].throttled = false;
   relay_run(engine, session);
 }

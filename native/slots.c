@@ -43,6 +43,8 @@ static void reset(struct session *session) {
   session->cause = session->kill_cause = NO_CAUSE;
   session->head_flags = 0;
   session->running = false;
+  session->on_ring = false;
+  session->calm = 0;
   session->state = WAITING;
   session->events = session->commands = 0;
 }
@@ -80,7 +82,7 @@ static void clear(struct engine *engine, struct session *session) {
     splice_end(engine, &session->flows[at]);
     flow_clear(&session->flows[at]);
   }
-  free(session->order);
+  free(session->order); // or its lane: the ring is gone then
   session->order = NULL;
   free(atomic_exchange_explicit(&session->limit, NULL, memory_order_relaxed));
   session->state = FREE;

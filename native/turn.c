@@ -94,10 +94,14 @@ static void turn(struct engine *engine) {
   struct ready_event events[LOOP_EVENTS];
   const int timeout = timeout_of(engine);
   const bool sleeps = timeout != 0 && fall_asleep(engine);
-  const int count = loop_wait(&engine->loop, events, sleeps ? timeout : 0);
+  const bool on_ring = lanes_are_used(engine->lanes);
+  int count = 0;
+  if (on_ring) lanes_wait(engine, sleeps ? timeout : 0);
+  else count = loop_wait(&engine->loop, events, sleeps ? timeout : 0);
   if (sleeps) wake_up(engine);
   engine->now_ms = clock_us() / 1000;
   run_commands(engine);
+  if (on_ring && lanes_run(engine)) count = loop_wait(&engine->loop, events, 0);
   for (int at = 0; at < count; at++) dispatch(engine, &events[at]);
   if (engine->runners != NULL) run_runners(engine);
   run_timers(engine);
@@ -107,8 +111,19 @@ static void turn(struct engine *engine) {
   wake_driver(engine);
 }
 
+/** Tells whoever waits for the start. False: it failed. */
+static bool begin(struct engine *engine) {
+  const int error = engine_begin(engine);
+  pthread_mutex_lock(&engine->lock);
+  engine->start->error = error;
+  pthread_cond_signal(&engine->answered);
+  pthread_mutex_unlock(&engine->lock);
+  return error == 0;
+}
+
 void *engine_thread(void *argument) {
   struct engine *engine = argument;
+  if (!begin(engine)) return NULL;
   engine->now_ms = clock_us() / 1000;
   wheel_init(&engine->wheel, engine->now_ms);
   while (!atomic_load_explicit(&engine->stopping, memory_order_relaxed)) turn(engine);

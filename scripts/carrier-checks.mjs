@@ -34,17 +34,22 @@ const VALGRIND = [
 const MOST_MS = 120_000;
 const [compiler, ...words] = (process.env.CC || "cc").trim().split(/\s+/);
 
-/** `divisor` makes the stories shorter where everything is slow. */
+/** What moves goes to io_uring at once, and finds few buffers there, so that all that is rare happens often. */
+const RARE = ["-DCALM_TURNS=1u", "-DRING_BUFFERS=4u"];
+const ADDRESS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+const THREADS = ["-fsanitize=thread"];
+
+/** `divisor` makes the stories shorter where everything is slow. Where io_uring cannot be had, epoll is checked twice. */
 const CHECKS = [
-  { name: "plain", flags: [], divisor: 1 },
-  {
-    name: "address and undefined behaviour",
-    flags: ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
-    divisor: 1,
-  },
-  { name: "threads", flags: ["-fsanitize=thread"], divisor: 4 },
-  // valgrind has its own idea of the limit of open files, so that story cannot be told there.
-  { name: "valgrind", flags: [], divisor: 10, command: VALGRIND, without: "exhaustion" },
+  { name: "plain, epoll", flags: [], divisor: 1, engine: "epoll" },
+  { name: "plain, io_uring", flags: [], divisor: 1 },
+  { name: "address and undefined behaviour, epoll", flags: ADDRESS, divisor: 1, engine: "epoll" },
+  { name: "address and undefined behaviour, io_uring", flags: [...ADDRESS, ...RARE], divisor: 1 },
+  { name: "threads, epoll", flags: THREADS, divisor: 4, engine: "epoll" },
+  { name: "threads, io_uring", flags: [...THREADS, ...RARE], divisor: 4 },
+  // valgrind has its own idea of the limit of open files, so that story cannot be told there; and all its threads stand still
+  // while one waits for io_uring.
+  { name: "valgrind, epoll", flags: [], divisor: 10, command: VALGRIND, without: "exhaustion", engine: "epoll" },
 ];
 
 installPrograms(
@@ -65,7 +70,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-function run({ name, flags, divisor, command = [], without = "" }) {
+function run({ name, flags, divisor, command = [], without = "", engine = "" }) {
   const start = Date.now();
   const program = join(folder, "drive");
   execute(compiler, [...words, ...FLAGS, ...flags, "-o", program, ...sources(), "-lm"], process.env);
@@ -74,6 +79,7 @@ function run({ name, flags, divisor, command = [], without = "" }) {
     ...process.env,
     DRIVE_DIVISOR: String(divisor),
     DRIVE_WITHOUT: without,
+    DRIVE_ENGINE: engine,
     TSAN_OPTIONS: "halt_on_error=1",
   };
   execute(first, rest, env);

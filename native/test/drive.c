@@ -10,7 +10,8 @@ static const struct {
   const char *name;
   void (*tell)(void);
 } stories[] = {
-    {"many", story_many},         {"bulk", story_bulk},           {"resets", story_resets},
+    {"many", story_many},         {"messages", story_messages},   {"bulk", story_bulk},
+    {"resets", story_resets},
     {"heads", story_heads},       {"failures", story_failures},   {"kills", story_kills},
     {"limits", story_limits},     {"exhaustion", story_exhaustion}, {"hand-over", story_hand_over},
     {"times", story_times},       {"rates", story_rates},         {"families", story_families},

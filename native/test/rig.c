@@ -51,13 +51,20 @@ static void wake(void *context) {
   check(write(rig->wakes, &one, sizeof one) == sizeof one, "wake");
 }
 
+/** DRIVE_ENGINE: `epoll` or `io_uring`, else whatever can be had. */
+static enum engine_kind wanted_kind(void) {
+  const char *wanted = getenv("DRIVE_ENGINE");
+  if (wanted == NULL || *wanted == '\0') return KIND_ANY;
+  return strcmp(wanted, "epoll") == 0 ? KIND_EPOLL : KIND_IO_URING;
+}
+
 void rig_start(struct rig *rig, uint32_t max_sessions) {
   memset(rig, 0, sizeof *rig);
   rig->wakes = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   rig->decide = relay_all;
   rig->to = (struct relay_options){.connect_timeout_ms = 5000, .idle_timeout_ms = 30000};
   const struct engine_options options = {
-      .max_sessions = max_sessions, .bytes_room = SHARED_BYTES, .wake = wake, .context = rig};
+      .kind = wanted_kind(), .max_sessions = max_sessions, .bytes_room = SHARED_BYTES, .wake = wake, .context = rig};
   rig->engine = engine_start(&options);
   check(rig->engine != NULL, "engine_start: %s", strerror(errno));
 }

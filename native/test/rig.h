@@ -128,6 +128,7 @@ unsigned scaled(unsigned count);
 // The stories.
 void story_many(void);
 void story_bulk(void);
+void story_messages(void);
 void story_resets(void);
 void story_heads(void);
 void story_failures(void);

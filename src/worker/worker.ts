@@ -50,7 +50,7 @@ export async function startWorker(
   const worker = new Worker(generation, {
     log,
     maxSessions: sessions,
-    carrier: chooseCarrier(process.env["RESTYCONF_CARRIER"], sessions, log),
+    carrier: chooseCarrier(process.env["RESTYCONF_CARRIER"], process.env["RESTYCONF_ENGINE"], sessions, log),
   });
   try {
     await config.phases?.initWorker?.({ id: 0, number: 0, masterId: 0, registry });

@@ -6,12 +6,15 @@ import {
   type Addon,
   type Engine,
   EVENT_FIELDS,
+  engineKindOf,
   eventKinds,
   loadAddon,
   type NativeListen,
   type NativeRelay,
 } from "../../src/stream/carrier/addon.ts";
 
+/** All stories hold for both kinds of engine. */
+const ENGINE = engineKindOf(process.env["RESTYCONF_ENGINE"]);
 const EVENTS = 32;
 const SHARED_BYTES = 128 * 1024;
 const PATIENCE_MS = 10_000;
@@ -52,7 +55,7 @@ export class Rig implements Disposable {
 
   constructor({ maxSessions = 1000 } = {}) {
     const { events, bytes } = this;
-    this.engine = addon().start({ maxSessions, events, bytes, wake: () => this.#take() });
+    this.engine = addon().start({ maxSessions, events, bytes, wake: () => this.#take(), engine: ENGINE });
   }
 
   listen(options: Partial<NativeListen> = {}): { readonly listener: number; readonly port: number } {

@@ -1,7 +1,7 @@
 import type { Endpoint } from "../../src/codecs/address.ts";
 import { ssh } from "../../src/preread/ssh.ts";
 import { content } from "../../src/stream/action.ts";
-import { loadAddon } from "../../src/stream/carrier/addon.ts";
+import { engineKindOf, loadAddon } from "../../src/stream/carrier/addon.ts";
 import { Carrier } from "../../src/stream/carrier/carrier.ts";
 import { NativePort } from "../../src/stream/carrier/native-port.ts";
 import { compileRoutes } from "../../src/stream/choose-route.ts";
@@ -28,7 +28,7 @@ export function nodeCarrier(): TestedCarrier {
 export function nativeCarrier(): TestedCarrier {
   const loaded = loadAddon();
   if (!loaded.addon) throw new Error(`run node scripts/carrier.mjs: ${loaded.reason}`);
-  const carrier = new Carrier(loaded.addon, MAX_SESSIONS);
+  const carrier = new Carrier(loaded.addon, MAX_SESSIONS, engineKindOf(process.env["RESTYCONF_ENGINE"]));
   return {
     listen: (endpoint, options) => NativePort.open(carrier, endpoint, server(endpoint, options), portOptions(options)),
     sessions: () => carrier.engine.sessions,

@@ -97,7 +97,7 @@ export type NativeRelay = readonly [
 /** A thread that accepts, reads first bytes, connects and relays. Misuse throws TypeError; a session that is gone answers false. */
 export interface Engine {
   /** The system's way to wait for many sockets: `epoll` or `io_uring`. */
-  readonly kind: string;
+  readonly kind: EngineKind;
   /** Opens a port. @throws Error with the system's `code` */
   listen(options: NativeListen): { readonly listener: number; readonly port: number };
   /** Accepts no more there; what is in the kernel's queue is lost with the port. */
@@ -136,6 +136,18 @@ export interface Engine {
   stop(): void;
 }
 
+/** The system's ways to wait for many sockets. */
+const ENGINE_KINDS = ["epoll", "io_uring"] as const;
+export type EngineKind = (typeof ENGINE_KINDS)[number];
+
+/** The kind that a user asks for (`RESTYCONF_ENGINE`); undefined: none in particular. @throws TypeError for another word */
+export function engineKindOf(word: string | undefined): EngineKind | undefined {
+  if (word === undefined || word === "") return undefined;
+  const kind = ENGINE_KINDS.find((known) => known === word);
+  if (!kind) throw new TypeError(`RESTYCONF_ENGINE: expected ${ENGINE_KINDS.join(" or ")}, got ${word}`);
+  return kind;
+}
+
 /** What an engine starts with. */
 export interface EngineOptions {
   /** Places for sessions; no more are ever held. */
@@ -146,11 +158,14 @@ export interface EngineOptions {
   readonly bytes: Uint8Array;
   /** Called on the event loop when events wait. */
   readonly wake: () => void;
+  /** Undefined: io_uring where the kernel has it and allows it, else epoll. */
+  readonly engine?: EngineKind | undefined;
 }
 
 /** The native part. */
 export interface Addon {
   readonly contract: number;
+  /** @throws Error with the system's `code`, also where it lacks the wanted kind */
   start(options: EngineOptions): Engine;
 }
 

@@ -1,6 +1,7 @@
 import {
   type Addon,
   type Engine,
+  type EngineKind,
   EVENT_FIELDS,
   eventField,
   eventKinds,
@@ -31,8 +32,9 @@ export class Carrier {
   /** From the engine's clock to `performance.now()`. */
   readonly #clockOffset = clockOffset();
 
-  constructor(addon: Addon, maxSessions: number) {
-    this.engine = addon.start({ maxSessions, events: this.#events, bytes: this.#bytes, wake: () => this.#drain() });
+  constructor(addon: Addon, maxSessions: number, engine?: EngineKind) {
+    const wake = (): void => this.#drain();
+    this.engine = addon.start({ maxSessions, events: this.#events, bytes: this.#bytes, wake, engine });
   }
 
   /** Opens a port. @throws Error with the system's `code` */
