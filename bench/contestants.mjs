@@ -31,6 +31,12 @@ export const BASE = "nginx-64k";
 /** Bulk is compared with this one as well: larger buffers are its best case. */
 export const WIDE_BASE = "nginx-256k";
 
+/** Where the way to wait may matter: TLS is Node's on either. */
+const RING_MODES = [
+  ...["bulk-up", "bulk-down", "ping-64", "ping-1k", "ping-16k", "ping-64-c1", "ping-1k-c1", "ping-16k-c1", "churn"],
+  ...["ping-at-10", "ping-at-100", "ping-at-1000", "churn-at-10", "churn-at-1000"],
+];
+
 const HOOK = {
   hook: true,
   modes: ["churn", "ping-64"],
@@ -54,9 +60,31 @@ export const contestants = [
   restyconf({
     name: "restyconf-carrier",
     title: "RestyConf carrier",
-    about: "RestyConf with its native carrier, one process, the same routes; access log off",
+    about: "RestyConf with its native carrier, which waits by epoll, one process, the same routes; access log off",
     notes: ["TLS is terminated by node:tls on either path: in the TLS modes the carrier only accepts."],
     carrier: "native",
+    env: { RESTYCONF_ENGINE: "epoll" },
   }),
-  restyconf({ ...HOOK, name: "restyconf-carrier-hook", title: "RestyConf carrier, hook", carrier: "native" }),
+  restyconf({
+    ...HOOK,
+    name: "restyconf-carrier-hook",
+    title: "RestyConf carrier, hook",
+    carrier: "native",
+    env: { RESTYCONF_ENGINE: "epoll" },
+  }),
+  restyconf({
+    name: "restyconf-ring",
+    title: "RestyConf io_uring",
+    about: "the same carrier, which moves messages by io_uring, as it does by default where the kernel allows it",
+    carrier: "native",
+    env: { RESTYCONF_ENGINE: "io_uring" },
+    modes: RING_MODES,
+  }),
+  restyconf({
+    ...HOOK,
+    name: "restyconf-ring-hook",
+    title: "RestyConf io_uring, hook",
+    carrier: "native",
+    env: { RESTYCONF_ENGINE: "io_uring" },
+  }),
 ];
