@@ -5,7 +5,6 @@ import { type EndCause, GatewayError, messageOf, specs } from "../errors.ts";
 import type { Attempt, Lease } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
-import { carrierOf } from "./carrier/native-incoming.ts";
 import { Client } from "./client.ts";
 import { Deadline } from "./deadline.ts";
 import { upgrade } from "./handshake.ts";
@@ -134,7 +133,7 @@ export class Connection implements Views {
 
   /** Who has the client's socket at this moment. */
   get carrier(): "native" | "node" {
-    return carrierOf(this.#incoming);
+    return this.#incoming.carrier;
   }
 
   /** Nobody wants anything for it any more. */

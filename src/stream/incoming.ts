@@ -28,6 +28,8 @@ export interface Head {
 export interface Incoming {
   readonly remote: Address;
   readonly local: Address;
+  /** Who has the socket at this moment: the engine, or Node. */
+  readonly carrier: "native" | "node";
   /** When, by `performance.now()`. */
   readonly acceptedAt: number;
   /** For as long as the protocol is not known. */
@@ -46,6 +48,7 @@ export interface Incoming {
 
 /** A client accepted by Node: a socket, or the bare handle of one. */
 export class NodeIncoming implements Incoming {
+  readonly carrier = "node";
   readonly remote: Address;
   readonly local: Address;
   readonly acceptedAt: number = performance.now();

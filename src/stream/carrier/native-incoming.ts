@@ -79,9 +79,8 @@ export class NativeIncoming implements Incoming, Relay {
     return this.#end ? this.#end.bytesDown : this.#carrier.counters(this.#session).down;
   }
 
-  /** The socket is the engine's: nobody has made one of Node's of it. */
-  get isNative(): boolean {
-    return this.#owner !== "node" && !this.#head?.inlet;
+  get carrier(): "native" | "node" {
+    return this.#owner !== "node" && !this.#head?.inlet ? "native" : "node";
   }
 
   takeOver(): Inlet {
@@ -218,9 +217,4 @@ export class NativeIncoming implements Incoming, Relay {
     this.#carrier.release(this.#session);
     onClosed?.();
   }
-}
-
-/** Who has a client's socket: the engine, or Node. */
-export function carrierOf(incoming: Incoming): "native" | "node" {
-  return incoming instanceof NativeIncoming && incoming.isNative ? "native" : "node";
 }
