@@ -1,5 +1,5 @@
 // What the operating system says of a contestant: CPU time and memory of all its processes and threads.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { familyOf } from "./processes.mjs";
 
 const PAGE_KB = 4; // x86-64 and most arm64 kernels; only used for the growth of memory
@@ -21,11 +21,21 @@ export function cpuTimes(roots) {
 }
 
 /**
- * The open files of all processes.
+ * The open files of all processes, without pipes: whoever splices keeps some for the next stream.
  * @param {readonly number[]} roots
  */
 export function openFiles(roots) {
-  return roots.flatMap(familyOf).reduce((sum, pid) => sum + listed(`/proc/${pid}/fd`).length, 0);
+  const folders = roots.flatMap(familyOf).map((pid) => `/proc/${pid}/fd`);
+  return folders.flatMap((folder) => listed(folder).filter((file) => !isPipe(`${folder}/${file}`))).length;
+}
+
+/** @param {string} path */
+function isPipe(path) {
+  try {
+    return readlinkSync(path).startsWith("pipe:");
+  } catch {
+    return false; // closed meanwhile
+  }
 }
 
 /**
