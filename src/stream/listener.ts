@@ -3,8 +3,8 @@ import { type Address, type Endpoint, formatEndpoint } from "../codecs/address.t
 import { messageOf } from "../errors.ts";
 import { BUFFER_BYTES } from "../upstream/dial.ts";
 import { incomingSocket, incomingWire } from "./incoming.ts";
-import { OncePerSecond } from "./once-per-second.ts";
-import { BACKLOG, BindError, type Port, type PortOptions, removeStale } from "./port.ts";
+import { BACKLOG, bind, type Port, type PortOptions } from "./port.ts";
+import { PortTrouble } from "./port-trouble.ts";
 import { acceptWires } from "./wire/acceptor.ts";
 import { loadWires } from "./wire/load-wires.ts";
 import type { Wire } from "./wire/wire.ts";
@@ -20,8 +20,7 @@ const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 export class Listener implements Port {
   readonly server: NetServer;
   readonly #options: PortOptions;
-  readonly #failures: OncePerSecond;
-  readonly #drops: OncePerSecond;
+  readonly #trouble: PortTrouble;
   #bound: Endpoint;
   #local: Address;
   /** The address of all clients' connections here, unless it listens on many. */
@@ -34,12 +33,7 @@ export class Listener implements Port {
     this.#options = options;
     this.#bound = endpoint;
     this.#local = { host: formatEndpoint(endpoint), port: 0 };
-    this.#failures = new OncePerSecond((count, reason) =>
-      options.log.error("accept failed", { address: this.address, reason, count }),
-    );
-    this.#drops = new OncePerSecond((count) =>
-      options.log.warn("no room for more sessions", { address: this.address, count }),
-    );
+    this.#trouble = new PortTrouble(options.log, () => this.address);
     const { keepAliveMs, noDelay } = options;
     const tcp = {
       noDelay,
@@ -51,16 +45,13 @@ export class Listener implements Port {
   }
 
   /** Opens the address. @throws BindError */
-  static async open(endpoint: Endpoint, options: PortOptions): Promise<Listener> {
-    const listener = new Listener(endpoint, options);
-    try {
-      await removeStale(endpoint);
+  static open(endpoint: Endpoint, options: PortOptions): Promise<Listener> {
+    return bind(endpoint, async () => {
+      const listener = new Listener(endpoint, options);
       listener.#wires = endpoint.kind === "tcp" ? await loadWires() : undefined;
       await listener.#listen();
-    } catch (cause) {
-      throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });
-    }
-    return listener;
+      return listener;
+    });
   }
 
   get address(): string {
@@ -70,8 +61,7 @@ export class Listener implements Port {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
-    this.#failures.stop();
-    this.#drops.stop();
+    this.#trouble.stop();
     this.server.close();
   }
 
@@ -102,13 +92,13 @@ export class Listener implements Port {
       this.#options.onIncoming(incomingWire(wire, this.#only));
       return;
     }
-    this.#drops.note("");
+    this.#trouble.turnedAway();
     wire.close();
   }
 
   #accept(socket: Socket): void {
     if (!this.#options.hasRoom()) {
-      this.#drops.note("");
+      this.#trouble.turnedAway();
       socket.destroy();
       return;
     }
@@ -117,7 +107,7 @@ export class Listener implements Port {
 
   /** libuv asks again at once after a failed accept (EMFILE): only closing the port stops it from spinning. */
   readonly #pause = (cause: Error): void => {
-    this.#failures.note(messageOf(cause));
+    this.#trouble.acceptFailed(messageOf(cause));
     this.server.off("error", this.#pause);
     this.server.close();
     this.#retry = setTimeout(() => {

@@ -1,6 +1,7 @@
 import { stat, unlink } from "node:fs/promises";
 import { connect } from "node:net";
-import type { Endpoint } from "../codecs/address.ts";
+import { type Endpoint, formatEndpoint } from "../codecs/address.ts";
+import { messageOf } from "../errors.ts";
 import type { Incoming } from "./incoming.ts";
 import type { Log } from "./log.ts";
 
@@ -33,8 +34,21 @@ export interface PortOptions {
 /** Accepts wait in the kernel's queue while the process is busy; the system's own limit (somaxconn) cuts it. */
 export const BACKLOG = 4_096;
 
+/** Opens an address by whoever accepts there. @throws BindError, whatever went wrong */
+export async function bind<Opened extends Port>(
+  endpoint: Endpoint,
+  open: () => Opened | Promise<Opened>,
+): Promise<Opened> {
+  try {
+    await removeStale(endpoint);
+    return await open();
+  } catch (cause) {
+    throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });
+  }
+}
+
 /** A process that was killed leaves its unix socket behind. Nobody answers there, so it is taken away; a living one is not. */
-export async function removeStale(endpoint: Endpoint): Promise<void> {
+async function removeStale(endpoint: Endpoint): Promise<void> {
   if (endpoint.kind !== "unix") return;
   const isSocket = await stat(endpoint.path).then(
     (found) => found.isSocket(),

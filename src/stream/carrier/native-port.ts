@@ -1,9 +1,8 @@
 import { getSystemErrorName } from "node:util";
 import { type Endpoint, formatEndpoint } from "../../codecs/address.ts";
-import { messageOf } from "../../errors.ts";
-import { OncePerSecond } from "../once-per-second.ts";
 import { firstByteMs } from "../patience.ts";
-import { BACKLOG, BindError, type Port, type PortOptions, removeStale } from "../port.ts";
+import { BACKLOG, bind, type Port, type PortOptions } from "../port.ts";
+import { PortTrouble } from "../port-trouble.ts";
 import type { Server } from "../server.ts";
 import { MAX_SESSIONS, type NativeListen } from "./addon.ts";
 import type { Carrier, PortEvents } from "./carrier.ts";
@@ -15,8 +14,7 @@ export class NativePort implements Port, PortEvents {
   readonly #carrier: Carrier;
   readonly #listener: number;
   readonly #options: PortOptions;
-  readonly #failures: OncePerSecond;
-  readonly #drops: OncePerSecond;
+  readonly #trouble: PortTrouble;
 
   private constructor(carrier: Carrier, listen: NativeListen, options: PortOptions) {
     const { listener, port } = carrier.listen(listen, this);
@@ -27,28 +25,17 @@ export class NativePort implements Port, PortEvents {
     this.#carrier = carrier;
     this.#listener = listener;
     this.#options = options;
-    this.#failures = new OncePerSecond((count, reason) =>
-      options.log.error("accept failed", { address: this.address, reason, count }),
-    );
-    this.#drops = new OncePerSecond((count) =>
-      options.log.warn("no room for more sessions", { address: this.address, count }),
-    );
+    this.#trouble = new PortTrouble(options.log, () => this.address);
   }
 
   /** Opens the address for a server. @throws BindError */
-  static async open(carrier: Carrier, endpoint: Endpoint, server: Server, options: PortOptions): Promise<NativePort> {
-    try {
-      await removeStale(endpoint);
-      return new NativePort(carrier, nativeListen(endpoint, server, options), options);
-    } catch (cause) {
-      throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });
-    }
+  static open(carrier: Carrier, endpoint: Endpoint, server: Server, options: PortOptions): Promise<NativePort> {
+    return bind(endpoint, () => new NativePort(carrier, nativeListen(endpoint, server, options), options));
   }
 
   close(): void {
     this.#carrier.unlisten(this.#listener);
-    this.#failures.stop();
-    this.#drops.stop();
+    this.#trouble.stop();
   }
 
   onIncoming(incoming: NativeIncoming): void {
@@ -56,13 +43,13 @@ export class NativePort implements Port, PortEvents {
       this.#options.onIncoming(incoming);
       return;
     }
-    this.#drops.note("");
+    this.#trouble.turnedAway();
     incoming.refuse();
   }
 
   onTrouble(turnedAway: number, failures: number, errno: number): void {
-    if (turnedAway > 0) this.#drops.note("", turnedAway);
-    if (failures > 0) this.#failures.note(getSystemErrorName(-errno), failures);
+    if (turnedAway > 0) this.#trouble.turnedAway(turnedAway);
+    if (failures > 0) this.#trouble.acceptFailed(getSystemErrorName(-errno), failures);
   }
 }
 
