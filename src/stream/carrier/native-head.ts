@@ -1,4 +1,5 @@
 import { Socket } from "node:net";
+import { acceptedSocket } from "../accepted-socket.ts";
 import type { Head } from "../incoming.ts";
 import { type Growth, Inlet } from "../inlet.ts";
 import { Unread } from "../unread.ts";
@@ -124,7 +125,7 @@ export class NativeHead implements Head {
       this.#unread.append(Buffer.from(taken.bytes));
       this.#received += taken.bytes.length;
     }
-    const socket = taken ? socketOf(taken.fd) : new Socket().destroy();
+    const socket = taken ? acceptedSocket({ fd: taken.fd }) : new Socket().destroy();
     this.#inlet = new Inlet(socket, socket, this.#unread.bytes);
     this.#inlet.received = this.#received;
     const wake = this.#wake;
@@ -144,10 +145,4 @@ export class NativeHead implements Head {
 function stateOf(flags: number): "open" | "ended" | "reset" {
   if (flags & headFlags.reset) return "reset";
   return flags & headFlags.ended ? "ended" : "open";
-}
-
-/** Paused from the start, as accepted ones are: bytes stay where they are until somebody asks. */
-function socketOf(fd: number): Socket {
-  const options = { fd, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
-  return new Socket(options).on("error", () => {}); // seen as the inlet's state
 }

@@ -119,8 +119,7 @@ export class Lane implements Writer {
   }
 
   #onStop(error: number): void {
-    this.wire.stop();
-    if (this.wire.wires.isEnd(error) && !this.wire.wasReset()) this.#end();
+    if (this.wire.halt(error) === "ended") this.#end();
     else this.#events.onBreak(this.wire);
   }
 

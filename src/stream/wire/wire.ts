@@ -1,4 +1,5 @@
 import { Socket } from "node:net";
+import { acceptedSocket } from "../accepted-socket.ts";
 import type { SocketName, TcpHandle } from "./bindings.ts";
 import type { Wires } from "./wires.ts";
 
@@ -59,6 +60,12 @@ export class Wire {
     this.handle.readStop();
   }
 
+  /** Nothing more can be read: tells what the system's error means. */
+  halt(error: number): "ended" | "reset" {
+    this.stop();
+    return this.wires.isEnd(error) && !this.wasReset() ? "ended" : "reset";
+  }
+
   /** Half-closes, behind what was written. */
   shutdown(): void {
     if (this.#ownEnd !== "none" || !this.isOpen) return;
@@ -107,9 +114,7 @@ export class Wire {
     this.wires.young.delete(this);
     this.#probe();
     this.#left();
-    const options = { handle: this.handle, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
-    const socket = new Socket({ ...options, ...MARKS });
-    return socket.on("error", ignore); // seen as the inlet's state; between two owners nobody else listens
+    return acceptedSocket({ handle: this.handle });
   }
 
   #left(): void {
@@ -139,17 +144,11 @@ export class Wire {
     const { wires } = this;
     const size = wires.lastRead;
     if (size > 0 && chunk) this.reader?.take(Buffer.from(chunk, wires.lastOffset, size));
-    if (size < 0) this.#onStop(size);
-  }
-
-  #onStop(error: number): void {
-    this.stop();
-    this.reader?.settle(this.wires.isEnd(error) && !this.wasReset() ? "ended" : "reset");
+    if (size >= 0) return;
+    const end = this.halt(size); // also when nobody hears of it
+    this.reader?.settle(end);
   }
 }
-
-/** What may wait in JavaScript per direction before its source is stopped; Node's 16 KiB would stop it at every chunk. */
-const MARKS = { readableHighWaterMark: 65_536, writableHighWaterMark: 65_536 };
 
 function both(first: (() => void) | undefined, second: () => void): () => void {
   if (!first) return second;
@@ -158,5 +157,3 @@ function both(first: (() => void) | undefined, second: () => void): () => void {
     second();
   };
 }
-
-function ignore(): void {}
