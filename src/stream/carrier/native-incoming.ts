@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import { getSystemErrorName } from "node:util";
 import { type Address, type Endpoint, formatEndpoint } from "../../codecs/address.ts";
 import { GatewayError, messageOf } from "../../errors.ts";
@@ -27,8 +26,8 @@ interface Connecting {
   readonly reject: (failure: GatewayError) => void;
 }
 
-/** Who has the socket. `node`: JavaScript took it over for good. */
-type Owner = "javascript" | "engine" | "node" | "closed";
+/** Who has the socket, as long as Node has made none of it: that is for good, and shows in the head. */
+type Owner = "javascript" | "engine" | "closed";
 
 const UNKNOWN: readonly [string, number, string, number] = ["", 0, "", 0];
 
@@ -80,11 +79,10 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   get carrier(): "native" | "node" {
-    return this.#owner !== "node" && !this.#head?.inlet ? "native" : "node";
+    return this.#head?.inlet ? "node" : "native";
   }
 
   takeOver(): Inlet {
-    this.#owner = "node";
     return this.#ownHead().takeOver();
   }
 
@@ -106,7 +104,7 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   end(cause: RelayCause): void {
-    this.#carrier.engine.kill(this.#session, relayCauses.indexOf(cause));
+    this.#kill(cause);
   }
 
   onEnd(listener: (cause: RelayCause) => void): void {
@@ -115,24 +113,23 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   stop(cause: RelayCause): void {
-    const { engine } = this.#carrier;
-    if (this.#head?.inlet) this.#head.inlet.stream.destroy();
-    else if (this.#owner === "engine" || this.#head?.busy) engine.kill(this.#session, relayCauses.indexOf(cause));
+    if (this.#head?.inlet) this.#head.inlet.destroy();
+    else if (this.#owner === "engine" || this.#head?.busy) this.#kill(cause);
     else this.close("end");
   }
 
   close(how: "end" | "reset"): void {
     const inlet = this.#head?.busy ? this.takeOver() : this.#head?.inlet;
     if (inlet && how === "reset") inlet.abort();
-    else if (inlet) inlet.stream.destroySoon();
+    else if (inlet) inlet.drop();
     else if (this.#owner === "javascript" && this.#carrier.engine.close(this.#session, how === "reset"))
       this.#owner = "closed";
   }
 
   whenClosed(listener: () => void): void {
     this.#onClosed = listener;
-    const socket: Socket | undefined = this.#head?.inlet?.transport;
-    if (socket && !socket.closed) socket.once("close", () => this.#release());
+    const inlet = this.#head?.inlet;
+    if (inlet) inlet.whenClosed(() => this.#release());
     else if (this.#owner !== "engine") this.#release();
   }
 
@@ -190,6 +187,10 @@ export class NativeIncoming implements Incoming, Relay {
       localAddress,
       options.preface,
     );
+  }
+
+  #kill(cause: RelayCause): void {
+    this.#carrier.engine.kill(this.#session, relayCauses.indexOf(cause));
   }
 
   /** JavaScript owns the session again, with all its bytes. */
