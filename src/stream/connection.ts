@@ -20,6 +20,7 @@ import type {
   LogSession,
   Phase,
   PrereadSession,
+  ServerPhases,
   SslSession,
   StartedTls,
 } from "./session.ts";
@@ -303,14 +304,15 @@ export class Connection implements Views {
   }
 
   #finalize(error: GatewayError | undefined): void {
-    if (this.#wasShown || this.settings.phases.log) this.#remember();
+    const { log } = this.settings.phases;
+    if (this.#wasShown || log) this.#remember();
     try {
       this.#settle(error);
     } catch (cause) {
       this.settings.log.error("session failed", { session: this.id, err: cause }); // a bug of ours; other sessions go on
       this.client.stop("killed");
     }
-    if (this.settings.phases.log) void this.#log().then(() => this.#leave());
+    if (log) void this.#log(log).then(() => this.#leave());
     else this.#leave();
   }
 
@@ -334,12 +336,11 @@ export class Connection implements Views {
     this.settings.log.access(() => accessLine(this, this.#stopped ? undefined : error));
   }
 
-  async #log(): Promise<void> {
-    const { log } = this.settings.phases;
+  async #log(log: NonNullable<ServerPhases["log"]>): Promise<void> {
     this.phase = "log";
     try {
       using limit = new Deadline(LOG_LIMIT_MS);
-      await limit.limit(Promise.resolve(log?.(this)), () => new Error(`not finished within ${LOG_LIMIT_MS} ms`));
+      await limit.limit(Promise.resolve(log(this)), () => new Error(`not finished within ${LOG_LIMIT_MS} ms`));
     } catch (cause) {
       this.settings.log.error("log hook failed", { session: this.id, server: this.server, err: cause });
     }

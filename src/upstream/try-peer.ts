@@ -34,9 +34,9 @@ const MAX_ADDRESSES = 8;
 export function tryPeer<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
   const { claim, peer } = trial;
   const { address, endpoint } = peer;
-  const dialed = isConcrete(endpoint)
-    ? dialOne(trial, { address, endpoint }, dial, tools)
-    : dialEach(trial, dial, tools);
+  const dialed = isNamed(endpoint)
+    ? dialEach(trial, endpoint, dial, tools)
+    : dialOne(trial, { address, endpoint }, dial, tools);
   const connected = (value: T): T => {
     claim.connected();
     return value;
@@ -56,9 +56,9 @@ export function mayRetry(failure: GatewayError, life: Life): boolean {
   return specs[failure.code].retry && !life.isOver;
 }
 
-async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Promise<T> {
+async function dialEach<T>(trial: Trial, name: Named, dial: Dial<T>, tools: TrialTools): Promise<T> {
   let failure: GatewayError | undefined;
-  for (const endpoint of await endpointsOf(trial, tools)) {
+  for (const endpoint of await endpointsOf(trial, name, tools)) {
     try {
       return await dialOne(trial, { address: formatEndpoint(endpoint), endpoint }, dial, tools);
     } catch (cause) {
@@ -69,9 +69,12 @@ async function dialEach<T>(trial: Trial, dial: Dial<T>, tools: TrialTools): Prom
   throw failure ?? new GatewayError("RC_PEER_RESOLVE", trial.peer.address);
 }
 
-/** No name, so there is nothing to resolve. */
-function isConcrete(endpoint: Endpoint): boolean {
-  return endpoint.kind === "unix" || isIP(endpoint.host) !== 0;
+/** An endpoint that may be a name, which stands for addresses. */
+type Named = Extract<Endpoint, { kind: "tcp" }>;
+
+/** False where there is nothing to resolve. */
+function isNamed(endpoint: Endpoint): endpoint is Named {
+  return endpoint.kind === "tcp" && isIP(endpoint.host) === 0;
 }
 
 /** One connect to one address, noted. */
@@ -101,9 +104,8 @@ function concrete(unresolved: Trial["unresolved"], endpoint: Endpoint): PeerEndp
 }
 
 /** All places that a name stands for. */
-async function endpointsOf(trial: Trial, tools: TrialTools): Promise<readonly Endpoint[]> {
-  const { address, endpoint } = trial.peer;
-  if (endpoint.kind === "unix") return [endpoint];
+async function endpointsOf(trial: Trial, name: Named, tools: TrialTools): Promise<readonly Endpoint[]> {
+  const { address } = trial.peer;
   try {
     const limits = {
       timeoutMs: trial.unresolved.connectTimeoutMs,
@@ -111,8 +113,8 @@ async function endpointsOf(trial: Trial, tools: TrialTools): Promise<readonly En
         return tools.life.signal; // nearly always the answer is known, and nobody waits
       },
     };
-    const hosts = await tools.resolver.resolve(endpoint.host, limits);
-    return hosts.slice(0, MAX_ADDRESSES).map((host) => ({ ...endpoint, host }));
+    const hosts = await tools.resolver.resolve(name.host, limits);
+    return hosts.slice(0, MAX_ADDRESSES).map((host) => ({ ...name, host }));
   } catch (cause) {
     const failure = GatewayError.from(cause);
     tools.note({ peer: address, address, ok: false, connectMs: undefined, code: failure.code });
