@@ -1,10 +1,10 @@
 // Compiles src to dist. The result appears whole or not at all, so a gateway that starts meanwhile never sees half of it.
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { hashOf } from "./hash-of.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
@@ -55,17 +55,10 @@ function swap(fresh) {
 }
 
 function fingerprint() {
-  const hash = createHash("sha256");
   const sources = readdirSync(join(root, "src"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
-  for (const file of [...sources.sort(), join(root, "tsconfig.json"), join(root, "tsconfig.build.json")]) {
-    hash
-      .update(`${file.slice(root.length)}\0`)
-      .update(readFileSync(file))
-      .update("\0");
-  }
-  return hash.digest("hex");
+  return hashOf([...sources.sort(), join(root, "tsconfig.json"), join(root, "tsconfig.build.json")]);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,12 +1,12 @@
 // Compiles the carrier, native/*.c, to prebuilds/<platform>-<arch>/carrier.node. It appears whole or not at all. Without a
 // compiler, or on another system than Linux, the gateway takes the node path, which needs nothing of this.
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { hashOf } from "./hash-of.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const native = join(root, "native");
@@ -89,14 +89,8 @@ function sources() {
 }
 
 function fingerprint() {
-  const hash = createHash("sha256").update(JSON.stringify([FLAGS, extra, process.arch]));
   const all = [...sources(), ...readdirSync(headers()).map((name) => join(headers(), name))];
-  for (const file of all)
-    hash
-      .update(`${file.slice(root.length)}\0`)
-      .update(readFileSync(file))
-      .update("\0");
-  return hash.digest("hex");
+  return hashOf(all, JSON.stringify([FLAGS, extra, process.arch]));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

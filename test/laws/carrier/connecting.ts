@@ -1,11 +1,13 @@
 import { once } from "node:events";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Endpoint } from "../../../src/codecs/address.ts";
+import type { Incoming } from "../../../src/stream/incoming.ts";
 import type { PeerEndpoint } from "../../../src/upstream/peer-endpoint.ts";
 import { BlackHole } from "../../support/black-hole.ts";
 import { readAll } from "../../support/client.ts";
-import { type CarrierBench, closed, endOf, type Place, relayOptions, shut } from "./bench.ts";
+import { type CarrierBench, closed, endOf, type Peer, type Place, relayOptions, shut } from "./bench.ts";
 
 /** The way to a peer: what it gets first, and what becomes of the client when it does not accept. */
 export function connectingLaws(bench: () => CarrierBench): void {
@@ -133,12 +135,7 @@ function failingLaws(bench: () => CarrierBench): void {
       client.write("tail");
       expect(await incoming.head.grow(9)).toBe("enough");
       const peer = await bench().peer();
-      const relay = await incoming.relayTo(peer.endpoint, relayOptions());
-      const far = await peer.next();
-      client.end();
-      far.end();
-      expect((await readAll(far)).toString()).toBe("head tail");
-      await endOf(relay);
+      expect(await relayedTo(peer, incoming, client)).toBe("head tail");
       await closed(incoming);
     });
 
@@ -149,12 +146,7 @@ function failingLaws(bench: () => CarrierBench): void {
       const gone = await nobody(bench());
       await expect(incoming.relayTo(gone, relayOptions())).rejects.toThrow("ECONNREFUSED");
       const peer = await bench().peer();
-      const relay = await incoming.relayTo(peer.endpoint, relayOptions());
-      const far = await peer.next();
-      client.end();
-      far.end();
-      expect((await readAll(far)).toString()).toBe("head");
-      await endOf(relay);
+      expect(await relayedTo(peer, incoming, client)).toBe("head");
       await closed(incoming);
     });
 
@@ -167,12 +159,7 @@ function failingLaws(bench: () => CarrierBench): void {
         const trying = incoming.relayTo({ ...peer.endpoint, connectTimeoutMs: 300, ...misled }, relayOptions());
         await expect(trying).rejects.toMatchObject({ code: expect.stringMatching(/^RC_PEER_CONNECT/) });
       }
-      const relay = await incoming.relayTo(peer.endpoint, relayOptions());
-      const far = await peer.next();
-      client.end();
-      far.end();
-      expect((await readAll(far)).toString()).toBe("head");
-      await endOf(relay);
+      expect(await relayedTo(peer, incoming, client)).toBe("head");
       await closed(incoming);
     });
 
@@ -190,12 +177,7 @@ function failingLaws(bench: () => CarrierBench): void {
       head.unwatch();
       expect(resets).toBe(0);
       const peer = await bench().peer();
-      const relay = await incoming.relayTo(peer.endpoint, relayOptions());
-      const far = await peer.next();
-      client.end();
-      far.end();
-      expect((await readAll(far)).toString()).toBe("head");
-      await endOf(relay);
+      expect(await relayedTo(peer, incoming, client)).toBe("head");
       await closed(incoming);
     });
 
@@ -282,6 +264,17 @@ const late = (hole: BlackHole, connectTimeoutMs: number): PeerEndpoint => ({
   endpoint: { kind: "tcp", host: "127.0.0.1", port: hole.port },
   connectTimeoutMs,
 });
+
+/** Relays to a peer until both sides have ended: all that the peer got. */
+async function relayedTo(peer: Peer, incoming: Incoming, client: Socket): Promise<string> {
+  const relay = await incoming.relayTo(peer.endpoint, relayOptions());
+  const far = await peer.next();
+  client.end();
+  far.end();
+  const got = (await readAll(far)).toString();
+  await endOf(relay);
+  return got;
+}
 
 /** An address at which nobody listens any more. */
 async function nobody(bench: CarrierBench, at: Place = "127.0.0.1:0"): Promise<PeerEndpoint> {
