@@ -1,4 +1,4 @@
-import { decodeRequestHead, type RequestHead } from "../codecs/http-head.ts";
+import { decodeRequestHead, type RequestHead } from "../codecs/http/request-head.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";

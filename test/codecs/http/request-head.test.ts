@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { decodeRequestHead, HEAD_LIMITS } from "../../src/codecs/http-head.ts";
+import { decodeRequestHead, HEAD_LIMITS } from "../../../src/codecs/http/request-head.ts";
 
 const decode = (text: string) => decodeRequestHead(Buffer.from(text, "latin1"));
 

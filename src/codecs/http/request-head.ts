@@ -1,5 +1,6 @@
-import { type Decoded, frame, malformed, needs } from "./codec.ts";
-import { latin1 } from "./latin1.ts";
+import { type Decoded, frame, malformed, needs } from "../codec.ts";
+import { latin1 } from "../latin1.ts";
+import { decodeFields, type HeaderField, type HeadLimits, IS_TOKEN, withoutCr } from "./fields.ts";
 
 /** A request as its client wrote it, body excluded. Names keep their case, values lose the white space around them. */
 export interface RequestHead {
@@ -7,13 +8,7 @@ export interface RequestHead {
   readonly target: string;
   /** `"0.9"` for the simple request without version, else `"1.0"`, `"1.1"`. */
   readonly version: string;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-}
-
-/** What a head may grow to. */
-export interface HeadLimits {
-  readonly maxBytes: number;
-  readonly maxHeaders: number;
+  readonly headers: readonly HeaderField[];
 }
 
 /** 16 KiB is the preread buffer (nginx takes 4 × 8 KiB, Node 16 KiB); 100 fields as Apache, a browser sends about 20. */
@@ -22,15 +17,8 @@ export const HEAD_LIMITS: HeadLimits = { maxBytes: 16_384, maxHeaders: 100 };
 const MAX_METHOD = 24; // RFC 9110 §9.1 sets none; the longest registered name, UPDATEREDIRECTREF, has 17
 const MAX_SCHEME = 16; // of an absolute target; registered ones in use are shorter
 const LF = 0x0a;
-const CR = 0x0d;
 const SP = 0x20;
-const HTAB = 0x09;
 
-/** By character: may it be in a token (RFC 9110 §5.6.2)? */
-const IS_TOKEN: readonly boolean[] = Array.from({ length: 256 }, (_, code) =>
-  /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(String.fromCharCode(code)),
-);
-const LINES = /^(?:[\t\x20-\x7e\x80-\xff]*\r?\n)*$/; // RFC 9110 §5.5: neither NUL nor bare CR nor any other control
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/; // clients send raw UTF-8, so more than RFC 3986 allows
 const VERSION = /^HTTP\/1\.\d$/;
 /** What may still become ` HTTP/1.x`, CR included. */
@@ -120,50 +108,6 @@ function isTarget(method: string, target: string): boolean {
 function fields(bytes: Uint8Array, line: RequestLine, start: number, maxHeaders: number): Decoded<RequestHead> {
   const { method, target, version } = line;
   if (version === "0.9") return frame({ method, target, version, headers: [] }, start);
-  const ends: number[] = [];
-  for (let at = start; ; ) {
-    if (bytes[at] === SP || bytes[at] === HTAB) return malformed("folded header line"); // RFC 9112 §5.2
-    const end = bytes.indexOf(LF, at);
-    if (end === -1) return needs(bytes.length + 1);
-    if (withoutCr(bytes, at, end) === at) {
-      const headers = headersOf(bytes, start, ends);
-      return headers ? frame({ method, target, version, headers }, end + 1) : malformed("malformed header line");
-    }
-    if (ends.push(end) > maxHeaders) return malformed(`more than ${maxHeaders} header lines`);
-    at = end + 1;
-  }
-}
-
-/** One pair per line that ends at one of `ends`; undefined when a line is malformed. */
-function headersOf(bytes: Uint8Array, start: number, ends: readonly number[]): RequestHead["headers"] | undefined {
-  const text = latin1(bytes, start, (ends.at(-1) ?? start - 1) + 1);
-  if (!LINES.test(text)) return undefined;
-  const headers: [string, string][] = [];
-  let at = 0;
-  for (const end of ends) {
-    let colon = at;
-    while (IS_TOKEN[text.charCodeAt(colon)]) colon++;
-    if (colon === at || text[colon] !== ":") return undefined;
-    headers.push([text.slice(at, colon), trimmed(text, colon + 1, end - start)]);
-    at = end - start + 1;
-  }
-  return headers;
-}
-
-function withoutCr(bytes: Uint8Array, start: number, end: number): number {
-  return end > start && bytes[end - 1] === CR ? end - 1 : end;
-}
-
-/** Without spaces, tabs and the line's CR; by hand, because a regular expression is quadratic on long runs. */
-function trimmed(text: string, from: number, to: number): string {
-  let start = from;
-  let end = to;
-  while (start < end && isBlank(text.charCodeAt(start))) start++;
-  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
-  return text.slice(start, end);
-}
-
-/** A CR stands only before the LF here. */
-function isBlank(code: number): boolean {
-  return code === SP || code === HTAB || code === CR;
+  const headers = decodeFields(bytes, start, maxHeaders);
+  return headers.kind === "frame" ? frame({ method, target, version, headers: headers.value }, headers.size) : headers;
 }
