@@ -3,7 +3,7 @@ export type Side = "client" | "upstream" | "internal";
 
 /**
  * How a session ended, as the access log says it. The table is closed: each word has a test, but for those that are
- * reserved and that no part of this version sets: exited, limited, drained.
+ * reserved and that no part of this version sets: limited, drained.
  */
 export type EndCause =
   | "client_closed"
@@ -56,6 +56,9 @@ export type ErrorCode =
   | "RC_PEER_TLS"
   | "RC_NO_SOCKET"
   | "RC_HOOK_FAILED"
+  | "RC_HOOK_TIMEOUT"
+  | "RC_DISPATCH"
+  | "RC_EXITED"
   | "RC_SHUTDOWN"
   | "RC_INTERNAL";
 
@@ -115,6 +118,9 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_PEER_TLS: upstream(true, "connect_failed", "TLS to peer failed"),
   RC_NO_SOCKET: internal(500, "connect_failed", "cannot open a socket to a peer"),
   RC_HOOK_FAILED: internal(500, "hook_failed", "hook failed"),
+  RC_HOOK_TIMEOUT: internal(500, "hook_failed", "hook took too long"),
+  RC_DISPATCH: internal(500, "hook_failed", "cannot dispatch"),
+  RC_EXITED: internal(200, "exited", "a hook ended the session"),
   RC_SHUTDOWN: internal(200, "shutdown", "gateway is stopping"),
   RC_INTERNAL: internal(500, "internal", "internal error"),
 };

@@ -1,7 +1,7 @@
-import type { Registry } from "./registry/registry.ts";
 import type { SslConfig } from "./ssl/settings.ts";
 import type { Route } from "./stream/route.ts";
-import type { Awaitable, ServerPhases } from "./stream/session.ts";
+import type { Awaitable, HookPhase, ServerPhases } from "./stream/session.ts";
+import type { WorkerContext } from "./stream/worker-context.ts";
 import type { UpstreamConfig } from "./upstream/upstream.ts";
 
 /** A whole gateway: what `restyconf.config.ts` exports by default. Checked at start, then frozen. */
@@ -19,12 +19,12 @@ export interface GatewayConfig<Upstream extends string = string> {
   /** Where the admin API will listen: a loopback address or a unix socket, nothing else is accepted. No effect yet. */
   readonly admin?: { readonly listen: string };
   readonly log?: LogConfig;
-  readonly phases?: GatewayPhases;
+  readonly phases?: GatewayPhases<NoInfer<Upstream>>;
 }
 
 /** One server: where it listens, and what happens to its clients. */
 export interface ServerConfig<Upstream extends string = string> {
-  /** `host:port`, `[v6]:port` or `unix:/path`, one or several. Port 0 takes a free one. */
+  /** `host:port`, `[v6]:port` or `unix:/path`, one or several; `[]` for a server that only `dispatch` reaches. Port 0 takes a free one. */
   readonly listen: string | readonly string[];
   /** Accepts a PROXY header (v1, v2) from these addresses only; from all others the bytes are the client's own. */
   readonly proxyProtocol?: ProxyProtocolConfig;
@@ -41,6 +41,11 @@ export interface ServerConfig<Upstream extends string = string> {
   /** Sessions at once on this server. Default: no limit of its own, only that of the process (by its limit of open files). */
   readonly maxConns?: number;
   readonly phases?: ServerPhases<Upstream>;
+  /**
+   * How long a hook of each phase may take, by the phase's name; one that takes longer ends the session with status 500.
+   * Default 60,000, and no limit for `content`.
+   */
+  readonly phaseTimeoutMs?: Readonly<Partial<Record<HookPhase, number>>>;
 }
 
 export interface ProxyProtocolConfig {
@@ -64,22 +69,14 @@ export interface LogConfig {
   readonly level?: "debug" | "info" | "warn" | "error";
 }
 
-/** What `initWorker` is handed: the process that serves. In this version there is one, and its numbers are 0. */
-export interface WorkerContext {
-  /** `masterId` × 10 + `number`. */
-  readonly id: number;
-  readonly number: number;
-  readonly masterId: number;
-  /** Where `peers: registry(…)` looks; in this version, the memory of this process. */
-  readonly registry: Registry;
-}
-
-/** Hooks of the gateway itself. */
-export interface GatewayPhases {
+/** Hooks of the gateway itself, and hooks of sessions that run at every server, in front of the server's own. */
+export interface GatewayPhases<Upstream extends string = string> extends ServerPhases<Upstream> {
   /** Runs before any port opens; a rejection means that none does. */
   init?(): Awaitable<void>;
   /** Runs in each worker before its ports open; a rejection means that none does. OpenResty: `init_worker_by_lua`. */
   initWorker?(worker: WorkerContext): Awaitable<void>;
+  /** Runs in each worker when it stops, after its last session; given up after 5 s. OpenResty: `exit_worker_by_lua`. */
+  exitWorker?(worker: WorkerContext): Awaitable<void>;
 }
 
 /** Types a configuration, and returns it as it is: no side effect, nothing opens. */

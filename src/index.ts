@@ -10,7 +10,6 @@ export {
   type PrereadConfig,
   type ProxyProtocolConfig,
   type ServerConfig,
-  type WorkerContext,
 } from "./gateway.ts";
 export type { Change, Registry } from "./registry/registry.ts";
 export { type Certificate, certificate, type Pem } from "./ssl/certificate.ts";
@@ -20,6 +19,8 @@ export {
   type Action,
   type ContentAction,
   content,
+  type DispatchAction,
+  dispatch,
   type ProxyAction,
   proxy,
   type RejectAction,
@@ -42,14 +43,21 @@ export type {
   Awaitable,
   BalancerSession,
   ContentSession,
+  HookPhase,
   LogSession,
   Phase,
   PrereadSession,
+  RewriteSession,
+  RunningSession,
   ServerPhases,
   Session,
+  SetVariable,
   SslSession,
   StartedTls,
+  VariableValue,
 } from "./stream/session.ts";
+export type { Vars } from "./stream/vars.ts";
+export type { WorkerContext } from "./stream/worker-context.ts";
 export type { Balancer, BalancerInput } from "./upstream/balancer.ts";
 export type { PeerChoice } from "./upstream/choice.ts";
 export { type RegistryPeers, registry } from "./upstream/discovery.ts";

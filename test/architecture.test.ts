@@ -14,7 +14,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   upstream: ["codecs"],
   registry: ["codecs", "shared"],
   ssl: ["codecs", "shared", "registry"],
-  stream: ["codecs", "preread", "ssl", "upstream", "shared"],
+  stream: ["codecs", "preread", "ssl", "upstream", "shared", "registry"],
   "gateway.ts": PARTS,
   worker: [...PARTS, "gateway.ts"],
   admin: ["worker"],

@@ -2,7 +2,7 @@ import { GatewayError } from "../errors.ts";
 import type { Action } from "./action.ts";
 import type { Phase } from "./session.ts";
 
-const KINDS: ReadonlySet<unknown> = new Set<Action["kind"]>(["proxy", "content", "reject"]);
+const KINDS: ReadonlySet<unknown> = new Set<Action["kind"]>(["proxy", "content", "reject", "dispatch"]);
 
 /** What a hook returned: an action or nothing. No compiler saw the value where the hook is JavaScript. */
 export function actionOf(phase: Phase, returned: unknown): Action | undefined {

@@ -20,8 +20,18 @@ export interface RejectAction {
   readonly status: number;
 }
 
+/** Hands the session over to another server of the configuration. */
+export interface DispatchAction {
+  readonly kind: "dispatch";
+  readonly server: string;
+}
+
 /** What happens to a session. */
-export type Action<Upstream extends string = string> = ProxyAction<Upstream> | ContentAction<Upstream> | RejectAction;
+export type Action<Upstream extends string = string> =
+  | ProxyAction<Upstream>
+  | ContentAction<Upstream>
+  | RejectAction
+  | DispatchAction;
 
 /** Status of a refusal unless it says otherwise: nginx's stream `deny`. */
 const STATUS_REJECTED = 403;
@@ -39,6 +49,14 @@ export function content<const Upstream extends string = never>(
   handler: ContentAction<Upstream>["handler"],
 ): ContentAction<NoInfer<Upstream>> {
   return { kind: "content", handler };
+}
+
+/**
+ * Sends the session to another server of the configuration: that one's TLS, routes, phases and limits from here on, with the
+ * same `ctx` and all unread bytes; its ports do not matter. Each server once per session: a circle ends it with RC_DISPATCH.
+ */
+export function dispatch(server: string): DispatchAction {
+  return { kind: "dispatch", server };
 }
 
 /** Ends the session with `end_cause` rejected; `reason` is for the log. */

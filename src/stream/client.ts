@@ -11,7 +11,8 @@ import type { Server } from "./server.ts";
 /** The client's side of a session: its unread bytes, what we write to it, and the relay once there is one. */
 export class Client {
   readonly #incoming: Incoming;
-  readonly #limits: Pick<Server, "preread" | "idleTimeoutMs">;
+  /** Of the server that the session is at. */
+  limits: Pick<Server, "preread" | "idleTimeoutMs">;
   /** The client's bytes, once JavaScript owns them. */
   #inlet: Inlet | undefined;
   #reader: Reader | undefined;
@@ -26,7 +27,7 @@ export class Client {
 
   constructor(incoming: Incoming, limits: Pick<Server, "preread" | "idleTimeoutMs">) {
     this.#incoming = incoming;
-    this.#limits = limits;
+    this.limits = limits;
   }
 
   /** The unread first bytes, wherever they are. */
@@ -42,7 +43,7 @@ export class Client {
 
   get reader(): Reader {
     this.#reader ??= new Reader(this.head, {
-      peekBytes: this.#limits.preread.maxBytes,
+      peekBytes: this.limits.preread.maxBytes,
       limit: () => this.readsWithin?.endsAt,
     });
     return this.#reader;
@@ -102,7 +103,7 @@ export class Client {
   }
 
   #open(): Outlet {
-    this.#outlet ??= new Outlet(this.inlet.stream, this.#limits.idleTimeoutMs);
+    this.#outlet ??= new Outlet(this.inlet.stream, this.limits.idleTimeoutMs);
     return this.#outlet;
   }
 

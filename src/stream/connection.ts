@@ -1,15 +1,19 @@
 import { TLSSocket } from "node:tls";
 import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/tls/client-hello.ts";
-import { type EndCause, GatewayError, messageOf, specs } from "../errors.ts";
+import { helloExtension } from "../codecs/tls/hello-extension.ts";
+import { type EndCause, GatewayError, specs } from "../errors.ts";
 import type { Attempt, Lease } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
+import type { Action } from "./action.ts";
 import { Client } from "./client.ts";
 import { Deadline } from "./deadline.ts";
 import { upgrade } from "./handshake.ts";
+import { type HookHost, HookRunner } from "./hooks.ts";
 import type { Incoming } from "./incoming.ts";
 import { Patience } from "./patience.ts";
+import type { Hooks } from "./phase-chain.ts";
 import type { Reader, Received } from "./reader.ts";
 import type { Relay } from "./relay.ts";
 import type { Server } from "./server.ts";
@@ -20,13 +24,22 @@ import type {
   LogSession,
   Phase,
   PrereadSession,
-  ServerPhases,
+  RewriteSession,
   SslSession,
   StartedTls,
+  UpstreamTlsSession,
 } from "./session.ts";
 import { sslOfHello } from "./session-ssl.ts";
+import type { Vars, VarsSource } from "./vars.ts";
+import type { WorkerContext } from "./worker-context.ts";
 
-type Views = SslSession & PrereadSession & BalancerSession & ContentSession & LogSession;
+type Views = SslSession &
+  PrereadSession &
+  RewriteSession &
+  BalancerSession &
+  UpstreamTlsSession &
+  ContentSession &
+  LogSession;
 
 /** A log hook that waits for a dead service must not hold its session, and the session's place, for ever. */
 const LOG_LIMIT_MS = 5_000;
@@ -42,11 +55,12 @@ const BEGAN = Date.now().toString(36);
 /** Phases in which a hook may talk with the client. */
 const TALKING: ReadonlySet<Phase> = new Set<Phase>(["preread", "content"]);
 
-type Vars = Record<string, boolean | number | string | undefined>;
-
 /** One session: its facts, and what each phase may see and do, through its own view. */
-export class Connection implements Views {
-  readonly settings: Server;
+export class Connection implements Views, VarsSource, HookHost {
+  /** The server that accepted it. */
+  readonly home: Server;
+  /** The server that it is at: `dispatch` changes it. */
+  settings: Server;
   phase: Phase = "preread";
   protocol: string | undefined;
   info: unknown;
@@ -54,11 +68,14 @@ export class Connection implements Views {
   upstream: string | undefined;
   attempt = 0;
   lastFailure: string | undefined;
+  /** Address of the peer that hooks are asked about. */
+  connecting: string | undefined;
   status = 200;
   endCause: EndCause = "client_closed";
   /** The client's socket and bytes. */
   readonly client: Client;
-  readonly #number: number;
+  /** Counts the sessions of this process. */
+  readonly number: number;
   readonly #incoming: Incoming;
   readonly #onOver: (session: Connection) => void;
   #attempts: Attempt[] | undefined;
@@ -74,13 +91,19 @@ export class Connection implements Views {
   #abort: AbortController | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
   #starting: Promise<StartedTls> | undefined;
+  #action: Action | undefined;
+  #hooks: HookRunner | undefined;
+  /** Names of the servers that it was dispatched from, and when it came to the last one. */
+  #visited: Set<string> | undefined;
+  #arrivedAt: number | undefined;
+  #isProxied = false;
   /** A hook has seen the session, and may look at it when it is over. */
   #wasShown = false;
-  #hooks: Set<(cause: GatewayError) => void> | undefined;
 
   /** `onOver`: told once, when nothing is left of the session, its socket included. */
   constructor(number: number, incoming: Incoming, settings: Server, onOver: (session: Connection) => void) {
-    this.#number = number;
+    this.number = number;
+    this.home = settings;
     this.settings = settings;
     this.#incoming = incoming;
     this.#onOver = onOver;
@@ -93,7 +116,7 @@ export class Connection implements Views {
   }
 
   get id(): string {
-    return `${BEGAN}-${this.#number}`;
+    return `${BEGAN}-${this.number}`;
   }
 
   get remote(): Address {
@@ -110,8 +133,12 @@ export class Connection implements Views {
   }
 
   get vars(): Vars {
-    this.#vars ??= {};
+    this.#vars ??= this.settings.makeVars(this);
     return this.#vars;
+  }
+
+  get worker(): WorkerContext {
+    return this.settings.worker;
   }
 
   get server(): string {
@@ -123,13 +150,14 @@ export class Connection implements Views {
   }
 
   tried(attempt: Attempt): void {
+    this.connecting = undefined;
     if (this.#attempts) this.#attempts.push(attempt);
     else this.#attempts = [attempt]; // exactly one place: nearly no session needs a second
   }
 
-  /** The peer that was connected, or tried last. */
+  /** The peer that is being secured, was connected, or was tried last. */
   get peer(): string | undefined {
-    return this.attempts.at(-1)?.address;
+    return this.connecting ?? this.attempts.at(-1)?.address;
   }
 
   /** Who has the client's socket at this moment. */
@@ -158,6 +186,12 @@ export class Connection implements Views {
     this.ssl = sslOfHello(hello);
   }
 
+  helloExtension(type: number): Buffer | undefined {
+    if (this.phase !== "sslClientHello" && this.phase !== "sslCertificate")
+      throw new TypeError(`helloExtension: not available in the ${this.phase} phase`);
+    return helloExtension(this.client.head.bytes, type);
+  }
+
   get sessionTimeMs(): number {
     return this.#endedMs ?? performance.now() - this.#incoming.acceptedAt;
   }
@@ -173,14 +207,46 @@ export class Connection implements Views {
   /** How long the client may still take to show its protocol. */
   get patience(): Patience {
     const { preread, routes } = this.settings;
-    this.#patience ??= new Patience(preread.timeoutMs, routes.silent?.afterMs, this.#incoming.acceptedAt);
+    this.#patience ??= new Patience(preread.timeoutMs, routes.silent?.afterMs, this.#arrivedAt ?? this.acceptedAt);
     return this.#patience;
+  }
+
+  /** What will happen, as far as it is decided. */
+  get action(): Action {
+    if (!this.#action) throw new TypeError("action: not decided yet");
+    return this.#action;
+  }
+
+  set action(action: Action) {
+    this.#action = action;
+    this.upstream = action.kind === "proxy" ? action.upstream : undefined;
+  }
+
+  /** Goes on at another server of the generation. @throws GatewayError RC_DISPATCH for one that it was at before */
+  moveTo(server: Server): void {
+    this.#visited ??= new Set();
+    this.#visited.add(this.settings.name);
+    if (this.#visited.has(server.name)) throw new GatewayError("RC_DISPATCH", `${server.name}: was there before`);
+    this.settings = server;
+    this.client.limits = server;
+    this.#vars = undefined; // another server has other variables
+    this.#patience = undefined;
+    this.#arrivedAt = performance.now();
   }
 
   /** What a PROXY header told: the client that the balancer in front of us saw. */
   cameThrough(header: { readonly source: Address | undefined; readonly destination: Address | undefined }): void {
     this.#remote = header.source;
     this.#local = header.destination;
+    this.#isProxied = true;
+  }
+
+  get proxied(): VarsSource["proxied"] {
+    return this.#isProxied ? { remote: this.remote, local: this.local } : undefined;
+  }
+
+  get relayed(): Relay | undefined {
+    return this.#lease?.value;
   }
 
   get reader(): Reader {
@@ -218,6 +284,14 @@ export class Connection implements Views {
     return { protocol, cipher, sessionReused: stream instanceof TLSSocket && stream.isSessionReused() };
   }
 
+  end(bytes?: string | Uint8Array): Promise<void> {
+    return unforced(async () => {
+      this.#talks("end");
+      if (bytes !== undefined) void this.write(bytes); // its failure is the shutdown's too
+      await this.client.shutdown();
+    });
+  }
+
   shutdown(_how: "send"): Promise<void> {
     return unforced(async () => {
       this.#talks("shutdown");
@@ -225,54 +299,43 @@ export class Connection implements Views {
     });
   }
 
-  /**
-   * Runs user code as `phase`; what it throws ends the session with 500. A client that resets meanwhile, and a stop of the
-   * session, are not held up by it.
-   */
-  async hook<Result>(phase: Phase, run: () => Awaitable<Result>): Promise<Result> {
-    this.phase = phase;
+  exit(status: number): never {
+    if (this.phase === "log") throw new TypeError("exit: not available in the log phase");
+    return this.#runner.exit(status);
+  }
+
+  /** Runs user code as `phase`. Throws, or rejects with, what ends the session because of it. */
+  hook<Result>(phase: Phase, work: () => Awaitable<Result>): Awaitable<Result | undefined> {
     this.#wasShown = true;
-    try {
-      const result = run();
-      return isPending(result) ? await this.#interruptible(Promise.resolve(result)) : result;
-    } catch (cause) {
-      if (this.#stopped || cause instanceof GatewayError) throw cause;
-      throw new GatewayError("RC_HOOK_FAILED", `${phase}: ${messageOf(cause)}`, { cause });
-    }
+    return this.#runner.run(phase, work);
   }
 
-  #interruptible<Result>(running: Promise<Result>): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      this.#hooks ??= new Set();
-      this.#hooks.add(reject);
-      this.client.watch(() => this.#interrupt(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
-      const finish = (settle: () => void): void => {
-        this.#hooks?.delete(reject);
-        if (this.#hooks?.size === 0) this.#watchNoMore();
-        settle();
-      };
-      running.then(
-        (result) => finish(() => resolve(result)),
-        (cause) => finish(() => reject(cause)),
-      );
-    });
+  get #runner(): HookRunner {
+    this.#hooks ??= new HookRunner(this);
+    return this.#hooks;
   }
 
-  #watchNoMore(): void {
-    this.#hooks = undefined;
+  limitMs(phase: Phase): number | undefined {
+    return this.settings.phaseLimitsMs.get(phase);
+  }
+
+  watch(onReset: () => void): void {
+    this.client.watch(onReset);
+  }
+
+  unwatch(): void {
     this.client.unwatch();
   }
 
-  /** Gives up on the hooks that run. There are two at once where a certificate is chosen inside a STARTTLS dialog. */
-  #interrupt(cause: GatewayError): void {
+  abort(cause: GatewayError): void {
     this.#abort?.abort(cause);
-    for (const giveUp of this.#hooks ?? []) giveUp(cause);
   }
 
   /** Ends the session from outside. */
   stop(cause: "killed" | "drained" | "shutdown"): void {
     this.#stopped ??= cause;
-    this.#interrupt(ENDED);
+    this.abort(ENDED);
+    this.#hooks?.interrupt(ENDED);
     this.client.stop(cause);
   }
 
@@ -294,11 +357,11 @@ export class Connection implements Views {
 
   /** The one exit: status, close, access line, log phase. What a handler wrote last, it need not have waited for. */
   finalize(error: GatewayError | undefined): void {
-    const flushed = error ? undefined : this.client.flushed();
+    const flushed = error && error.code !== "RC_EXITED" ? undefined : this.client.flushed();
     if (!flushed) this.#finalize(error);
     else
       flushed.then(
-        () => this.#finalize(undefined),
+        () => this.#finalize(error),
         (cause) => this.#finalize(GatewayError.from(cause)),
       );
   }
@@ -333,10 +396,11 @@ export class Connection implements Views {
     this.#abort?.abort(ENDED);
     this.client.close({ wasReset: this.endCause === "client_reset", isAnswered: this.endCause === "content_done" });
     this.#endedMs = this.sessionTimeMs;
-    this.settings.log.access(() => accessLine(this, this.#stopped ? undefined : error));
+    const isFailure = !this.#stopped && error?.code !== "RC_EXITED";
+    this.settings.log.access(() => accessLine(this, isFailure ? error : undefined));
   }
 
-  async #log(log: NonNullable<ServerPhases["log"]>): Promise<void> {
+  async #log(log: NonNullable<Hooks["log"]>): Promise<void> {
     this.phase = "log";
     try {
       using limit = new Deadline(LOG_LIMIT_MS);
@@ -347,13 +411,9 @@ export class Connection implements Views {
   }
 
   #talks(what: string): void {
+    if (this.#hooks?.exited) throw this.#hooks.exited;
     if (!TALKING.has(this.phase)) throw new TypeError(`${what}: not available in the ${this.phase} phase`);
   }
-}
-
-/** What nearly no hook needs to be: anything that can be waited for, of whatever make. */
-function isPending<Result>(result: Awaitable<Result>): result is Promise<Result> {
-  return typeof result === "object" && result !== null && "then" in result && typeof result.then === "function";
 }
 
 /** A promise that nobody has to wait for: without this, a forgotten `await` would let a client's reset end the process. */

@@ -4,9 +4,11 @@ import type { Action } from "./action.ts";
 import { actionOf } from "./action-of.ts";
 import { chooseRoute } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
+import { dispatchTo } from "./dispatch.ts";
 import { terminateTls } from "./handshake.ts";
 import { proxyTo } from "./proxy.ts";
 import { readProxyHeader } from "./proxy-header.ts";
+import type { Awaitable } from "./session.ts";
 
 /**
  * The life of one session, top to bottom. Everything else in this folder serves these lines. Nothing waits here while bytes
@@ -18,7 +20,10 @@ export async function serve(session: Connection): Promise<void> {
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
     const byHello = settings.ssl && (await terminateTls(session, settings.ssl));
     let action: Action | undefined = await chooseRoute(session, byHello);
-    while (action) action = await perform(session, settings.phases.access ? await access(session, action) : action);
+    while (action) {
+      const decided = decide(session, action);
+      action = await perform(session, decided instanceof Promise ? await decided : decided);
+    }
     if (!session.isRelayed) session.finalize(undefined);
   } catch (cause) {
     session.finalize(GatewayError.from(cause));
@@ -30,6 +35,8 @@ async function perform(session: Connection, action: Action): Promise<Action | un
   switch (action.kind) {
     case "proxy":
       return proxyTo(session, action.upstream);
+    case "dispatch":
+      return dispatchTo(session, action.server);
     case "content":
       session.endCause = "content_done";
       return actionOf("content", await session.hook("content", () => action.handler(session)));
@@ -41,10 +48,18 @@ async function perform(session: Connection, action: Action): Promise<Action | un
   }
 }
 
-/** Asks the access phase about an action, unless it refuses by itself. */
-async function access(session: Connection, action: Action): Promise<Action> {
-  if (action.kind === "reject") return action;
-  session.upstream = action.kind === "proxy" ? action.upstream : undefined;
-  const refusal = await session.hook("access", () => session.settings.phases.access?.(session));
-  return actionOf("access", refusal) ?? action;
+/** Asks the rewrite phase, then access, which is not asked about a refusal. No promise where there is neither. */
+function decide(session: Connection, action: Action): Awaitable<Action> {
+  const { rewrite, access } = session.settings.phases;
+  session.action = action;
+  if (!rewrite && !access) return action;
+  return askPhases(session);
+}
+
+async function askPhases(session: Connection): Promise<Action> {
+  const { rewrite, access } = session.settings.phases;
+  if (rewrite)
+    session.action = actionOf("rewrite", await session.hook("rewrite", () => rewrite(session))) ?? session.action;
+  if (!access || session.action.kind === "reject") return session.action;
+  return actionOf("access", await session.hook("access", () => access(session))) ?? session.action;
 }

@@ -3,7 +3,10 @@ import type { ServerSsl } from "../ssl/settings.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { RouteTable } from "./choose-route.ts";
 import type { Log } from "./log.ts";
-import type { ServerPhases } from "./session.ts";
+import type { Hooks } from "./phase-chain.ts";
+import type { Phase } from "./session.ts";
+import type { MakeVars } from "./vars.ts";
+import type { WorkerContext } from "./worker-context.ts";
 
 /** One server of a generation, ready to serve: everything looked up, nothing to parse, frozen. */
 export interface Server {
@@ -20,6 +23,12 @@ export interface Server {
   readonly keepAliveMs: number;
   /** Sessions at once; undefined: only the limit of the process holds. */
   readonly maxConns: number | undefined;
-  readonly phases: ServerPhases;
+  readonly phases: Hooks;
+  /** How long hooks of a phase may wait; phases that are not named, for as long as the session lives. */
+  readonly phaseLimitsMs: ReadonlyMap<Phase, number>;
+  readonly makeVars: MakeVars;
+  /** All servers of the generation, for `dispatch`. */
+  readonly servers: ReadonlyMap<string, Server>;
   readonly log: Log;
+  readonly worker: WorkerContext;
 }

@@ -1,10 +1,13 @@
 import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import type { EndCause } from "../errors.ts";
-import type { Certificate, Pem } from "../ssl/certificate.ts";
+import type { Certificate } from "../ssl/certificate.ts";
+import type { CertificateChoice, TlsVersions } from "../ssl/wish.ts";
 import type { PeerChoice } from "../upstream/choice.ts";
+import type { PeerPair, PeerShown } from "../upstream/peer-ssl.ts";
 import type { SessionFacts } from "../upstream/session-facts.ts";
 import type { Action, RejectAction } from "./action.ts";
 import type { Reader, Received } from "./reader.ts";
+import type { WorkerContext } from "./worker-context.ts";
 
 /** A value, or a promise of it: every phase may await. */
 export type Awaitable<T> = T | Promise<T>;
@@ -13,13 +16,22 @@ export type Awaitable<T> = T | Promise<T>;
 export type Phase =
   | "proxyHeader"
   | "handshake"
+  | "sslClientHello"
   | "sslCertificate"
   | "preread"
+  | "rewrite"
   | "access"
   | "content"
   | "balancer"
+  | "upstreamCertificate"
+  | "upstreamVerify"
   | "proxy"
+  | "headerFilter"
+  | "bodyFilter"
   | "log";
+
+/** The phases that run user code and have a time limit of their own: `phaseTimeoutMs`. */
+export type HookPhase = Exclude<Phase, "proxyHeader" | "handshake" | "proxy" | "log">;
 
 /** What every hook sees. */
 export interface Session extends SessionFacts {
@@ -28,11 +40,37 @@ export interface Session extends SessionFacts {
   readonly upstream: string | undefined;
   /** Aborts when the session ends, whatever ended it. */
   readonly signal: AbortSignal;
+  /** The process that serves it. */
+  readonly worker: WorkerContext;
+}
+
+/** What every hook but `log` may do: the session still runs. */
+export interface RunningSession extends Session {
+  /**
+   * Ends the session, also inside of `try`: nothing that is written afterwards arrives, what was written before does. `status`
+   * is that of the log line, -1 means 500. 0 ends only the phase, where something follows it: the session goes on as if the
+   * hook had returned nothing. Not in `log`. OpenResty: `ngx.exit`.
+   */
+  exit(status: number): never;
 }
 
 /** `phases.sslCertificate`: the hello is known, TLS has not begun. */
-export interface SslSession extends Session {
+export interface SslSession extends RunningSession {
   readonly hello: ClientHello;
+  /**
+   * What an extension of the hello holds, as it came; undefined where the client did not send it. Types are IANA's. In
+   * `sslClientHello` and `sslCertificate` only, since the bytes are not kept. OpenResty: `get_client_hello_ext`.
+   */
+  helloExtension(type: number): Buffer | undefined;
+}
+
+/** `phases.sslClientHello`: as {@link SslSession}, and nothing is chosen yet. */
+export type SslClientHelloSession = SslSession;
+
+/** `phases.upstreamCertificate` and `phases.upstreamVerify`, once per attempt. */
+export interface UpstreamTlsSession extends RunningSession {
+  /** Address of the peer of this attempt. */
+  readonly peer: string | undefined;
 }
 
 interface Talk {
@@ -54,16 +92,22 @@ export interface StartedTls {
 }
 
 /** `phases.preread`: the protocol is sniffed; bytes may be looked at, read and answered. */
-export interface PrereadSession extends Session, Talk {
+export interface PrereadSession extends RunningSession, Talk {
   /** The first `size` unread bytes, without consuming them. */
   peek(size: number, options?: { readonly orLess?: boolean; readonly timeoutMs?: number }): Promise<Received>;
 }
 
+/** `phases.rewrite`: what will happen is known, and may still change; no byte may be read or written. */
+export interface RewriteSession extends RunningSession {
+  /** What the route, or `phases.preread`, decided. */
+  readonly action: Action;
+}
+
 /** `phases.access`: allow or refuse; no byte may be read or written. */
-export type AccessSession = Session;
+export type AccessSession = RewriteSession;
 
 /** `phases.balancer`, once per attempt. */
-export interface BalancerSession extends Session {
+export interface BalancerSession extends RunningSession {
   /** 1 for the first attempt. */
   readonly attempt: number;
   /** Why the attempt before this one failed. */
@@ -71,9 +115,11 @@ export interface BalancerSession extends Session {
 }
 
 /** A `content` handler: the gateway itself is the server. */
-export interface ContentSession extends Session, Talk {
+export interface ContentSession extends RunningSession, Talk {
   /** Half-closes: the client sees the end, and may go on sending. */
   shutdown(how: "send"): Promise<void>;
+  /** Writes the last bytes, then half-closes. OpenResty: `ngx.eof`. */
+  end(bytes?: string | Uint8Array): Promise<void>;
 }
 
 /** `phases.log`: everything is known. */
@@ -89,19 +135,52 @@ export interface LogSession extends Session {
   readonly sessionTimeMs: number;
 }
 
+/** What a variable may be. */
+export type VariableValue = boolean | number | string;
+
+/** Computes a variable; synchronous, since whoever asks for it does not wait. */
+export type SetVariable = (session: Session) => VariableValue | undefined;
+
 /** Hooks of a server, each with the session as that phase may use it. */
 export interface ServerPhases<Upstream extends string = string> {
-  /** Chooses the certificate; undefined leaves it to `ssl.certs`. OpenResty: `ssl_certificate_by_lua`. */
-  sslCertificate?(session: SslSession): Awaitable<Certificate | Pem | RejectAction | undefined>;
+  /** Looks at the hello before TLS begins: may refuse, and choose versions. OpenResty: `ssl_client_hello_by_lua`. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
+  sslClientHello?(session: SslClientHelloSession): Awaitable<TlsVersions | RejectAction | undefined | void>;
+  /**
+   * Chooses the certificate, and whether the client is asked for one; undefined leaves both to `ssl`.
+   * OpenResty: `ssl_certificate_by_lua`.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
+  sslCertificate?(session: SslSession): Awaitable<Certificate | CertificateChoice | RejectAction | undefined | void>;
   /** Overrides the route when it returns an action. OpenResty: `preread_by_lua`. */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
   preread?(session: PrereadSession): Awaitable<Action<Upstream> | undefined | void>;
+  /**
+   * Variables by name, each computed by its function when it is first asked for, once per session: `session.vars.<name>`.
+   * nginx: `set`.
+   */
+  readonly set?: Readonly<Record<string, SetVariable>>;
+  /** Changes what will happen when it returns an action. nginx: the rewrite phase. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
+  rewrite?(session: RewriteSession): Awaitable<Action<Upstream> | undefined | void>;
   /** Refuses when it returns `reject(…)`. nginx: the access phase. */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
   access?(session: AccessSession): Awaitable<RejectAction | undefined | void>;
   /** Chooses the peer of one attempt. OpenResty: `balancer_by_lua`. */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
   balancer?(session: BalancerSession): Awaitable<PeerChoice | undefined | void>;
+  /**
+   * Chooses the certificate to show a peer with TLS; undefined: that of the upstream's `ssl`. OpenResty:
+   * `proxy_ssl_certificate_by_lua`.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
+  upstreamCertificate?(session: UpstreamTlsSession): Awaitable<PeerPair | undefined | void>;
+  /**
+   * Judges the certificate that a peer has shown, before it gets a byte of the client: true or false, or undefined, which
+   * leaves OpenSSL's verdict. OpenResty: `proxy_ssl_verify_by_lua`.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
+  upstreamVerify?(session: UpstreamTlsSession, shown: PeerShown): Awaitable<boolean | undefined | void>;
   /** Runs once, last, for every accepted session. OpenResty: `log_by_lua`. */
   log?(session: LogSession): unknown;
 }

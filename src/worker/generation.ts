@@ -1,11 +1,14 @@
 import { type Endpoint, parseEndpoint } from "../codecs/address.ts";
 import type { GatewayConfig, ServerConfig } from "../gateway.ts";
-import type { Registry } from "../registry/registry.ts";
 import { compileSsl } from "../ssl/settings.ts";
 import { compileRoutes } from "../stream/choose-route.ts";
 import type { Log } from "../stream/log.ts";
+import { joinPhases } from "../stream/phase-chain.ts";
 import type { Server } from "../stream/server.ts";
+import type { HookPhase, ServerPhases } from "../stream/session.ts";
 import { trusts } from "../stream/trust.ts";
+import { compileVars } from "../stream/vars.ts";
+import type { WorkerContext } from "../stream/worker-context.ts";
 import type { LivePeers } from "../upstream/live-peers.ts";
 import type { Resolver } from "../upstream/resolve.ts";
 import { Upstream } from "../upstream/upstream.ts";
@@ -21,7 +24,7 @@ export interface GenerationParts {
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: Log;
-  readonly registry: Registry;
+  readonly worker: WorkerContext;
   /** What is known of peers; it survives a new generation. */
   readonly live: LivePeers;
   readonly resolver: Resolver;
@@ -32,38 +35,61 @@ export const DEFAULT_PREREAD_MS = 5_000;
 const DEFAULT_IDLE_MS = 600_000; // nginx: proxy_timeout 10m
 const DEFAULT_PROXY_HEADER_MS = 3_000;
 const DEFAULT_KEEPALIVE_MS = 60_000;
+/** A hook that waits for a dead service must let its session go. OpenResty's sockets wait as long: `lua_socket_read_timeout`. */
+const DEFAULT_PHASE_MS = 60_000;
+/** `content` is a server itself and may talk for hours; its reads and writes have limits of their own. */
+const LIMITED_PHASES = [
+  "sslClientHello",
+  "sslCertificate",
+  "preread",
+  "rewrite",
+  "access",
+  "balancer",
+  "upstreamCertificate",
+  "upstreamVerify",
+  "headerFilter",
+  "bodyFilter",
+] as const satisfies readonly HookPhase[];
 
 /** Builds everything that a checked configuration names. Nothing is open to clients yet; a failure leaves nothing behind. */
 export async function compileGeneration(config: GatewayConfig, parts: GenerationParts): Promise<Generation> {
   const upstreams = new Map<string, Upstream>();
-  const servers: Server[] = [];
+  const servers = new Map<string, Server>();
   const close = async (): Promise<void> => {
-    for (const server of servers) await server.ssl?.close();
+    for (const server of servers.values()) await server.ssl?.close();
     for (const upstream of upstreams.values()) await upstream.close();
   };
   try {
     for (const [name, upstream] of Object.entries(config.upstreams ?? {})) {
       const warn = (text: string): void => parts.log.warn(text, { upstream: name });
-      upstreams.set(name, new Upstream(name, upstream, { ...parts, source: parts.registry, warn }));
+      upstreams.set(name, new Upstream(name, upstream, { ...parts, source: parts.worker.registry, warn }));
     }
     await Promise.all([...upstreams.values()].map((upstream) => upstream.ready()));
     for (const [name, server] of Object.entries(config.servers)) {
-      servers.push(await compileServer(name, server, upstreams, parts));
+      servers.set(name, await compileServer(name, server, { gateway: config.phases ?? {}, upstreams, servers }, parts));
     }
   } catch (cause) {
     await close();
     throw cause;
   }
-  return { servers, close };
+  return { servers: [...servers.values()], close };
+}
+
+/** What the servers of one generation share. */
+interface Shared {
+  readonly gateway: ServerPhases;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly servers: ReadonlyMap<string, Server>;
 }
 
 async function compileServer(
   name: string,
   config: ServerConfig,
-  upstreams: ReadonlyMap<string, Upstream>,
-  { baseDir, log }: GenerationParts,
+  { gateway, upstreams, servers }: Shared,
+  { baseDir, log, worker }: GenerationParts,
 ): Promise<Server> {
-  const { proxyProtocol, ssl, preread, phases = {} } = config;
+  const { proxyProtocol, ssl, preread } = config;
+  const phases = joinPhases(gateway, config.phases ?? {});
   return Object.freeze({
     name,
     listen: [config.listen].flat().map(endpointOf),
@@ -85,8 +111,18 @@ async function compileServer(
     keepAliveMs: config.keepAliveMs ?? DEFAULT_KEEPALIVE_MS,
     maxConns: config.maxConns,
     phases,
+    phaseLimitsMs: phaseLimits(config.phaseTimeoutMs),
+    makeVars: compileVars(phases.set ?? {}, log),
+    servers,
     log,
+    worker,
   });
+}
+
+function phaseLimits(own: ServerConfig["phaseTimeoutMs"] = {}): ReadonlyMap<HookPhase, number> {
+  const limits = new Map<HookPhase, number>(LIMITED_PHASES.map((phase) => [phase, own[phase] ?? DEFAULT_PHASE_MS]));
+  if (own.content !== undefined) limits.set("content", own.content);
+  return limits;
 }
 
 function endpointOf(text: string): Endpoint {

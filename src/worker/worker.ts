@@ -4,18 +4,23 @@ import { memoryRegistry } from "../registry/memory.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
 import { NativePort } from "../stream/carrier/native-port.ts";
 import { Connection } from "../stream/connection.ts";
+import { Deadline } from "../stream/deadline.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
 import type { Port } from "../stream/port.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
+import type { WorkerContext } from "../stream/worker-context.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
 import { Resolver } from "../upstream/resolve.ts";
 import { chooseCarrier } from "./choose-carrier.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
 import { type LiveSession, liveSession } from "./live-session.ts";
+
+/** Whoever stops a process waits for it. */
+const EXIT_WORKER_MS = 5_000;
 
 /** A gateway that serves. */
 export interface Running {
@@ -38,10 +43,11 @@ export async function startWorker(
   { baseDir, log }: { baseDir: string; log: Log },
 ): Promise<Running> {
   const registry = memoryRegistry();
+  const context = { id: 0, number: 0, masterId: 0, registry };
   const generation = await compileGeneration(config, {
     baseDir,
     log,
-    registry,
+    worker: context,
     live: new LivePeers(),
     resolver: new Resolver(),
   });
@@ -53,7 +59,7 @@ export async function startWorker(
     carrier: chooseCarrier(process.env["RESTYCONF_CARRIER"], process.env["RESTYCONF_ENGINE"], sessions, log),
   });
   try {
-    await config.phases?.initWorker?.({ id: 0, number: 0, masterId: 0, registry });
+    await config.phases?.initWorker?.(context);
     await worker.open();
   } catch (cause) {
     await worker.close("quick");
@@ -66,9 +72,22 @@ export async function startWorker(
     kill: (session) => worker.kill(session),
     close: async (how) => {
       await worker.close(how);
+      await exitWorker(config, context, log);
       await registry[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Gives the hook its time; what it does not manage in it, a process that stops does not wait for. */
+async function exitWorker({ phases }: GatewayConfig, context: WorkerContext, log: Log): Promise<void> {
+  if (!phases?.exitWorker) return;
+  try {
+    using limit = new Deadline(EXIT_WORKER_MS);
+    const ended = Promise.resolve(phases.exitWorker(context));
+    await limit.limit(ended, () => new Error(`not finished within ${EXIT_WORKER_MS} ms`));
+  } catch (cause) {
+    log.error("exitWorker hook failed", { err: cause });
+  }
 }
 
 interface WorkerParts {
@@ -167,7 +186,7 @@ class Worker {
 
   /** A session keeps its place until its socket is closed too: what lingers holds a file descriptor. */
   readonly #leave = (session: Connection): void => {
-    const server = session.settings;
+    const server = session.home;
     this.#sessions.delete(session);
     this.#perServer.set(server, (this.#perServer.get(server) ?? 1) - 1);
     if (this.#isEmpty) this.#onEmpty?.();

@@ -1,5 +1,6 @@
 import type { Endpoint } from "../../src/codecs/address.ts";
 import { ssh } from "../../src/preread/ssh.ts";
+import { memoryRegistry } from "../../src/registry/memory.ts";
 import { content } from "../../src/stream/action.ts";
 import { engineKindOf, loadAddon } from "../../src/stream/carrier/addon.ts";
 import { Carrier } from "../../src/stream/carrier/carrier.ts";
@@ -10,6 +11,7 @@ import type { Log } from "../../src/stream/log.ts";
 import type { PortOptions } from "../../src/stream/port.ts";
 import { on, otherwise, silent } from "../../src/stream/route.ts";
 import type { Server } from "../../src/stream/server.ts";
+import { compileVars } from "../../src/stream/vars.ts";
 import type { ListenOptions, TestedCarrier } from "../laws/carrier/bench.ts";
 
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, access() {} };
@@ -56,6 +58,10 @@ function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
     keepAliveMs: 60_000,
     maxConns: undefined,
     phases: {},
+    phaseLimitsMs: new Map(),
+    makeVars: compileVars({}, quiet),
+    servers: new Map(),
     log: quiet,
+    worker: { id: 0, number: 0, masterId: 0, registry: memoryRegistry() },
   };
 }

@@ -8,7 +8,7 @@ import { formatPath, type KeyPath } from "./key-path.ts";
 import type { DataFile, Loaded } from "./load-config.ts";
 import { type Forms, gatewaySchema } from "./schema/gateway.ts";
 import { gatewayPhases, serverPhases } from "./schema/phases.ts";
-import { routeObject } from "./schema/route.ts";
+import { type KnownNames, routeObject } from "./schema/route.ts";
 import { isRecord } from "./schema/schema.ts";
 import { balancerObject, registryObject } from "./schema/upstream.ts";
 import { shortPath } from "./source-place.ts";
@@ -20,17 +20,22 @@ import { shortPath } from "./source-place.ts";
  */
 export function validate(loaded: Loaded): GatewayConfig {
   const { config, data } = loaded;
-  const upstreams = isRecord(config) && isRecord(config["upstreams"]) ? Object.keys(config["upstreams"]) : [];
-  const forms = data ? dataForms(upstreams, data.modules) : codeForms(upstreams);
+  const names = { upstreams: namesIn(config, "upstreams"), servers: namesIn(config, "servers") };
+  const forms = data ? dataForms(names, data.modules) : codeForms(names);
   const result = v.safeParse(gatewaySchema(forms), config);
   if (result.success) return result.output;
   const lines = result.issues.map((issue) => lineOf(issue, data));
   throw new ConfigError(inOrder(lines, shortPath(loaded.path)));
 }
 
-function codeForms(upstreams: readonly string[]): Forms {
+function namesIn(config: unknown, key: string): readonly string[] {
+  const named = isRecord(config) ? config[key] : undefined;
+  return isRecord(named) ? Object.keys(named) : [];
+}
+
+function codeForms(names: KnownNames): Forms {
   return {
-    server: { route: routeObject(upstreams), phases: serverPhases },
+    server: { route: routeObject(names), phases: serverPhases },
     upstream: { balancer: balancerObject, registryPeers: registryObject },
     phases: gatewayPhases,
   };
@@ -65,5 +70,7 @@ const MAX_COLUMN = 2 ** 21; // beyond the size of any file that is read
 /** In code, `on(http(), proxy("web"))` has no keys; its parts are called as in data. */
 function asWritten(path: KeyPath): KeyPath {
   const [action, field] = path.slice(-2);
-  return action === "action" && field === "upstream" ? [...path.slice(0, -2), "proxy"] : path;
+  if (action !== "action") return path;
+  if (field === "upstream") return [...path.slice(0, -2), "proxy"];
+  return field === "server" ? [...path.slice(0, -2), "dispatch"] : path;
 }

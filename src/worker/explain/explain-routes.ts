@@ -105,6 +105,8 @@ function shown(action: Action): string {
   switch (action.kind) {
     case "proxy":
       return `proxy ${JSON.stringify(action.upstream)}`;
+    case "dispatch":
+      return `dispatch ${JSON.stringify(action.server)}`;
     case "content":
       return "content";
     case "reject":

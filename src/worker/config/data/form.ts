@@ -1,17 +1,18 @@
 import * as v from "valibot";
 import type { Action } from "../../../stream/action.ts";
-import { proxy, reject } from "../../../stream/action.ts";
+import { dispatch, proxy, reject } from "../../../stream/action.ts";
 import { on, otherwise, type Route, silent } from "../../../stream/route.ts";
 import { ConfigError } from "../config-error.ts";
 import type { DataFile } from "../load-config.ts";
 import type { Forms } from "../schema/gateway.ts";
 import { gatewayPhases, serverPhases } from "../schema/phases.ts";
-import { status, upstreamName } from "../schema/route.ts";
+import { type KnownNames, serverName, status, upstreamName } from "../schema/route.ts";
 import { either, isRecord, made, maybe, milliseconds, oneOf, type Schema, shape, text } from "../schema/schema.ts";
 import { conditionsOf, snifferName } from "./sniffers.ts";
 import { balancerData, registryData } from "./upstream.ts";
 
-const WHAT = "a route: { on, when, proxy } or { on, when, reject }, with silentMs or otherwise instead of on";
+const WHAT =
+  "a route: { on, when, proxy }, with silentMs or otherwise instead of on, reject or dispatch instead of proxy";
 
 const rejectData = either<Action>((input) => (isRecord(input) ? rejectObject : rejectReason));
 const rejectReason = made(text("a reason"), (reason) => reject(reason));
@@ -20,9 +21,10 @@ const rejectObject = made(shape("{ reason, status }", { reason: text("a reason")
 );
 
 /** A route as data: `{ on: "mqtt", when: { clientId: "bot-*" }, proxy: "broker" }`. */
-export function routeData(upstreams: readonly string[]): Schema<Route> {
-  const proxyAction = made(upstreamName(upstreams), (name): Action => proxy(name));
-  const actions = { proxy: maybe(proxyAction), reject: maybe(rejectData) };
+export function routeData(names: KnownNames): Schema<Route> {
+  const proxyAction = made(upstreamName(names), (name): Action => proxy(name));
+  const dispatchAction = made(serverName(names), (name): Action => dispatch(name));
+  const actions = { proxy: maybe(proxyAction), reject: maybe(rejectData), dispatch: maybe(dispatchAction) };
   return either<Route>((input) => {
     if (!isRecord(input)) return made(shape(WHAT, {}), () => otherwise(reject("")));
     if ("silentMs" in input) {
@@ -38,16 +40,22 @@ export function routeData(upstreams: readonly string[]): Schema<Route> {
   });
 }
 
-function actionOf({ proxy, reject }: { readonly proxy?: Action; readonly reject?: Action }): Action {
-  const [action, ...more] = [proxy, reject].filter((given) => given !== undefined);
+interface Actions {
+  readonly proxy?: Action;
+  readonly reject?: Action;
+  readonly dispatch?: Action;
+}
+
+function actionOf({ proxy, reject, dispatch }: Actions): Action {
+  const [action, ...more] = [proxy, reject, dispatch].filter((given) => given !== undefined);
   if (action && more.length === 0) return action;
-  throw new TypeError(action ? "expected one of proxy and reject, got both" : "expected proxy or reject, got neither");
+  throw new TypeError(`expected one of proxy, reject and dispatch, got ${action ? more.length + 1 : "none"}`);
 }
 
 /** How JSON and YAML write what code makes with functions. */
-export function dataForms(upstreams: readonly string[], modules: DataFile["modules"]): Forms {
+export function dataForms(names: KnownNames, modules: DataFile["modules"]): Forms {
   return {
-    server: { route: routeData(upstreams), phases: fromModule(modules, serverPhases) },
+    server: { route: routeData(names), phases: fromModule(modules, serverPhases) },
     upstream: { balancer: balancerData, registryPeers: registryData },
     phases: fromModule(modules, gatewayPhases),
   };

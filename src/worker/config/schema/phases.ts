@@ -1,20 +1,38 @@
 import type { GatewayPhases } from "../../../gateway.ts";
-import type { ServerPhases } from "../../../stream/session.ts";
-import { checked, type Entries, either, hook, isRecord, maybe, type Schema, type Shaped, shape } from "./schema.ts";
+import type { ServerPhases, SetVariable } from "../../../stream/session.ts";
+import {
+  byName,
+  checked,
+  type Entries,
+  either,
+  hook,
+  isRecord,
+  maybe,
+  type Schema,
+  type Shaped,
+  shape,
+} from "./schema.ts";
 
 const WHAT = "an object of functions";
 
 const serverHooks = {
+  sslClientHello: maybe(hook<NonNullable<ServerPhases["sslClientHello"]>>()),
   sslCertificate: maybe(hook<NonNullable<ServerPhases["sslCertificate"]>>()),
   preread: maybe(hook<NonNullable<ServerPhases["preread"]>>()),
+  set: maybe(byName(hook<SetVariable>(), "an object of functions by name")),
+  rewrite: maybe(hook<NonNullable<ServerPhases["rewrite"]>>()),
   access: maybe(hook<NonNullable<ServerPhases["access"]>>()),
   balancer: maybe(hook<NonNullable<ServerPhases["balancer"]>>()),
+  upstreamCertificate: maybe(hook<NonNullable<ServerPhases["upstreamCertificate"]>>()),
+  upstreamVerify: maybe(hook<NonNullable<ServerPhases["upstreamVerify"]>>()),
   log: maybe(hook<NonNullable<ServerPhases["log"]>>()),
 };
 
 const gatewayHooks = {
+  ...serverHooks,
   init: maybe(hook<NonNullable<GatewayPhases["init"]>>()),
   initWorker: maybe(hook<NonNullable<GatewayPhases["initWorker"]>>()),
+  exitWorker: maybe(hook<NonNullable<GatewayPhases["exitWorker"]>>()),
 };
 
 /** Hooks of a server. */
@@ -25,7 +43,7 @@ export const gatewayPhases: Schema<GatewayPhases> = phases(gatewayHooks);
 
 function phases<const Hooks extends Entries>(hooks: Hooks): Schema<Shaped<Hooks>> {
   const plain = shape(WHAT, hooks);
-  const isHook = (value: unknown): boolean => value === undefined || typeof value === "function";
+  const isHook = (value: unknown): boolean => value === undefined || typeof value === "function" || isRecord(value);
   const instance = checked(
     (value): value is Shaped<Hooks> => isRecord(value) && Object.keys(hooks).every((name) => isHook(value[name])),
     WHAT,

@@ -1,16 +1,31 @@
 import * as v from "valibot";
 import type { Sniffer } from "../../../preread/sniffer.ts";
-import type { Action, ContentAction, ProxyAction, RejectAction } from "../../../stream/action.ts";
+import type { Action, ContentAction, DispatchAction, ProxyAction, RejectAction } from "../../../stream/action.ts";
 import type { Route } from "../../../stream/route.ts";
 import { expected } from "../expectation.ts";
 import { checked, either, hook, isRecord, milliseconds, oneOf, type Schema, shape, text, whole } from "./schema.ts";
 
+/** What actions may name. */
+export interface KnownNames {
+  readonly upstreams: readonly string[];
+  readonly servers: readonly string[];
+}
+
 /** The name of an upstream that exists. */
-export function upstreamName(known: readonly string[]): Schema<string> {
+export function upstreamName({ upstreams }: KnownNames): Schema<string> {
+  return nameOf("an upstream", upstreams);
+}
+
+/** The name of a server that exists. */
+export function serverName({ servers }: KnownNames): Schema<string> {
+  return nameOf("a server", servers);
+}
+
+function nameOf(what: string, known: readonly string[]): Schema<string> {
   const shown = known.length > 0 ? known.slice(0, MAX_NAMES).join(", ") : "there is none";
   return v.custom<string>(
     (value) => typeof value === "string" && known.includes(value),
-    expected(`the name of an upstream (${shown}${known.length > MAX_NAMES ? ", …" : ""})`, { known }),
+    expected(`the name of ${what} (${shown}${known.length > MAX_NAMES ? ", …" : ""})`, { known }),
   );
 }
 
@@ -21,8 +36,8 @@ const MAX_NAMES = 10;
 export const status: Schema<number> = whole(100, 599);
 
 /** Where a server may send sessions, and what it may do with them, as `on`, `silent` and `otherwise` make it. */
-export function routeObject(upstreams: readonly string[]): Schema<Route> {
-  const action = actionObject(upstreams);
+export function routeObject(names: KnownNames): Schema<Route> {
+  const action = actionObject(names);
   const on: Schema<Route> = shape(WHAT, { kind: oneOf("on"), sniffer, action });
   const silent: Schema<Route> = shape(WHAT, { kind: oneOf("silent"), afterMs: milliseconds(0), action });
   const otherwise: Schema<Route> = shape(WHAT, { kind: oneOf("otherwise"), action });
@@ -51,10 +66,11 @@ const sniffer: Schema<Sniffer> = checked(
   "a sniffer, like http()",
 );
 
-/** What `proxy(…)`, `content(…)` and `reject(…)` return. */
-function actionObject(upstreams: readonly string[]): Schema<Action> {
-  const what = "proxy(…), content(…) or reject(…)";
-  const proxy: Schema<ProxyAction> = shape(what, { kind: oneOf("proxy"), upstream: upstreamName(upstreams) });
+/** What `proxy(…)`, `content(…)`, `dispatch(…)` and `reject(…)` return. */
+function actionObject(names: KnownNames): Schema<Action> {
+  const what = "proxy(…), content(…), dispatch(…) or reject(…)";
+  const proxy: Schema<ProxyAction> = shape(what, { kind: oneOf("proxy"), upstream: upstreamName(names) });
+  const dispatch: Schema<DispatchAction> = shape(what, { kind: oneOf("dispatch"), server: serverName(names) });
   const content: Schema<ContentAction> = shape(what, {
     kind: oneOf("content"),
     handler: hook<ContentAction["handler"]>(),
@@ -67,6 +83,8 @@ function actionObject(upstreams: readonly string[]): Schema<Action> {
         return proxy;
       case "content":
         return content;
+      case "dispatch":
+        return dispatch;
       case "reject":
         return reject;
       default:

@@ -36,7 +36,22 @@ const preread = shape("{ maxBytes, timeoutMs }", {
   timeoutMs: maybe(milliseconds()),
 });
 
-const addresses = list(listenAddress, "an address or a list of addresses", { min: 1 });
+const phaseTimeouts: Schema<NonNullable<ServerConfig["phaseTimeoutMs"]>> = shape("an object of milliseconds by phase", {
+  sslClientHello: maybe(milliseconds()),
+  sslCertificate: maybe(milliseconds()),
+  preread: maybe(milliseconds()),
+  rewrite: maybe(milliseconds()),
+  access: maybe(milliseconds()),
+  content: maybe(milliseconds()),
+  balancer: maybe(milliseconds()),
+  upstreamCertificate: maybe(milliseconds()),
+  upstreamVerify: maybe(milliseconds()),
+  headerFilter: maybe(milliseconds()),
+  bodyFilter: maybe(milliseconds()),
+});
+
+/** An empty list: the server is reached by `dispatch` only. */
+const addresses = list(listenAddress, "an address or a list of addresses");
 
 /** A server. */
 export function serverSchema({ route, phases }: ServerForms): Schema<ServerConfig> {
@@ -51,6 +66,7 @@ export function serverSchema({ route, phases }: ServerForms): Schema<ServerConfi
     keepAliveMs: maybe(milliseconds(0)),
     maxConns: maybe(whole(1)),
     phases: maybe(phases),
+    phaseTimeoutMs: maybe(phaseTimeouts),
   });
 }
 
