@@ -15,6 +15,7 @@ import { certFolder } from "./folder/folder.ts";
 import { certificateBlocks, isPem, opensslReason } from "./pem.ts";
 import { certificateMemo } from "./pem-memo.ts";
 import { type CertSource, type CertStore, certList } from "./store.ts";
+import { type SettingsFor, settingsFor } from "./wish.ts";
 
 /** `ssl` of a server, as users write it. */
 export interface SslConfig {
@@ -59,8 +60,10 @@ export interface ServerSsl {
   readonly settings: HandshakeSettings;
   /** Turns what a hook returned into a certificate; throws a TypeError that says what is wrong with it. */
   certificateOf(given: Pem | Certificate): Certificate;
-  /** OpenSSL's context for a certificate under this server's settings. */
-  contextOf(certificate: Certificate): SecureContext;
+  /** These settings with what hooks want of one handshake; throws a TypeError that says what cannot be had. */
+  readonly settingsFor: SettingsFor;
+  /** OpenSSL's context for a certificate, under this server's settings unless others are given. */
+  contextOf(certificate: Certificate, settings?: HandshakeSettings): SecureContext;
   /** Stops watching files. */
   close(): Promise<void>;
 }
@@ -90,7 +93,8 @@ export async function compileSsl(config: SslConfig, environment: SslEnvironment)
     handshakeTimeoutMs: config.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
     settings,
     certificateOf,
-    contextOf: (certificate: Certificate) => secureContextOf(certificate, settings),
+    settingsFor: settingsFor(settings),
+    contextOf: (certificate: Certificate, wished = settings) => secureContextOf(certificate, wished),
     close,
   });
 }

@@ -1,6 +1,7 @@
 import type { Life } from "../upstream/abort.ts";
 import { dial } from "../upstream/dial.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
+import type { JudgePeer } from "../upstream/peer-verdict.ts";
 import { Inlet } from "./inlet.ts";
 import { NodeRelay, type Relay } from "./relay.ts";
 import type { Wire } from "./wire/wire.ts";
@@ -12,6 +13,8 @@ export interface CarryOptions {
   /** Sent to the peer before anything else, and before TLS: a PROXY header. */
   readonly preface: Uint8Array | undefined;
   readonly life: Life;
+  /** Judges the certificate of a peer with TLS. */
+  readonly judge?: JudgePeer | undefined;
 }
 
 /**
@@ -26,7 +29,7 @@ export function carry(client: Inlet, peer: PeerEndpoint, options: CarryOptions):
 }
 
 async function bySocket(client: Inlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
-  const { stream, transport } = await dial(peer, { preface: options.preface, life: options.life });
+  const { stream, transport } = await dial(peer, options);
   return new NodeRelay(client, new Inlet(stream, transport), { idleTimeoutMs: options.idleTimeoutMs });
 }
 

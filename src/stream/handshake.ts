@@ -6,7 +6,7 @@ import { GatewayError, messageOf } from "../errors.ts";
 import type { ServerSsl } from "../ssl/settings.ts";
 import { verdictOf } from "../ssl/verify.ts";
 import type { Action } from "./action.ts";
-import { chooseCertificate } from "./choose-certificate.ts";
+import { chooseCertificate, chooseVersions } from "./choose-certificate.ts";
 import { passthrough } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
 import { Deadline } from "./deadline.ts";
@@ -60,26 +60,29 @@ async function shakeHands(
   }
 }
 
-/** Chooses a certificate, runs the handshake, and puts the clear text in the place of the client's bytes. */
+/** Asks the hooks, runs the handshake, and puts the clear text in the place of the client's bytes. */
 async function secure(session: Connection, ssl: ServerSsl, deadline: Deadline): Promise<void> {
-  const chosen = await deadline.limit(chooseCertificate(session, ssl), () => late("while a certificate was chosen"));
+  const versions = await deadline.limit(chooseVersions(session), () => late("in the sslClientHello hook"));
+  const choosing = chooseCertificate(session, ssl, versions);
+  const { certificate, settings } = await deadline.limit(choosing, () => late("while a certificate was chosen"));
   session.phase = "handshake";
   const { inlet } = session.client;
   const raw = inlet.stream;
   if (raw.destroyed) throw new GatewayError("RC_CLIENT_RESET", "while a certificate was chosen");
   raw.unshift(inlet.detach());
+  const { clientCertificate } = settings;
   const tls = new TLSSocket(raw, {
     isServer: true,
-    secureContext: ssl.contextOf(chosen),
-    requestCert: ssl.clientCertificate !== "off",
-    rejectUnauthorized: ssl.clientCertificate === "required",
+    secureContext: ssl.contextOf(certificate, settings),
+    requestCert: clientCertificate !== "off",
+    rejectUnauthorized: clientCertificate === "required",
     ALPNProtocols: ssl.alpn.length > 0 ? [...ssl.alpn] : undefined,
   });
   await established(tls, raw, deadline);
-  session.ssl = sslOfHandshake(session.hello, tls, verdictOf(tls, ssl.clientCertificate));
+  session.ssl = sslOfHandshake(session.hello, tls, verdictOf(tls, clientCertificate));
   session.client.speakThrough(new Inlet(tls, raw));
   session.patience.rearm();
-  if (ssl.clientCertificate === "required" && session.ssl.verify !== "SUCCESS") {
+  if (clientCertificate === "required" && session.ssl.verify !== "SUCCESS") {
     throw new GatewayError("RC_TLS_CLIENT_CERTIFICATE", session.ssl.verify);
   }
 }
@@ -128,6 +131,8 @@ const alerts: Partial<Record<GatewayError["code"], AlertDescription>> = {
   RC_REJECTED: alertDescriptions.accessDenied,
   RC_TLS_STORE: alertDescriptions.internalError,
   RC_HOOK_FAILED: alertDescriptions.internalError,
+  RC_HOOK_TIMEOUT: alertDescriptions.internalError,
+  RC_EXITED: alertDescriptions.accessDenied,
 };
 
 function sayWhy(session: Connection, error: GatewayError): void {

@@ -1,10 +1,13 @@
+import { formatEndpoint } from "../codecs/address.ts";
 import { encodeProxyHeader } from "../codecs/proxy-protocol/encode.ts";
 import { type ProxyFields, writeTlvs } from "../codecs/proxy-protocol/tlv.ts";
 import { GatewayError } from "../errors.ts";
 import type { PeerChoice } from "../upstream/choice.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
+import type { JudgePeer } from "../upstream/peer-verdict.ts";
 import type { SessionSsl } from "../upstream/session-facts.ts";
 import type { Connection } from "./connection.ts";
+import { judgeFor, withCertificate } from "./peer-hooks.ts";
 import type { Relay } from "./relay.ts";
 
 /** Finds a peer and begins to carry the session to it. */
@@ -38,11 +41,24 @@ async function choose(
 }
 
 function connect(session: Connection, peer: PeerEndpoint): Promise<Relay> {
+  const { upstreamCertificate, upstreamVerify } = session.settings.phases;
+  if (peer.ssl && (upstreamCertificate || upstreamVerify)) return connectHooked(session, peer);
+  return carryTo(session, peer);
+}
+
+/** Asks hooks about TLS to this peer. */
+async function connectHooked(session: Connection, peer: PeerEndpoint): Promise<Relay> {
+  session.connecting = formatEndpoint(peer.endpoint);
+  return carryTo(session, await withCertificate(session, peer), judgeFor(session));
+}
+
+function carryTo(session: Connection, peer: PeerEndpoint, judge?: JudgePeer): Promise<Relay> {
   session.phase = "proxy";
   return session.client.relayTo(peer, {
     idleTimeoutMs: peer.idleTimeoutMs ?? session.settings.idleTimeoutMs,
     preface: peer.proxyProtocol && proxyHeader(session, peer.proxyProtocol),
     life: session,
+    judge,
   });
 }
 

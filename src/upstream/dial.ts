@@ -6,12 +6,15 @@ import { abortError, type Life } from "./abort.ts";
 import { connectFailure } from "./connect-failure.ts";
 import type { PeerEndpoint } from "./peer-endpoint.ts";
 import type { PeerSsl } from "./peer-ssl.ts";
+import { type JudgePeer, judgePeer } from "./peer-verdict.ts";
 
 /** What belongs to one session and not to the peer. */
 export interface DialOptions {
   /** Sent first, in front of TLS: a PROXY header. */
   readonly preface?: Uint8Array | undefined;
   readonly life?: Life | undefined;
+  /** Judges the certificate of a peer with TLS. The time to connect does not run on meanwhile: its own limit is its caller's. */
+  readonly judge?: JudgePeer | undefined;
 }
 
 /** A connected peer. */
@@ -34,7 +37,7 @@ export const KEEP_ALIVE_MS = 60_000;
  * and `destroyed` tells the owner of it.
  * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, or why the life ended.
  */
-export async function dial(peer: PeerEndpoint, { preface, life }: DialOptions = {}): Promise<Dialed> {
+export async function dial(peer: PeerEndpoint, { preface, life, judge }: DialOptions = {}): Promise<Dialed> {
   if (life?.isOver) throw abortError(life.signal);
   const where = formatEndpoint(peer.endpoint);
   const transport = open(peer);
@@ -51,8 +54,12 @@ export async function dial(peer: PeerEndpoint, { preface, life }: DialOptions = 
     await arrival(transport, "connect", { code: "RC_PEER_CONNECT", where });
     if (preface && preface.length > 0) transport.write(preface);
     if (peer.ssl) {
-      stream = startTls(transport, peer, peer.ssl);
+      const secured = startTls(transport, peer, { ssl: peer.ssl, judge });
+      stream = secured;
       await arrival(stream, "secureConnect", { code: "RC_PEER_TLS", where });
+      clearTimeout(timer);
+      if (judge)
+        await judgement(secured, judge, { serverName: nameOf(peer, peer.ssl), verify: peer.ssl.verify, where });
     }
     return { stream: stream.pause(), transport };
   } catch (cause) {
@@ -87,18 +94,36 @@ function open({ endpoint, localAddress }: PeerEndpoint): Socket {
   return socket.on("error", ignore).pause();
 }
 
-function startTls(transport: Socket, { endpoint }: PeerEndpoint, ssl: PeerSsl): TLSSocket {
-  const name = ssl.serverName ?? (endpoint.kind === "tcp" ? endpoint.host : "localhost");
+function startTls(transport: Socket, peer: PeerEndpoint, { ssl, judge }: { ssl: PeerSsl } & DialOptions): TLSSocket {
+  const name = nameOf(peer, ssl);
   const stream = secure({
     socket: transport,
     host: name, // what the certificate is verified against
     secureContext: ssl.context,
-    rejectUnauthorized: ssl.verify,
+    rejectUnauthorized: ssl.verify && !judge,
     ...(isIP(name) === 0 && { servername: name }), // RFC 6066 §3: no IP addresses
     ...(ssl.alpn.length > 0 && { ALPNProtocols: [...ssl.alpn] }),
   });
   stream.on("error", ignore);
   return stream;
+}
+
+/** The name to ask for, and to compare with the certificate. */
+function nameOf({ endpoint }: PeerEndpoint, { serverName }: PeerSsl): string {
+  return serverName ?? (endpoint.kind === "tcp" ? endpoint.host : "localhost");
+}
+
+/** A peer that breaks off while it is judged, and a session that ends, do not wait for the verdict. */
+function judgement(stream: TLSSocket, judge: JudgePeer, facts: Parameters<typeof judgePeer>[2]): Promise<void> {
+  stream.pause();
+  return new Promise((resolve, reject) => {
+    const onError = (cause: unknown): void => reject(wrapped(cause, { code: "RC_PEER_TLS", where: facts.where }));
+    const onClose = (): void => onError(new Error("closed"));
+    stream.on("error", onError).on("close", onClose);
+    judgePeer(stream, judge, facts)
+      .then(resolve, reject)
+      .finally(() => stream.off("error", onError).off("close", onClose));
+  });
 }
 
 /** Resolves on the event, rejects on an error or close before it. An error of ours, given to `destroy`, stays itself. */

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { messageOf } from "../errors.ts";
+import { type PeerPair, pairContexts } from "./peer-pairs.ts";
 
 /** TLS to the peers of an upstream, as the user writes it. `{}` is enough: names are verified by the system's authorities. */
 export interface PeerSslConfig {
@@ -21,6 +22,8 @@ export interface PeerSslConfig {
 /** TLS to peers, ready to use: files are read and the context is built, once per upstream. */
 export interface PeerSsl {
   readonly context: SecureContext;
+  /** The same with another certificate to show; throws a TypeError for a pair that is none. */
+  contextWith(pair: PeerPair): SecureContext;
   readonly serverName: string | undefined;
   readonly verify: boolean;
   readonly alpn: readonly string[];
@@ -36,8 +39,10 @@ export function peerSslOf(config: PeerSslConfig, baseDir = "."): PeerSsl {
   for (const name of alpn)
     if (!isProtocolName(name)) throw new TypeError(`ssl.alpn: ${JSON.stringify(name)} is too short or too long`);
   const read = (key: keyof Pems): string | undefined => pemOf(key, config[key], baseDir);
+  const ca = read("ca");
   return Object.freeze({
-    context: contextOf({ ca: read("ca"), cert: read("cert"), key: read("key") }),
+    context: contextOf({ ca, cert: read("cert"), key: read("key") }),
+    contextWith: pairContexts(ca),
     serverName: config.serverName,
     verify: config.verify ?? true,
     alpn: [...alpn],
