@@ -15,6 +15,7 @@ export type { Change, Registry } from "./registry/registry.ts";
 export { type Certificate, certificate, type Pem } from "./ssl/certificate.ts";
 export type { SslConfig } from "./ssl/settings.ts";
 export { type CertSource, type CertStore, certList } from "./ssl/store.ts";
+export type { CertificateChoice, HandshakeWish, TlsVersion, TlsVersions } from "./ssl/wish.ts";
 export {
   type Action,
   type ContentAction,
@@ -52,8 +53,10 @@ export type {
   ServerPhases,
   Session,
   SetVariable,
+  SslClientHelloSession,
   SslSession,
   StartedTls,
+  UpstreamTlsSession,
   VariableValue,
 } from "./stream/session.ts";
 export type { Vars } from "./stream/vars.ts";
@@ -64,7 +67,9 @@ export { type RegistryPeers, registry } from "./upstream/discovery.ts";
 export { hash } from "./upstream/hash.ts";
 export { leastConn } from "./upstream/least-conn.ts";
 export type { Peer, PeerConfig, PeerOptions } from "./upstream/peer.ts";
+export type { PeerPair } from "./upstream/peer-pairs.ts";
 export type { PeerSslConfig } from "./upstream/peer-ssl.ts";
+export type { PeerShown } from "./upstream/peer-verdict.ts";
 export { randomTwo } from "./upstream/random-two.ts";
 export { roundRobin } from "./upstream/round-robin.ts";
 export type { SessionCtx, SessionFacts, SessionSsl } from "./upstream/session-facts.ts";
