@@ -1,4 +1,3 @@
-import { TLSSocket } from "node:tls";
 import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import { helloExtension } from "../codecs/tls/hello-extension.ts";
@@ -8,12 +7,10 @@ import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
 import type { Action } from "./action.ts";
 import { Client } from "./client.ts";
-import { Deadline } from "./deadline.ts";
-import { upgrade } from "./handshake.ts";
 import { type HookHost, HookRunner } from "./hooks.ts";
 import type { Incoming } from "./incoming.ts";
+import { runLogHook } from "./log-hook.ts";
 import { Patience } from "./patience.ts";
-import type { Hooks } from "./phase-chain.ts";
 import type { Reader, Received } from "./reader.ts";
 import type { Relay } from "./relay.ts";
 import type { Server } from "./server.ts";
@@ -30,6 +27,7 @@ import type {
   UpstreamTlsSession,
 } from "./session.ts";
 import { sslOfHello } from "./session-ssl.ts";
+import { Talk } from "./talk.ts";
 import type { Vars, VarsSource } from "./vars.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
@@ -41,9 +39,6 @@ type Views = SslSession &
   ContentSession &
   LogSession;
 
-/** A log hook that waits for a dead service must not hold its session, and the session's place, for ever. */
-const LOG_LIMIT_MS = 5_000;
-
 /** Reason of every ended session's signal. One for all: Node would make a new exception, with its stack, each time. */
 const ENDED = new GatewayError("RC_SHUTDOWN", "the session has ended");
 
@@ -51,9 +46,6 @@ const NONE: readonly Attempt[] = [];
 
 /** Session ids: when the process began, then a count. */
 const BEGAN = Date.now().toString(36);
-
-/** Phases in which a hook may talk with the client. */
-const TALKING: ReadonlySet<Phase> = new Set<Phase>(["preread", "content"]);
 
 /** One session: its facts, and what each phase may see and do, through its own view. */
 export class Connection implements Views, VarsSource, HookHost {
@@ -90,7 +82,7 @@ export class Connection implements Views, VarsSource, HookHost {
   #patience: Patience | undefined;
   #abort: AbortController | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
-  #starting: Promise<StartedTls> | undefined;
+  #talk: Talk | undefined;
   #action: Action | undefined;
   #hooks: HookRunner | undefined;
   /** Names of the servers that it was dispatched from, and when it came to the last one. */
@@ -249,9 +241,13 @@ export class Connection implements Views, VarsSource, HookHost {
     return this.#lease?.value;
   }
 
+  get #talks(): Talk {
+    this.#talk ??= new Talk(this);
+    return this.#talk;
+  }
+
   get reader(): Reader {
-    this.#talks("reader");
-    return this.client.reader;
+    return this.#talks.reader;
   }
 
   peek(size: number, options?: { readonly orLess?: boolean; readonly timeoutMs?: number }): Promise<Received> {
@@ -259,44 +255,24 @@ export class Connection implements Views, VarsSource, HookHost {
   }
 
   write(bytes: string | Uint8Array): Promise<void> {
-    return unforced(async () => {
-      this.#talks("write");
-      await this.client.write(bytes);
-    });
+    return this.#talks.write(bytes);
   }
 
   startTls(): Promise<StartedTls> {
-    return unforced(async () => {
-      this.#talks("startTls");
-      this.#starting ??= this.#startTls().finally(() => {
-        this.#starting = undefined;
-      });
-      return this.#starting;
-    });
-  }
-
-  async #startTls(): Promise<StartedTls> {
-    const { ssl } = this.settings;
-    if (!ssl) throw new TypeError("startTls: ssl not configured for this server");
-    if (!this.ssl?.protocol) await upgrade(this, ssl);
-    const { protocol = "", cipher = "" } = this.ssl ?? {};
-    const { stream } = this.client.inlet;
-    return { protocol, cipher, sessionReused: stream instanceof TLSSocket && stream.isSessionReused() };
+    return this.#talks.startTls();
   }
 
   end(bytes?: string | Uint8Array): Promise<void> {
-    return unforced(async () => {
-      this.#talks("end");
-      if (bytes !== undefined) void this.write(bytes); // its failure is the shutdown's too
-      await this.client.shutdown();
-    });
+    return this.#talks.end(bytes);
   }
 
   shutdown(_how: "send"): Promise<void> {
-    return unforced(async () => {
-      this.#talks("shutdown");
-      await this.client.shutdown();
-    });
+    return this.#talks.shutdown();
+  }
+
+  /** Set once a hook has told the session to end: nothing more may reach the client. */
+  get exited(): GatewayError | undefined {
+    return this.#hooks?.exited;
   }
 
   exit(status: number): never {
@@ -375,7 +351,7 @@ export class Connection implements Views, VarsSource, HookHost {
       this.settings.log.error("session failed", { session: this.id, err: cause }); // a bug of ours; other sessions go on
       this.client.stop("killed");
     }
-    if (log) void this.#log(log).then(() => this.#leave());
+    if (log) void runLogHook(this, log).then(() => this.#leave());
     else this.#leave();
   }
 
@@ -399,26 +375,4 @@ export class Connection implements Views, VarsSource, HookHost {
     const isFailure = !this.#stopped && error?.code !== "RC_EXITED";
     this.settings.log.access(() => accessLine(this, isFailure ? error : undefined));
   }
-
-  async #log(log: NonNullable<Hooks["log"]>): Promise<void> {
-    this.phase = "log";
-    try {
-      using limit = new Deadline(LOG_LIMIT_MS);
-      await limit.limit(Promise.resolve(log(this)), () => new Error(`not finished within ${LOG_LIMIT_MS} ms`));
-    } catch (cause) {
-      this.settings.log.error("log hook failed", { session: this.id, server: this.server, err: cause });
-    }
-  }
-
-  #talks(what: string): void {
-    if (this.#hooks?.exited) throw this.#hooks.exited;
-    if (!TALKING.has(this.phase)) throw new TypeError(`${what}: not available in the ${this.phase} phase`);
-  }
-}
-
-/** A promise that nobody has to wait for: without this, a forgotten `await` would let a client's reset end the process. */
-function unforced<T>(work: () => Promise<T>): Promise<T> {
-  const promise = work();
-  promise.catch(() => {});
-  return promise;
 }
