@@ -150,11 +150,14 @@ describe("a route as data", () => {
       "{ on: ssh, proxy: apu }",
       `6:27: servers.edge.routes[0].proxy: expected the name of an upstream (api, game), got "apu"; did you mean "api"?`,
     ],
-    ["{ on: ssh, proxy: api, reject: no }", "6:9: servers.edge.routes[0]: expected one of proxy and reject, got both"],
-    ["{ on: ssh }", "6:9: servers.edge.routes[0]: expected proxy or reject, got neither"],
+    [
+      "{ on: ssh, proxy: api, reject: no }",
+      "6:9: servers.edge.routes[0]: expected one of proxy, reject and dispatch, got 2",
+    ],
+    ["{ on: ssh }", "6:9: servers.edge.routes[0]: expected one of proxy, reject and dispatch, got none"],
     [
       "{ on: ssh, silentMs: 1, proxy: api }",
-      "6:11: servers.edge.routes[0].on: unknown key, expected one of silentMs, proxy, reject",
+      "6:11: servers.edge.routes[0].on: unknown key, expected one of silentMs, proxy, reject, dispatch",
     ],
     ["{ otherwise: yes, reject: no }", `6:22: servers.edge.routes[0].otherwise: expected true, got "yes"`],
     [

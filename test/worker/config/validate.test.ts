@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { leastConn, on, otherwise, proxy, reject, silent } from "../../../src/index.ts";
+import { dispatch, leastConn, on, otherwise, proxy, reject, silent } from "../../../src/index.ts";
 import { http, ssh } from "../../../src/preread/index.ts";
 import { ConfigError } from "../../../src/worker/config/config-error.ts";
 import { validate } from "../../../src/worker/config/validate.ts";
@@ -33,7 +33,7 @@ function object(value: unknown): object {
 describe("a right configuration", () => {
   test("of every key passes, and comes back frozen to its last list", () => {
     const config = validate({ config: everyKey, path: "/x/c.ts", baseDir: "/x" });
-    expect(config.servers["edge"]?.routes).toHaveLength(5);
+    expect(config.servers["edge"]?.routes).toHaveLength(6);
     const parts = [
       config,
       config.servers,
@@ -147,7 +147,9 @@ describe("a wrong value", () => {
     [{ listen: "::1:80" }, `listen: ${address} "::1:80"`],
     [{ listen: "unix:" }, `listen: ${address} "unix:"`],
     [{ listen: `unix:/${"x".repeat(108)}` }, `listen: ${address} "unix:/${"x".repeat(54)}…"`],
-    [{ listen: [] }, "listen: expected an address or a list of addresses, got an empty list"],
+    [{ listen: {} }, "listen: expected host:port, [v6]:port or unix:/path, got an empty object"],
+    [{ phaseTimeoutMs: { access: 0 } }, "phaseTimeoutMs.access: expected milliseconds from 1 to 2147483647, got 0"],
+    [{ phases: { set: { a: 1 } } }, "phases.set.a: expected a function, got 1"],
     [{ listen: ["h:1", "h"] }, `listen[1]: ${address} "h"`],
     [{ routes: [] }, "routes: expected a list of routes, got an empty list"],
     [{ routes: {} }, "routes: expected a list of routes, got an empty object"],
@@ -229,7 +231,11 @@ describe("a wrong value", () => {
       [{ kind: "on", sniffer: http, action: proxy("api") }],
       "[0].sniffer: expected a sniffer, like http(), got a function",
     ],
-    [[{ kind: "on", sniffer: http() }], "[0].action: expected proxy(…), content(…) or reject(…), got nothing"],
+    [
+      [{ kind: "on", sniffer: http() }],
+      "[0].action: expected proxy(…), content(…), dispatch(…) or reject(…), got nothing",
+    ],
+    [[otherwise(dispatch("nowhere"))], '[0].dispatch: expected the name of a server (edge), got "nowhere"'],
     [[{ on: "http", proxy: "api" }], "[0]: expected on(…), silent(…) or otherwise(…), got an object"],
     [[http()], "[0]: expected on(…), silent(…) or otherwise(…), got an object"],
     [[silent(-1, proxy("api"))], "[0].afterMs: expected milliseconds from 0 to 2147483647, got -1"],
