@@ -12,6 +12,8 @@ export {
   type ServerConfig,
 } from "./gateway.ts";
 export type { Change, Registry } from "./registry/registry.ts";
+export { sleep } from "./shared/sleep.ts";
+export { type NotScheduled, type Scheduled, type TimerCallback, type TimerCounts, timer } from "./shared/timer.ts";
 export { type Certificate, certificate, type Pem } from "./ssl/certificate.ts";
 export type { SslConfig } from "./ssl/settings.ts";
 export { type CertSource, type CertStore, certList } from "./ssl/store.ts";

@@ -1,6 +1,7 @@
 import type { Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import { memoryRegistry } from "../registry/memory.ts";
+import { timers } from "../shared/timer.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
 import { NativePort } from "../stream/carrier/native-port.ts";
 import { Connection } from "../stream/connection.ts";
@@ -18,9 +19,13 @@ import { chooseCarrier } from "./choose-carrier.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
 import { type LiveSession, liveSession } from "./live-session.ts";
+import { logTimers } from "./timer-log.ts";
 
 /** Whoever stops a process waits for it. */
 const EXIT_WORKER_MS = 5_000;
+
+/** So long may callbacks of timers take that a stop has called early. */
+const TIMERS_END_MS = 5_000;
 
 /** A gateway that serves. */
 export interface Running {
@@ -53,6 +58,7 @@ export async function startWorker(
   });
   const { sessions, openFiles } = sessionLimit(generation.servers.flatMap(({ listen }) => listen).length);
   log.info("session limit", { sessions, open_files: openFiles });
+  logTimers(log);
   const worker = new Worker(generation, {
     log,
     maxSessions: sessions,
@@ -71,8 +77,10 @@ export async function startWorker(
     sessions: () => worker.sessions(),
     kill: (session) => worker.kill(session),
     close: async (how) => {
+      timers.expire();
       await worker.close(how);
       await exitWorker(config, context, log);
+      await timers.finish(TIMERS_END_MS);
       await registry[Symbol.asyncDispose]();
     },
   };

@@ -1,0 +1,46 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { exchange } from "../support/client.ts";
+import { Gateway } from "../support/gateway.ts";
+
+// Timers in a gateway: what they tell the log, and what a stop makes of them.
+
+const page = readFileSync(new URL("../../docs/timers.md", import.meta.url), "utf8");
+const [, documented = ""] = /```ts\n(\/\/ restyconf\.config\.ts\n[\s\S]+?)```/.exec(page) ?? [];
+
+/** A gateway whose `initWorker` does this. */
+const withTimers = (work: string): Promise<Gateway> =>
+  Gateway.start(`
+    import { defineGateway, otherwise, reject, timer } from "restyconf";
+    export default defineGateway({
+      servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(reject("closed"))] } },
+      phases: { initWorker: () => { ${work} } },
+    });`);
+
+test("docs/timers.md has an example that says its last words when the gateway stops", async () => {
+  await using gateway = await Gateway.start(documented.replace(":5050", ":0"));
+  await exchange(gateway.port(), "hello\n");
+  await gateway.access();
+  expect(await gateway.stop("SIGTERM")).toBe(0);
+  expect(gateway.stderr).toContain("edge: 1 sessions, the last words\n");
+});
+
+test("a callback that throws is logged under its name, and `every` goes on", async () => {
+  await using gateway = await withTimers(`
+    let calls = 0;
+    timer.every(5, function refresh() {
+      calls += 1;
+      if (calls === 3) console.error("third");
+      throw new Error("no list");
+    });`);
+  const line = await gateway.line(({ msg }) => msg === "timer failed");
+  expect(line).toMatchObject({ level: "error", timer: "refresh", err: { message: "no list" } });
+  await expect.poll(() => gateway.stderr).toContain("third\n");
+});
+
+test("a callback that hangs does not hold a stop for ever", { timeout: 20_000 }, async () => {
+  await using gateway = await withTimers(`timer.at(60_000, () => new Promise(() => {}));`);
+  const began = performance.now();
+  expect(await gateway.stop("SIGQUIT")).toBe(0);
+  expect(performance.now() - began).toBeGreaterThan(4_000);
+});
