@@ -17,10 +17,14 @@ export interface HandshakePlan {
  * Asks `phases.sslClientHello` about a client that will not be passed through; undefined: the versions of `ssl`.
  * @throws GatewayError RC_REJECTED, RC_HOOK_FAILED
  */
-export async function chooseVersions(session: Connection): Promise<TlsVersions | undefined> {
+export async function chooseVersions(session: Connection, ssl: ServerSsl): Promise<TlsVersions | undefined> {
   const { sslClientHello } = session.settings.phases;
-  const chosen = sslClientHello && (await session.hook("sslClientHello", () => sslClientHello(session)));
-  return decided("sslClientHello", chosen, "versions");
+  const returned = sslClientHello && (await session.hook("sslClientHello", () => sslClientHello(session)));
+  const chosen = decided("sslClientHello", returned, "versions");
+  if (!chosen) return undefined;
+  const { minVersion, maxVersion } = chosen;
+  blaming("sslClientHello", () => ssl.settingsFor({ minVersion, maxVersion })); // before a certificate is fetched for nothing
+  return { minVersion, maxVersion };
 }
 
 /**
@@ -79,17 +83,10 @@ interface Chosen {
 }
 
 /** Versions that `sslCertificate` wants go before those of `sslClientHello`. */
-function settingsOf(ssl: ServerSsl, { versions, chosen }: Chosen): HandshakeSettings {
-  if (!versions && !chosen) return ssl.settings;
-  const said = blaming("sslClientHello", () => ssl.settingsFor(versionsIn(versions)));
-  if (!chosen || chosen instanceof Certificate) return said;
-  const { minVersion = versions?.minVersion, maxVersion = versions?.maxVersion, requestCert, clientCa } = chosen;
+function settingsOf(ssl: ServerSsl, { versions = {}, chosen = {} }: Chosen): HandshakeSettings {
+  if (chosen instanceof Certificate) return ssl.settingsFor(versions);
+  const { minVersion = versions.minVersion, maxVersion = versions.maxVersion, requestCert, clientCa } = chosen;
   return blaming("sslCertificate", () => ssl.settingsFor({ minVersion, maxVersion, requestCert, clientCa }));
-}
-
-/** Nothing but versions is `sslClientHello`'s to choose. */
-function versionsIn({ minVersion, maxVersion }: TlsVersions = {}): TlsVersions {
-  return { minVersion, maxVersion };
 }
 
 function blaming<Result>(phase: Phase, step: () => Result): Result {

@@ -62,7 +62,7 @@ async function shakeHands(
 
 /** Asks the hooks, runs the handshake, and puts the clear text in the place of the client's bytes. */
 async function secure(session: Connection, ssl: ServerSsl, deadline: Deadline): Promise<void> {
-  const versions = await deadline.limit(chooseVersions(session), () => late("in the sslClientHello hook"));
+  const versions = await deadline.limit(chooseVersions(session, ssl), () => late("in the sslClientHello hook"));
   const choosing = chooseCertificate(session, ssl, versions);
   const { certificate, settings } = await deadline.limit(choosing, () => late("while a certificate was chosen"));
   session.phase = "handshake";
