@@ -49,7 +49,6 @@ bool port_trouble(struct engine *engine, double *event) {
 }
 
 static void pause_port(struct engine *engine, struct port *port) {
-  loop_forget(&engine->loop, port->fd);
   port->resume_ms = engine->now_ms + PAUSE_MS;
   port->next_paused = engine->paused;
   engine->paused = port;
@@ -74,13 +73,12 @@ void ports_resume(struct engine *engine) {
     }
     *link = port->next_paused;
     port->resume_ms = 0;
-    if (!loop_watch_port(&engine->loop, port->fd, port)) {
-      port->resume_ms = engine->now_ms + PAUSE_MS;
-      port->next_paused = *link;
-      *link = port;
-      return;
-    }
+    port_watch(engine, port); // if that fails it is paused again, and not due
   }
+}
+
+void port_watch(struct engine *engine, struct port *port) {
+  if (!loop_watch_port(&engine->loop, port->fd, port, port->is_inherited)) pause_port(engine, port);
 }
 
 static void open_session(struct engine *engine, struct port *port, int fd, const union target *remote) {
@@ -109,7 +107,7 @@ static bool is_exhaustion(int error) {
 }
 
 void port_ready(struct engine *engine, struct port *port) {
-  if (port->is_closed || port->resume_ms != 0) return;
+  if (port->is_closed || port->is_paused || port->resume_ms != 0) return;
   for (int count = 0; count < ACCEPTS; count++) {
     union target remote = {.any.sa_family = AF_UNIX};
     socklen_t size = sizeof remote;
@@ -122,6 +120,7 @@ void port_ready(struct engine *engine, struct port *port) {
     // What else there is belongs to a client that went away in the queue; the next one may be fine.
     if (!is_exhaustion(errno)) continue;
     note_trouble(engine, port, errno);
+    loop_forget(&engine->loop, port->fd);
     pause_port(engine, port);
     return;
   }
@@ -133,8 +132,15 @@ static void unlink_paused(struct engine *engine, const struct port *port) {
   if (*link != NULL) *link = port->next_paused;
 }
 
-void port_stop(struct engine *engine, struct port *port) {
+void port_rest(struct engine *engine, struct port *port) {
   unlink_paused(engine, port);
+  port->resume_ms = 0;
+  // A copy of the socket elsewhere would keep it registered, although ours is closed.
+  loop_forget(&engine->loop, port->fd);
+}
+
+void port_stop(struct engine *engine, struct port *port) {
+  port_rest(engine, port);
   pthread_mutex_lock(&engine->lock);
   struct port **link = &engine->troubled;
   while (*link != NULL && *link != port) link = &(*link)->next_troubled;

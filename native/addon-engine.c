@@ -14,9 +14,11 @@ static bool read_listen(napi_env env, napi_value from, struct listen_options *to
   double backlog;
   double head_bytes;
   double max_sessions;
+  double fd;
   bool read = object_given(env, from, "options") && text_of(env, from, "host", host) && text_of(env, from, "path", path) &&
               whole_of(env, from, "port", 0, UINT16_MAX, &port) && whole_of(env, from, "backlog", 0, INT32_MAX, &backlog) &&
-              bool_of(env, from, "ipv6Only", &to->ipv6_only) && bool_of(env, from, "noDelay", &to->no_delay) &&
+              bool_of(env, from, "ipv6Only", &to->ipv6_only) && bool_of(env, from, "reusePort", &to->reuse_port) &&
+              bool_of(env, from, "noDelay", &to->no_delay) && fd_of(env, from, "listenFd", &fd) &&
               ms_of(env, from, "keepAliveMs", &to->keep_alive_ms) && bool_of(env, from, "waits", &to->waits) &&
               ms_of(env, from, "firstByteMs", &to->first_byte_ms) &&
               whole_of(env, from, "headBytes", 1, INT32_MAX, &head_bytes) &&
@@ -24,11 +26,13 @@ static bool read_listen(napi_env env, napi_value from, struct listen_options *to
   if (!read) return false;
   to->host = host->is_given ? host->chars : NULL;
   to->path = path->is_given ? path->chars : NULL;
+  to->fd = (int)fd;
   to->port = (uint16_t)port;
   to->backlog = (int)backlog;
   to->head_bytes = (uint32_t)head_bytes;
   to->max_sessions = (uint32_t)max_sessions;
-  return host->is_given != path->is_given || fail_type(env, "either host or path must be given");
+  const int places = host->is_given + path->is_given + (to->fd >= 0);
+  return places == 1 || fail_type(env, "one of host, path and listenFd must be given");
 }
 
 static napi_value listen_method(napi_env env, napi_callback_info info) {
@@ -36,28 +40,30 @@ static napi_value listen_method(napi_env env, napi_callback_info info) {
   struct listen_options options;
   struct text host;
   struct text path;
-  uint32_t listener;
-  uint16_t port;
+  struct listening opened;
   napi_value result;
   if (!begin_call(env, info, 1, &call) || !read_listen(env, call.arguments[0], &options, &host, &path)) return NULL;
-  int error = engine_listen(call.binding->engine, &options, &listener, &port);
+  int error = engine_listen(call.binding->engine, &options, &opened);
   if (error != 0) {
     fail_system(env, "listen", error);
     return NULL;
   }
-  if (napi_create_object(env, &result) != napi_ok || !set(env, result, "listener", to_number(env, listener)) ||
-      !set(env, result, "port", to_number(env, port)))
+  if (napi_create_object(env, &result) != napi_ok || !set(env, result, "listener", to_number(env, opened.listener)) ||
+      !set(env, result, "port", to_number(env, opened.port)) || !set(env, result, "fd", to_number(env, opened.fd)))
     return NULL;
   return result;
 }
 
-static napi_value unlisten_method(napi_env env, napi_callback_info info) {
+static napi_value with_port(napi_env env, napi_callback_info info, bool (*what)(struct engine *, double)) {
   struct call call;
   double listener;
   if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "listener", &listener)) return NULL;
-  engine_unlisten(call.binding->engine, listener);
-  return NULL;
+  return to_boolean(env, what(call.binding->engine, listener));
 }
+
+static napi_value unlisten_method(napi_env env, napi_callback_info info) { return with_port(env, info, engine_unlisten); }
+static napi_value pause_method(napi_env env, napi_callback_info info) { return with_port(env, info, engine_pause); }
+static napi_value resume_method(napi_env env, napi_callback_info info) { return with_port(env, info, engine_resume); }
 
 static napi_value open_silent_method(napi_env env, napi_callback_info info) {
   struct call call;
@@ -249,7 +255,8 @@ static napi_value kind_getter(napi_env env, napi_callback_info info) {
 
 bool define_engine(napi_env env, napi_value object) {
   const napi_property_descriptor properties[] = {
-      METHOD("listen", listen_method),     METHOD("unlisten", unlisten_method), METHOD("openSilent", open_silent_method),
+      METHOD("listen", listen_method),     METHOD("unlisten", unlisten_method), METHOD("pause", pause_method),
+      METHOD("resume", resume_method),     METHOD("openSilent", open_silent_method),
       METHOD("take", take_method),         METHOD("more", more_method),         METHOD("relay", relay_method),
       METHOD("takeOver", take_over_method), METHOD("close", close_method),       METHOD("kill", kill_method),
       METHOD("limit", limit_method),       METHOD("counters", counters_method), METHOD("addresses", addresses_method),

@@ -30,7 +30,7 @@ static const char *name_of(int error) {
       {EINVAL, "EINVAL"},   {ECANCELED, "ECANCELED"},   {ELOOP, "ELOOP"},                 {EMFILE, "EMFILE"},
       {ENFILE, "ENFILE"},   {ENOBUFS, "ENOBUFS"},       {ENODEV, "ENODEV"},               {ENOENT, "ENOENT"},
       {ENOMEM, "ENOMEM"},   {ENOTDIR, "ENOTDIR"},       {EPERM, "EPERM"},                 {EROFS, "EROFS"},
-      {EAGAIN, "EAGAIN"},
+      {EAGAIN, "EAGAIN"},   {EBADF, "EBADF"},           {ENOTSOCK, "ENOTSOCK"},
   };
   for (size_t at = 0; at < sizeof names / sizeof *names; at++)
     if (names[at].error == error) return names[at].name;
@@ -86,6 +86,13 @@ bool bool_of(napi_env env, napi_value object, const char *name, bool *out) {
 static bool is_undefined(napi_env env, napi_value value) {
   napi_valuetype type;
   return napi_typeof(env, value, &type) == napi_ok && type == napi_undefined;
+}
+
+bool fd_of(napi_env env, napi_value object, const char *name, double *out) {
+  napi_value value;
+  *out = -1;
+  if (!property(env, object, name, &value)) return false;
+  return is_undefined(env, value) || read_whole(env, value, name, 0, INT32_MAX, out);
 }
 
 bool text_of(napi_env env, napi_value object, const char *name, struct text *out) {

@@ -32,6 +32,8 @@ bool read_whole(napi_env env, napi_value value, const char *what, double least, 
 bool read_ms(napi_env env, napi_value value, const char *what, uint32_t *out);
 
 bool whole_of(napi_env env, napi_value object, const char *name, double least, double most, double *out);
+/** A file descriptor; -1: it was undefined. */
+bool fd_of(napi_env env, napi_value object, const char *name, double *out);
 bool ms_of(napi_env env, napi_value object, const char *name, uint32_t *out);
 bool bool_of(napi_env env, napi_value object, const char *name, bool *out);
 bool text_of(napi_env env, napi_value object, const char *name, struct text *out);

@@ -63,15 +63,25 @@ struct listen_options {
   /** An IP address; or NULL, and `path` is that of a unix socket. */
   const char *host;
   const char *path;
+  /** A socket that listens already, and -1: open one. The engine takes a copy, and the caller's stays his. */
+  int fd;
   uint16_t port;
   int backlog;
   bool ipv6_only;
+  bool reuse_port;
   bool no_delay;
   uint32_t keep_alive_ms;
   bool waits;
   uint32_t first_byte_ms;
   uint32_t head_bytes;
   uint32_t max_sessions;
+};
+
+struct listening {
+  uint32_t listener;
+  uint16_t port;
+  /** The engine's, until `engine_unlisten`. */
+  int fd;
 };
 
 struct relay_options {
@@ -127,7 +137,10 @@ void engine_free(struct engine *engine);
 const char *engine_kind(const struct engine *engine);
 
 /** 0, or an errno. */
-int engine_listen(struct engine *engine, const struct listen_options *options, uint32_t *listener, uint16_t *port);
+int engine_listen(struct engine *engine, const struct listen_options *options, struct listening *out);
+/** The port stays open, and its clients wait in the kernel's queue. */
+bool engine_pause(struct engine *engine, double listener);
+bool engine_resume(struct engine *engine, double listener);
 bool engine_unlisten(struct engine *engine, double listener);
 void engine_open_silent(struct engine *engine);
 

@@ -3,20 +3,28 @@
 #include "port.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/** 0, or an errno. */
+/** What must be set before the address is taken: 0, or an errno. */
 static int set_options(int fd, const struct listen_options *options, int family) {
   const int on = 1;
   const int ipv6_only = options->ipv6_only;
   if (family == AF_UNIX) return 0;
   if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return errno;
-  if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof on) != 0) return errno;
-  // Accepted sockets inherit these, which saves a system call for each.
+  if (options->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) return errno;
+  if (family != AF_INET6) return 0;
+  return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof on) == 0 ? 0 : errno;
+}
+
+/** Accepted sockets inherit these, which saves a system call for each: 0, or an errno. */
+static int set_client_options(int fd, const struct listen_options *options, int family) {
+  const int on = 1;
+  if (family == AF_UNIX) return 0;
   if (options->no_delay && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return errno;
   if (options->keep_alive_ms == 0) return 0;
   const int seconds = (int)(options->keep_alive_ms / 1000) + (options->keep_alive_ms % 1000 != 0);
@@ -44,12 +52,47 @@ static int open_port(struct port *port, socklen_t size) {
   port->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (port->fd < 0) return errno;
   int error = set_options(port->fd, &port->options, family);
+  if (error == 0) error = set_client_options(port->fd, &port->options, family);
   if (error != 0) return error;
   if (bind(port->fd, &port->target.any, size) != 0) return errno;
   if (listen(port->fd, port->options.backlog) != 0) return errno;
   note_path(port);
   socklen_t named = sizeof port->target;
   return getsockname(port->fd, &port->target.any, &named) == 0 ? 0 : errno;
+}
+
+/** Whether it is a socket of a known kind that listens. */
+static bool does_listen(int fd, int family) {
+  int listens = 0;
+  int type = 0;
+  socklen_t size = sizeof listens;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) return false;
+  size = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) return false;
+  return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+}
+
+/** A copy of a socket that somebody else has opened: 0, or an errno. */
+static int inherit_port(struct port *port) {
+  socklen_t named = sizeof port->target;
+  port->is_inherited = true;
+  port->fd = fcntl(port->options.fd, F_DUPFD_CLOEXEC, 0);
+  if (port->fd < 0) return errno;
+  if (getsockname(port->fd, &port->target.any, &named) != 0) return errno;
+  if (!does_listen(port->fd, port->target.any.sa_family)) return EINVAL;
+  // Those who share it share this, too. Without it, who comes second for a client would wait for the next one.
+  const int flags = fcntl(port->fd, F_GETFL);
+  if (flags < 0 || fcntl(port->fd, F_SETFL, flags | O_NONBLOCK) != 0) return errno;
+  return set_client_options(port->fd, &port->options, port->target.any.sa_family);
+}
+
+/** 0, or an errno. */
+static int have_port(struct port *port) {
+  const struct listen_options *options = &port->options;
+  if (options->fd >= 0) return inherit_port(port);
+  const socklen_t size = options->host != NULL ? target_of_ip(&port->target, options->host, options->port)
+                                               : target_of_path(&port->target, options->path);
+  return size == 0 ? EINVAL : open_port(port, size);
 }
 
 struct addition {
@@ -59,21 +102,20 @@ struct addition {
 
 static void add_port(struct engine *engine, void *argument) {
   struct addition *addition = argument;
-  addition->done = loop_watch_port(&engine->loop, addition->port->fd, addition->port);
+  struct port *port = addition->port;
+  addition->done = loop_watch_port(&engine->loop, port->fd, port, port->is_inherited);
   if (!addition->done) return;
-  addition->port->next = engine->ports;
-  engine->ports = addition->port;
+  port->next = engine->ports;
+  engine->ports = port;
 }
 
-int engine_listen(struct engine *engine, const struct listen_options *options, uint32_t *listener, uint16_t *number) {
+int engine_listen(struct engine *engine, const struct listen_options *options, struct listening *out) {
   if (engine->stopped) return ECANCELED;
   struct port *port = calloc(1, sizeof *port);
   if (port == NULL) return ENOMEM;
   port->fd = -1;
   port->options = *options;
-  socklen_t size = options->host != NULL ? target_of_ip(&port->target, options->host, options->port)
-                                         : target_of_path(&port->target, options->path);
-  int error = size == 0 ? EINVAL : open_port(port, size);
+  int error = have_port(port);
   struct addition addition = {.port = port};
   if (error == 0) {
     port->number = ++engine->last_port;
@@ -86,8 +128,7 @@ int engine_listen(struct engine *engine, const struct listen_options *options, u
     free(port);
     return error;
   }
-  *listener = port->number;
-  *number = target_port(&port->target);
+  *out = (struct listening){.listener = port->number, .port = target_port(&port->target), .fd = port->fd};
   return 0;
 }
 
@@ -118,18 +159,37 @@ static void close_port(struct engine *engine, void *argument) {
   port_stop(engine, port);
   port->is_closed = true;
   close(port->fd);
-  remove_path(port);
+  if (!port->is_inherited) remove_path(port);
   if (port->held == 0) free_later(engine, port);
 }
 
-bool engine_unlisten(struct engine *engine, double listener) {
+static void pause_port(struct engine *engine, void *argument) {
+  struct port *port = argument;
+  if (port->is_paused) return;
+  port->is_paused = true;
+  port_rest(engine, port);
+}
+
+static void resume_port(struct engine *engine, void *argument) {
+  struct port *port = argument;
+  if (!port->is_paused) return;
+  port->is_paused = false;
+  port_watch(engine, port);
+}
+
+/** Has the engine do something with the port of a number; false: there is none. */
+static bool ask_for_port(struct engine *engine, double listener, void (*run)(struct engine *, void *)) {
   if (engine->stopped) return false;
   struct port *port = engine->ports;
   while (port != NULL && (double)port->number != listener) port = port->next;
   if (port == NULL) return false;
-  ask(engine, close_port, port);
+  ask(engine, run, port);
   return true;
 }
+
+bool engine_pause(struct engine *engine, double listener) { return ask_for_port(engine, listener, pause_port); }
+bool engine_resume(struct engine *engine, double listener) { return ask_for_port(engine, listener, resume_port); }
+bool engine_unlisten(struct engine *engine, double listener) { return ask_for_port(engine, listener, close_port); }
 
 void ports_close(struct engine *engine) {
   while (engine->ports != NULL) close_port(engine, engine->ports);

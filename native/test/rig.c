@@ -76,6 +76,7 @@ void rig_stop(struct rig *rig) {
 
 struct listen_options usual_port(void) {
   return (struct listen_options){.host = "127.0.0.1",
+                                 .fd = -1,
                                  .backlog = 1024,
                                  .no_delay = true,
                                  .keep_alive_ms = 30000,
@@ -85,12 +86,15 @@ struct listen_options usual_port(void) {
                                  .max_sessions = MAX_PLACES};
 }
 
-uint16_t rig_listen(struct rig *rig, const struct listen_options *options) {
-  uint32_t listener;
-  uint16_t port;
-  int error = engine_listen(rig->engine, options, &listener, &port);
+struct listening rig_open(struct rig *rig, const struct listen_options *options) {
+  struct listening opened;
+  int error = engine_listen(rig->engine, options, &opened);
   check(error == 0, "listen: %s", strerror(error));
-  return port;
+  return opened;
+}
+
+uint16_t rig_listen(struct rig *rig, const struct listen_options *options) {
+  return rig_open(rig, options).port;
 }
 
 void rig_send_to(struct rig *rig, const char *host, int port) {

@@ -85,6 +85,7 @@ void rig_start(struct rig *rig, uint32_t max_sessions);
 void rig_stop(struct rig *rig);
 /** A port of usual options, with the given ones changed. */
 struct listen_options usual_port(void);
+struct listening rig_open(struct rig *rig, const struct listen_options *options);
 uint16_t rig_listen(struct rig *rig, const struct listen_options *options);
 /** Where sessions go from now on. */
 void rig_send_to(struct rig *rig, const char *host, int port);
@@ -139,6 +140,7 @@ void story_hand_over(void);
 void story_times(void);
 void story_rates(void);
 void story_families(void);
+void story_ports(void);
 void story_wrong_ids(void);
 void story_stop(void);
 

@@ -182,6 +182,8 @@ void story_wrong_ids(void) {
     check(!engine_addresses(rig->engine, id, &pair), "addresses of %f", id);
     check(!engine_release(rig->engine, id), "release of %f", id);
     check(id == 1 || !engine_unlisten(rig->engine, id), "unlisten of %f", id);
+    check(id == 1 || !engine_pause(rig->engine, id), "pause of %f", id);
+    check(id == 1 || !engine_resume(rig->engine, id), "resume of %f", id);
   }
   rig_stop(rig);
   free(rig);

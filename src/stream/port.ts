@@ -34,13 +34,14 @@ export interface PortOptions {
 /** Accepts wait in the kernel's queue while the process is busy; the system's own limit (somaxconn) cuts it. */
 export const BACKLOG = 4_096;
 
-/** Opens an address by whoever accepts there. @throws BindError, whatever went wrong */
+/** Opens an address by whoever accepts there. `isOpen`: it is another's, and living. @throws BindError, whatever went wrong */
 export async function bind<Opened extends Port>(
   endpoint: Endpoint,
   open: () => Opened | Promise<Opened>,
+  { isOpen = false }: { readonly isOpen?: boolean } = {},
 ): Promise<Opened> {
   try {
-    await removeStale(endpoint);
+    if (!isOpen) await removeStale(endpoint);
     return await open();
   } catch (cause) {
     throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });

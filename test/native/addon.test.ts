@@ -10,6 +10,8 @@ import { addon, BINARY, Client, openFiles, peer, Rig, USUAL_PORT } from "./rig.t
 const METHODS = [
   "listen",
   "unlisten",
+  "pause",
+  "resume",
   "openSilent",
   "take",
   "more",

@@ -161,6 +161,7 @@ test("a relay where nothing moves ends when its idle time is over, and activity 
 test.each(["killed", "shutdown", "drained"] as const)("a relay can be %s", async (name) => {
   using rig = new Rig();
   const { server, client, session } = await running(rig, (socket) => socket.pipe(socket));
+  await client.receive(4);
   expect(rig.engine.kill(session, cause(name))).toBe(true);
   expect(await rig.end()).toMatchObject({ a: cause(name), b: 4, c: 4 });
   expect(await client.over).toBe("end");

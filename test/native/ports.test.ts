@@ -1,9 +1,13 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { text } from "node:stream/consumers";
+import { describe, expect, test } from "vitest";
 import { echo, TestServer } from "../support/servers.ts";
-import { Client, peer, Rig } from "./rig.ts";
+import { BINARY, Client, peer, Rig, USUAL_PORT } from "./rig.ts";
 
 class Folder implements Disposable {
   readonly path: string = mkdtempSync(join(tmpdir(), "carrier-"));
@@ -131,3 +135,111 @@ test("after unlisten the port is free, and its sessions go on", async () => {
   client.socket.end();
   await rig.end();
 });
+
+test("several may open one port if all of them say so, and the kernel shares the clients out", async () => {
+  using one = new Rig();
+  using other = new Rig();
+  const { listener, port } = one.listen({ reusePort: true });
+  expect(() => other.listen({ port })).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
+  expect(other.listen({ port, reusePort: true }).port).toBe(port);
+  one.engine.unlisten(listener);
+  using _client = await Client.open(port, { says: "x" });
+  expect((await other.next("open")).bytes.toString()).toBe("x");
+});
+
+describe("a socket that listens already", () => {
+  const inherited = { host: undefined, path: undefined } as const;
+
+  test("is shared: who pauses leaves the clients to the other, and nobody refuses one", async () => {
+    using one = new Rig();
+    using other = new Rig();
+    const first = one.listen();
+    const second = other.listen({ ...inherited, listenFd: first.fd });
+    expect(second.port).toBe(first.port);
+    expect(one.engine.pause(first.listener)).toBe(true);
+    using client = await Client.open(first.port, { says: "to the other" });
+    const { session } = await other.next("open");
+    expect(other.engine.addresses(session)?.slice(2)).toEqual(["127.0.0.1", first.port]);
+    other.engine.pause(second.listener);
+    using _waiting = await Client.open(first.port, { says: "to the first" });
+    one.engine.resume(first.listener);
+    expect((await one.next("open")).bytes.toString()).toBe("to the first");
+    expect(other.unclaimed).toEqual([]);
+    one.engine.unlisten(first.listener);
+    other.engine.resume(second.listener);
+    using _late = await Client.open(first.port, { says: "it is still open" });
+    expect((await other.next("open")).bytes.toString()).toBe("it is still open");
+    client.socket.destroy();
+  });
+
+  test("of the file system keeps its path when one of two lets go", async () => {
+    using folder = new Folder();
+    using one = new Rig();
+    using other = new Rig();
+    const path = join(folder.path, "in");
+    const { fd } = one.listen({ host: undefined, path });
+    const { listener } = other.listen({ ...inherited, listenFd: fd });
+    other.engine.unlisten(listener);
+    expect(existsSync(path)).toBe(true);
+    using _client = await Client.open(path, { says: "x" });
+    const { session } = await one.next("open");
+    expect(one.engine.addresses(session)).toEqual(["unix:", 0, `unix:${path}`, 0]);
+  });
+
+  test("may come from another process, which then accepts there", async () => {
+    using rig = new Rig();
+    const { listener, port, fd } = rig.listen();
+    rig.engine.pause(listener);
+    const options = JSON.stringify({ ...USUAL_PORT, ...inherited, listenFd: 3 });
+    const child = spawn(process.execPath, ["-e", ACCEPTS_ONE, BINARY, options], {
+      stdio: ["ignore", "pipe", "inherit", fd],
+    });
+    if (!child.stdout) throw new TypeError("no pipe");
+    const said = text(child.stdout);
+    using client = await Client.open(port, { says: "hello" });
+    expect(await said).toBe("hello\n");
+    expect(await client.over).toBe("end");
+    rig.engine.resume(listener); // the port outlives it
+    using _late = await Client.open(port, { says: "x" });
+    expect((await rig.next("open")).bytes.toString()).toBe("x");
+  });
+
+  test.each([
+    { what: "a number that is no file", fdOf: () => 1_000_000, code: "EBADF" },
+    { what: "a file", fdOf: () => openSync("/dev/null", "r"), code: "ENOTSOCK" },
+  ])("is not $what", ({ fdOf, code }) => {
+    using rig = new Rig();
+    const listenFd = fdOf();
+    expect(() => rig.listen({ ...inherited, listenFd })).toThrow(expect.objectContaining({ code }));
+    if (code === "ENOTSOCK") closeSync(listenFd); // it is still ours
+  });
+
+  test("is not a connection", async () => {
+    using rig = new Rig();
+    const socket = connect(rig.listen().port, "127.0.0.1");
+    await once(socket, "connect");
+    const listenFd = Number(Reflect.get(Reflect.get(socket, "_handle"), "fd"));
+    expect(() => rig.listen({ ...inherited, listenFd })).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    socket.destroy();
+  });
+
+  test("takes the place of an address: both together are misuse", () => {
+    using rig = new Rig();
+    expect(() => rig.listen({ listenFd: 0 })).toThrow(TypeError);
+    expect(() => rig.listen({ ...inherited, listenFd: -1 })).toThrow(TypeError);
+  });
+});
+
+/** Accepts one client at the socket it was given, says what that one said, and closes. */
+const ACCEPTS_ONE = `
+  const addon = require(process.argv[1]);
+  const events = new Float64Array(80);
+  const bytes = Buffer.alloc(1000);
+  const engine = addon.start({ maxSessions: 10, events, bytes, wake: () => {
+    for (let count = engine.take(); count > 0; count = engine.take()) {
+      console.log(bytes.toString("latin1", events[5], events[5] + events[6]));
+      engine.stop();
+    }
+  } });
+  engine.listen({ ...JSON.parse(process.argv[2]) });
+`;

@@ -10,6 +10,7 @@ import {
   eventKinds,
   loadAddon,
   type NativeListen,
+  type NativeListening,
   type NativeRelay,
 } from "../../src/stream/carrier/addon.ts";
 
@@ -58,7 +59,7 @@ export class Rig implements Disposable {
     this.engine = addon().start({ maxSessions, events, bytes, wake: () => this.#take(), engine: ENGINE });
   }
 
-  listen(options: Partial<NativeListen> = {}): { readonly listener: number; readonly port: number } {
+  listen(options: Partial<NativeListen> = {}): NativeListening {
     return this.engine.listen({ ...USUAL_PORT, ...options });
   }
 
@@ -123,9 +124,11 @@ export class Rig implements Disposable {
 export const USUAL_PORT: NativeListen = {
   host: "127.0.0.1",
   path: undefined,
+  listenFd: undefined,
   port: 0,
   backlog: 511,
   ipv6Only: false,
+  reusePort: false,
   noDelay: true,
   keepAliveMs: 60_000,
   waits: true,

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.ts";
 
 /** Says how the native part and this file talk; a binary of another number is refused. */
-const CONTRACT = 1;
+const CONTRACT = 2;
 
 /** What one event says; see {@link EventField}. */
 export const eventKinds = {
@@ -64,9 +64,13 @@ export interface NativeListen {
   /** An IP address; or undefined, and `path` is that of a unix socket. */
   readonly host: string | undefined;
   readonly path: string | undefined;
+  /** A socket that listens already, in the place of both. The engine takes a copy; the number stays its owner's to close. */
+  readonly listenFd: number | undefined;
   readonly port: number;
   readonly backlog: number;
   readonly ipv6Only: boolean;
+  /** SO_REUSEPORT: others of the same user may open the port too, and the kernel shares the clients out. Not for unix sockets. */
+  readonly reusePort: boolean;
   readonly noDelay: boolean;
   /** 0: no probes. */
   readonly keepAliveMs: number;
@@ -78,6 +82,14 @@ export interface NativeListen {
   readonly headBytes: number;
   /** Sessions at once; clients beyond are turned away. */
   readonly maxSessions: number;
+}
+
+/** An open port of the engine. */
+export interface NativeListening {
+  readonly listener: number;
+  readonly port: number;
+  /** The listening socket, for whoever hands it down. It is the engine's to close. */
+  readonly fd: number;
 }
 
 /** Where a session goes, argument by argument: an object's properties would cost more than the system calls of a short session. */
@@ -98,10 +110,13 @@ export type NativeRelay = readonly [
 export interface Engine {
   /** The system's way to wait for many sockets: `epoll` or `io_uring`. */
   readonly kind: EngineKind;
-  /** Opens a port. @throws Error with the system's `code` */
-  listen(options: NativeListen): { readonly listener: number; readonly port: number };
-  /** Accepts no more there; what is in the kernel's queue is lost with the port. */
-  unlisten(listener: number): void;
+  /** Opens a port, or accepts at one that is open. @throws Error with the system's `code`; EINVAL: that does not listen */
+  listen(options: NativeListen): NativeListening;
+  /** Accepts no more for now. The port stays open, and its clients wait in the kernel's queue, or for whoever shares it. */
+  pause(listener: number): boolean;
+  resume(listener: number): boolean;
+  /** Accepts no more there. What is in the kernel's queue is lost with the port, unless somebody else has the socket too. */
+  unlisten(listener: number): boolean;
   /** Opens all sessions that have said nothing yet, as if their time were over; for the stop of the process. */
   openSilent(): void;
   /** Moves events to the shared buffers, and says how many; 0: none is left. */

@@ -7,6 +7,7 @@ import {
   eventKinds,
   MAX_SESSIONS,
   type NativeListen,
+  type NativeListening,
   relayCauses,
 } from "./addon.ts";
 import { NativeIncoming } from "./native-incoming.ts";
@@ -38,7 +39,7 @@ export class Carrier {
   }
 
   /** Opens a port. @throws Error with the system's `code` */
-  listen(options: NativeListen, events: PortEvents): { readonly listener: number; readonly port: number } {
+  listen(options: NativeListen, events: PortEvents): NativeListening {
     const opened = this.engine.listen(options);
     this.#ports.set(opened.listener, events);
     return opened;

@@ -8,29 +8,56 @@ import { MAX_SESSIONS, type NativeListen } from "./addon.ts";
 import type { Carrier, PortEvents } from "./carrier.ts";
 import type { NativeIncoming } from "./native-incoming.ts";
 
+/** How several processes accept at one address; by default one does. */
+export interface PortSharing {
+  /**
+   * Others of the same user may open the address too, and the kernel shares the clients out (SO_REUSEPORT; nginx: `reuseport`).
+   * Not for one process: an address that is in use would go unnoticed. Not for unix sockets: those are inherited.
+   */
+  readonly reusePort?: boolean | undefined;
+  /** A socket that listens already, opened by whoever started this process. The port has a copy, and closing it leaves the other. */
+  readonly listenFd?: number | undefined;
+}
+
 /** One open address of the native carrier. */
 export class NativePort implements Port, PortEvents {
   readonly address: string;
+  /** The listening socket, for whoever hands it down; open until {@link close}. */
+  readonly fd: number;
   readonly #carrier: Carrier;
   readonly #listener: number;
   readonly #options: PortOptions;
   readonly #trouble: PortTrouble;
 
-  private constructor(carrier: Carrier, listen: NativeListen, options: PortOptions) {
-    const { listener, port } = carrier.listen(listen, this);
-    const { host, path } = listen;
-    this.address = formatEndpoint(
-      host === undefined ? { kind: "unix", path: path ?? "" } : { kind: "tcp", host, port },
-    );
+  private constructor(carrier: Carrier, endpoint: Endpoint, listen: NativeListen, options: PortOptions) {
+    const { listener, port, fd } = carrier.listen(listen, this);
+    this.address = formatEndpoint(endpoint.kind === "tcp" ? { ...endpoint, port } : endpoint);
+    this.fd = fd;
     this.#carrier = carrier;
     this.#listener = listener;
     this.#options = options;
     this.#trouble = new PortTrouble(options.log, () => this.address);
   }
 
-  /** Opens the address for a server. @throws BindError */
-  static open(carrier: Carrier, endpoint: Endpoint, server: Server, options: PortOptions): Promise<NativePort> {
-    return bind(endpoint, () => new NativePort(carrier, nativeListen(endpoint, server, options), options));
+  /** Opens the address for a server, or accepts at it where it is open already. @throws BindError */
+  static open(
+    carrier: Carrier,
+    endpoint: Endpoint,
+    server: Server,
+    options: PortOptions & PortSharing,
+  ): Promise<NativePort> {
+    const listen = nativeListen(endpoint, server, options);
+    const isOpen = options.listenFd !== undefined;
+    return bind(endpoint, () => new NativePort(carrier, endpoint, listen, options), { isOpen });
+  }
+
+  /** Accepts no more for now: the address stays open, and its clients wait in the kernel's queue or go to whoever shares it. */
+  pause(): void {
+    this.#carrier.engine.pause(this.#listener);
+  }
+
+  resume(): void {
+    this.#carrier.engine.resume(this.#listener);
   }
 
   close(): void {
@@ -53,11 +80,17 @@ export class NativePort implements Port, PortEvents {
   }
 }
 
-function nativeListen(endpoint: Endpoint, server: Server, options: PortOptions): NativeListen {
-  const { noDelay, keepAliveMs, ipv6Only } = options;
+function nativeListen(
+  endpoint: Endpoint,
+  server: Server,
+  { noDelay, keepAliveMs, ipv6Only, reusePort = false, listenFd }: PortOptions & PortSharing,
+): NativeListen {
+  const isOpen = listenFd !== undefined;
   return {
-    host: endpoint.kind === "tcp" ? endpoint.host : undefined,
-    path: endpoint.kind === "unix" ? endpoint.path : undefined,
+    host: endpoint.kind === "tcp" && !isOpen ? endpoint.host : undefined,
+    path: endpoint.kind === "unix" && !isOpen ? endpoint.path : undefined,
+    listenFd,
+    reusePort,
     port: endpoint.kind === "tcp" ? endpoint.port : 0,
     backlog: BACKLOG,
     noDelay,
