@@ -11,6 +11,7 @@ const config: ViteUserConfig = defineConfig({
     alias: [
       { find: /^restyconf$/, replacement: source("index.ts") },
       { find: /^restyconf\/preread$/, replacement: source("preread/index.ts") },
+      { find: /^restyconf\/codecs$/, replacement: source("codecs/index.ts") },
     ],
   },
   test: {

@@ -1,3 +1,4 @@
+import { type LengthField, readLength, writeLength } from "../codecs/length-field.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What `lengthPrefixed()` learned of the first frame. */
@@ -43,13 +44,14 @@ export function lengthPrefixed<Inner = undefined>(
   options: LengthPrefixedOptions<Inner>,
 ): Sniffer<"lengthPrefixed", Frame<Inner>> {
   const { size, endian = "big", inner } = options;
+  const field = { size, endian };
   const extra = options.includesHeader ? size : 0;
   const { min, max } = checked(options, extra);
   const sniffWith =
     (inside: Sniffer<string, Inner> | undefined) =>
     (head: Uint8Array): Verdict<Frame<Inner>> => {
-      const value = numberOf(head, { size, endian, filler: 0 });
-      if (value > max || numberOf(head, { size, endian, filler: ONES }) < min) return mismatch;
+      const value = readLength(head, field); // with zeros for what is not there, the smallest that it can become
+      if (value > max || readLength(head, field, 0, ONES) < min) return mismatch;
       if (head.length < size) return more(head.length + 1);
       const length = value - extra;
       return judged(head.subarray(size, size + length), { size, length, inner: inside });
@@ -58,7 +60,7 @@ export function lengthPrefixed<Inner = undefined>(
   const beginInner = inner?.begin;
   const begin = inner && beginInner && (() => sniffWith({ ...inner, sniff: beginInner() }));
   const shortest = Buffer.alloc(Math.min(min - extra, MAX_EXAMPLE), "x");
-  const candidates = (inner?.examples ?? [shortest]).map((payload) => framed(payload, { size, endian, extra }));
+  const candidates = (inner?.examples ?? [shortest]).map((payload) => framed(payload, field, extra));
   const examples = candidates.filter((example) => sniff(example).kind === "match");
   return { name: "lengthPrefixed", examples, sniff, ...(begin && { begin }) };
 }
@@ -93,29 +95,9 @@ function checked(
   return { min, max };
 }
 
-interface Field {
-  readonly size: number;
-  readonly endian: "big" | "little";
-  /** Stands for each byte that is not there yet: with zeros the value is the smallest that it can become, with ones the largest. */
-  readonly filler: number;
-}
-
-function numberOf(head: Uint8Array, { size, endian, filler }: Field): number {
-  let value = 0;
-  for (let at = 0; at < size; at++) value = value * 256 + (head[endian === "big" ? at : size - 1 - at] ?? filler);
-  return value;
-}
-
-interface Shape {
-  readonly size: number;
-  readonly endian: "big" | "little";
-  readonly extra: number;
-}
-
-function framed(payload: Uint8Array, { size, endian, extra }: Shape): Buffer {
-  const field = Buffer.alloc(size);
-  const value = Math.min(payload.length + extra, 256 ** size - 1); // one too long is sorted out with the others
-  if (endian === "big") field.writeUIntBE(value, 0, size);
-  else field.writeUIntLE(value, 0, size);
-  return Buffer.concat([field, payload]);
+function framed(payload: Uint8Array, field: LengthField, extra: number): Buffer {
+  const bytes = Buffer.alloc(field.size + payload.length);
+  writeLength(bytes, field, Math.min(payload.length + extra, 256 ** field.size - 1)); // one too long is sorted out with the others
+  bytes.set(payload, field.size);
+  return bytes;
 }

@@ -42,7 +42,7 @@ export function msgpack(
     const decode = msgpackDecoder(options);
     return sniffBy((head) => judge(decode(head)));
   };
-  const examples = [exampleMap(conditions), ["x"]].map((value) => codec.encode(value));
+  const examples = [exampleMap(conditions), ["x"]].map((value) => usualCodec.encode(value));
   return { name: "msgpack", examples: examples.filter((example) => sniff(example).kind === "match"), sniff, begin };
 }
 

@@ -26,6 +26,13 @@ export function codecLaws<T>(
       expect(codec.decode(bytes)).toEqual({ kind: "frame", value, size: bytes.length });
     });
     test("every prefix asks for more, never for bytes beyond the end", () => prefixesAskForMore(codec, value));
+    test("is the same for a codec with a memory, however the bytes are cut", () => remembersWell(codec, value));
+    test("keeps nothing of the bytes, whose memory is used again", () => {
+      const bytes = Buffer.from(codec.encode(value));
+      const decoded = codec.decode(bytes);
+      bytes.fill(0xc1);
+      expect(decoded).toEqual({ kind: "frame", value, size: bytes.length });
+    });
     test("does not care about the bytes that follow", () => {
       const bytes = codec.encode(value);
       for (const rest of [Buffer.alloc(1), Buffer.alloc(300, 0xff), Buffer.from(bytes)]) {
@@ -62,11 +69,29 @@ function prefixesAskForMore<T>(codec: Codec<T>, value: T): void {
   }
 }
 
+/** Two frames, the second behind the first: what `begin` returns answers at every size as `decode` does, and goes on. */
+function remembersWell<T>(codec: Codec<T>, value: T): void {
+  const begun = codec.begin?.({}) ?? codec;
+  const bytes = codec.encode(value);
+  for (const _ of ["first", "second"]) {
+    for (const size of cuts(bytes.length, MAX_CUTS)) {
+      const head = bytes.subarray(0, size);
+      expect(begun.decode(head)).toEqual(codec.decode(head));
+    }
+    expect(begun.decode(bytes)).toEqual({ kind: "frame", value, size: bytes.length });
+  }
+  expect(begun.encode(value)).toEqual(bytes);
+}
+
 /** Never throws, never asks for bytes which are there, never takes back a frame or a refusal. */
 function keepsLaws<T>(codec: Codec<T>, bytes: Uint8Array): void {
   const final = checked(codec, bytes);
+  let begun = codec.begin?.({});
   for (const size of cuts(bytes.length, MAX_CUTS_OF_RANDOM)) {
     const early = checked(codec, bytes.subarray(0, size));
+    const remembered = begun?.decode(bytes.subarray(0, size));
+    if (remembered && !isDeepStrictEqual(remembered, early)) expect(remembered, `after ${size} bytes`).toEqual(early);
+    if (early.kind !== "more") begun = undefined; // it has decided
     if (early.kind === "more") {
       if (final.kind === "frame" && early.atLeast > final.size) throw new Error(`asked beyond the end at ${size}`);
     } else if (!isDeepStrictEqual(early, final)) {

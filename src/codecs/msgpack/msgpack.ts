@@ -3,8 +3,8 @@ import type { Packr } from "msgpackr";
 // bytes would be a fault of memory.
 import { addExtension, Packr as PlainPackr } from "msgpackr/pack";
 import { messageOf } from "../../errors.ts";
-import { type Codec, type Decoded, frame, malformed } from "../codec.ts";
-import { type MsgpackLimits, MsgpackScanner, TIMESTAMP } from "./scanner.ts";
+import { type Codec, type Decode, type Decoded, frame, malformed, remembering } from "../codec.ts";
+import { MAX_BYTES, type MsgpackLimits, MsgpackScanner, TIMESTAMP } from "./scanner.ts";
 
 /** An extension value of an application, as it came; its type is 0 to 127, or negative for the specification's own. */
 export class MsgpackExtension {
@@ -21,19 +21,22 @@ export class MsgpackExtension {
  * MessagePack, one value per frame: scanned within limits first, read by msgpackr only when whole.
  * Maps become objects (a key `__proto__` becomes `__proto_`, numbers become text), integers beyond 2^53 bigints,
  * timestamps Dates, other allowed extensions {@link MsgpackExtension}.
+ * `encode` throws TypeError on what MessagePack cannot say, RangeError on an integer beyond 64 bits or more than `maxBytes`.
  * @throws TypeError when `extensions` names a type that msgpackr keeps for itself
  */
 export function msgpackCodec(limits: MsgpackLimits = {}): Codec<unknown> {
-  for (const type of limits.extensions ?? []) allowExtension(type);
-  return {
+  const { extensions = [], maxBytes = MAX_BYTES } = limits;
+  for (const type of extensions) allowExtension(type);
+  const codec: Codec<unknown> = {
     name: "msgpack",
     decode: (bytes) => msgpackDecoder(limits)(bytes),
-    encode: (value) => packr.pack(value),
+    encode: (value) => write(value, maxBytes),
   };
+  return { ...codec, begin: () => remembering(codec, () => msgpackDecoder(limits)) };
 }
 
 /** Decodes one value of growing bytes: asked again with more behind the same ones, it goes on where it stopped. */
-export function msgpackDecoder(limits: MsgpackLimits = {}): (bytes: Uint8Array) => Decoded<unknown> {
+export function msgpackDecoder(limits: MsgpackLimits = {}): Decode<unknown> {
   const scanner = new MsgpackScanner(limits);
   return (bytes) => {
     const scanned = scanner.scan(bytes);
@@ -48,6 +51,9 @@ const packr: Packr = new PlainPackr({
   int64AsType: "auto", // bigint where a number would round
   copyBuffers: true, // binary values must not change with the reader's buffer
   encodeUndefinedAsNil: true, // the default is an extension that the scanner refuses
+  onInvalidDate: () => {
+    throw new TypeError("msgpack: an invalid Date"); // the default is a timestamp that nobody can read
+  },
 });
 
 function read(bytes: Uint8Array, size: number): Decoded<unknown> {
@@ -57,6 +63,12 @@ function read(bytes: Uint8Array, size: number): Decoded<unknown> {
   } catch (cause) {
     return malformed(messageOf(cause)); // nested deeper than the stack, where the caller's limits allow that
   }
+}
+
+function write(value: unknown, maxBytes: number): Uint8Array {
+  const bytes = packr.pack(value);
+  if (bytes.length > maxBytes) throw new RangeError(`msgpack: ${bytes.length} bytes, more than ${maxBytes}`);
+  return bytes;
 }
 
 /** What msgpackr does with these cannot be switched off: undefined, bigint, bundle, error, ids, record, set, array, RegExp. */

@@ -1,4 +1,4 @@
-import { type Decoded, frame, malformed, needs } from "../codec.ts";
+import { type Decoded, frame, malformed, needs, tooLarge } from "../codec.ts";
 
 /** Bounds of one message, so that a stranger's bytes cannot cost more than they are worth. */
 export interface MsgpackLimits {
@@ -185,7 +185,7 @@ export class MsgpackScanner {
   #lacks(bytes: Uint8Array, size: number, inside = 0): Stop {
     const end = this.#at + size;
     const atLeast = end + this.#owed - 1 + inside;
-    if (atLeast > this.#maxBytes) return malformed(`more than ${this.#maxBytes} bytes`);
+    if (atLeast > this.#maxBytes) return tooLarge(this.#maxBytes);
     return end > bytes.length ? needs(atLeast) : undefined;
   }
 

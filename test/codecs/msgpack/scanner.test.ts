@@ -112,7 +112,11 @@ describe("limits", () => {
 
   test("bytes are counted as soon as they are announced", () => {
     expect(scan(bytesOf("db 00 00 ff fb"))).toEqual({ kind: "more", atLeast: MAX_BYTES });
-    expect(scan(bytesOf("db 00 00 ff fc"))).toEqual({ kind: "malformed", reason: "more than 65536 bytes" });
+    expect(scan(bytesOf("db 00 00 ff fc"))).toEqual({
+      kind: "malformed",
+      reason: "more than 65536 bytes",
+      tooLarge: true,
+    });
     expect(scan(bytesOf("93 c4 05"), { maxBytes: 10 })).toEqual({ kind: "more", atLeast: 10 });
     expect(scan(bytesOf("93 c4 06"), { maxBytes: 10 }).kind).toBe("malformed");
   });

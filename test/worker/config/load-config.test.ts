@@ -53,16 +53,17 @@ describe("a configuration in code", () => {
       "config.ts": `import { where } from "only-esm";
         import { reject } from "restyconf";
         import { ssh } from "restyconf/preread";
+        import { line } from "restyconf/codecs";
         import data from "./data.json" with { type: "json" };
         import { Colour } from "./parts/colour.js";
-        export default { where, action: reject("no"), sniffer: ssh().name, data, red: Colour.Red };`,
+        export default { where, action: reject("no"), sniffer: ssh().name, codec: line().name, data, red: Colour.Red };`,
       "parts/colour.ts": "export enum Colour { Red = 7 }",
       "data.json": `{"n": 1}`,
       "node_modules/only-esm/package.json": `{"name":"only-esm","type":"module","exports":{"import":"./i.js"}}`,
       "node_modules/only-esm/i.js": "export const where = import.meta.url;",
     });
     const { config } = await loadConfig("config.ts", folder.path);
-    expect(config).toMatchObject({ sniffer: "ssh", data: { n: 1 }, red: 7, action: { kind: "reject" } });
+    expect(config).toMatchObject({ sniffer: "ssh", codec: "line", data: { n: 1 }, red: 7, action: { kind: "reject" } });
     expect(config).toMatchObject({ where: pathToFileURL(join(folder.path, "node_modules/only-esm/i.js")).href });
   });
 
