@@ -55,6 +55,7 @@ class Lifetime {
 
   /** Unhandled rejections come here as well. Also counts what comes while we go down, but begins only once. */
   #crash(cause: unknown, origin: string): void {
+    if (cause instanceof GatewayError && cause.code === "RC_EXITED") return; // it ended its session, from a callback of a hook
     this.#log.error("uncaught", { code: GatewayError.from(cause).code, phase: "worker", origin, err: cause });
     if (this.#crashed) return;
     this.#crashed = true;

@@ -23,7 +23,7 @@ import { bytes, tls } from "restyconf/preread";
 const never = () => new Promise(() => {});
 const onEcho = otherwise(proxy("echo"));
 const server = (routes, phases = {}, more = {}) => ({ listen: "127.0.0.1:0", routes, phases, ...more });
-const note = (session, what) => (session.ctx.seen ??= []).push(what ?? session.phase);
+const note = (session, what) => void (session.ctx.seen ??= []).push(what ?? session.phase);
 const told = (session) => console.error(JSON.stringify({ told: session.server, seen: session.ctx.seen }));
 const every = {
   sslClientHello: note, sslCertificate: (session) => void note(session), preread: (session) => void note(session),
@@ -41,7 +41,7 @@ const swallow = (act) => async (session) => {
 export default defineGateway({
   upstreams: {
     echo: { peers: ["${peer.address}"] },
-    twice: { peers: ["127.0.0.1:${dead}", { address: "${peer.address}", backup: true }] },
+    twice: { peers: [{ address: "127.0.0.1:${dead}", maxFails: 0 }, { address: "${peer.address}", backup: true }] },
   },
   phases: {
     preread: (session) => void note(session, "gateway " + session.phase),
@@ -88,7 +88,7 @@ export default defineGateway({
     nowhere: server([onEcho], { preread: () => dispatch("nobody") }),
   },
 });`,
-    { ports: 23, files: await certificateFiles() },
+    { ports: 22, files: await certificateFiles() },
   );
 });
 afterAll(async () => {
