@@ -30,6 +30,16 @@ export {
   reject,
 } from "./stream/action.ts";
 export type {
+  BodyFilter,
+  Bytes,
+  ChunkFilter,
+  ChunkFilterWithEnd,
+  Filter,
+  Filtered,
+  StageFilter,
+} from "./stream/filter/body-filter.ts";
+export { type FrameFilter, type FrameOptions, type FrameResult, frames } from "./stream/filter/frames.ts";
+export type {
   PeekOptions,
   ReadError,
   Reader,
@@ -46,6 +56,7 @@ export type {
   Awaitable,
   BalancerSession,
   ContentSession,
+  FilterSession,
   HookPhase,
   LogSession,
   Phase,

@@ -2,6 +2,8 @@ import type { Life } from "../upstream/abort.ts";
 import { dial } from "../upstream/dial.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import type { JudgePeer } from "../upstream/peer-verdict.ts";
+import { FilterRelay } from "./filter/filter-relay.ts";
+import type { MakeStages } from "./filter/stage.ts";
 import { Inlet } from "./inlet.ts";
 import { NodeRelay, type Relay } from "./relay.ts";
 import type { Wire } from "./wire/wire.ts";
@@ -15,6 +17,8 @@ export interface CarryOptions {
   readonly life: Life;
   /** Judges the certificate of a peer with TLS. */
   readonly judge?: JudgePeer | undefined;
+  /** Puts filters between the two; the session's bytes then pass through JavaScript. */
+  readonly filters?: MakeStages | undefined;
 }
 
 /**
@@ -22,7 +26,7 @@ export interface CarryOptions {
  * @throws GatewayError RC_PEER_CONNECT, RC_PEER_CONNECT_TIMEOUT, RC_PEER_TLS, while no byte of the client was sent.
  */
 export function carry(client: Inlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
-  const target = client.wire?.isOpen ? wireTarget(peer) : undefined;
+  const target = !options.filters && client.wire?.isOpen ? wireTarget(peer) : undefined;
   return target && client.wire
     ? byWire(client, client.wire, { to: target, timeoutMs: peer.connectTimeoutMs }, options)
     : bySocket(client, peer, options);
@@ -30,7 +34,11 @@ export function carry(client: Inlet, peer: PeerEndpoint, options: CarryOptions):
 
 async function bySocket(client: Inlet, peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
   const { stream, transport } = await dial(peer, options);
-  return new NodeRelay(client, new Inlet(stream, transport), { idleTimeoutMs: options.idleTimeoutMs });
+  const { idleTimeoutMs, filters } = options;
+  const to = new Inlet(stream, transport);
+  return filters
+    ? new FilterRelay(client, to, { idleTimeoutMs, filters })
+    : new NodeRelay(client, to, { idleTimeoutMs });
 }
 
 /** Neither side is a socket of Node's: nobody has asked for one. */

@@ -127,7 +127,8 @@ export class Client {
 
   #carry(peer: PeerEndpoint, options: CarryOptions): Promise<Relay> {
     this.#readBeforeRelay = this.head.received - this.#headerBytes - this.head.size;
-    return this.#inlet ? carry(this.#inlet, peer, options) : this.#incoming.relayTo(peer, options);
+    const inlet = options.filters ? this.inlet : this.#inlet; // who has filters sees every byte
+    return inlet ? carry(inlet, peer, options) : this.#incoming.relayTo(peer, options);
   }
 
   /** From now on the relay counts the bytes, and nobody here reads or writes any. */

@@ -7,6 +7,7 @@ import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import { accessLine } from "./access-log.ts";
 import type { Action } from "./action.ts";
 import { Client } from "./client.ts";
+import type { FilterControl, FilterSide } from "./filter/stage.ts";
 import { type HookHost, HookRunner } from "./hooks.ts";
 import type { Incoming } from "./incoming.ts";
 import { runLogHook } from "./log-hook.ts";
@@ -18,6 +19,7 @@ import type {
   Awaitable,
   BalancerSession,
   ContentSession,
+  FilterSession,
   LogSession,
   Phase,
   PrereadSession,
@@ -37,6 +39,7 @@ type Views = SslSession &
   BalancerSession &
   UpstreamTlsSession &
   ContentSession &
+  FilterSession &
   LogSession;
 
 /** Reason of every ended session's signal. One for all: Node would make a new exception, with its stack, each time. */
@@ -81,6 +84,8 @@ export class Connection implements Views, VarsSource, HookHost {
   #lease: Lease<Relay> | undefined;
   #patience: Patience | undefined;
   #abort: AbortController | undefined;
+  /** The relay, where filters are part of it. */
+  #filters: FilterControl | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
   #talk: Talk | undefined;
   #action: Action | undefined;
@@ -263,7 +268,8 @@ export class Connection implements Views, VarsSource, HookHost {
   }
 
   end(bytes?: string | Uint8Array): Promise<void> {
-    return this.#talks.end(bytes);
+    if (!this.#filters) return this.#talks.end(bytes);
+    return Promise.resolve(this.#filters.finish());
   }
 
   shutdown(_how: "send"): Promise<void> {
@@ -305,6 +311,19 @@ export class Connection implements Views, VarsSource, HookHost {
 
   abort(cause: GatewayError): void {
     this.#abort?.abort(cause);
+    if (cause.code === "RC_EXITED") this.#filters?.exit(cause);
+  }
+
+  /** The session's filters begin; it stays in their phase until it ends. */
+  filteredBy(filters: FilterControl): void {
+    this.phase = "bodyFilter";
+    this.#wasShown = true;
+    this.#filters = filters;
+  }
+
+  inject(side: FilterSide, bytes: string | Uint8Array): boolean {
+    if (!this.#filters) throw new TypeError(`inject: not available in the ${this.phase} phase`);
+    return this.#filters.inject(side, bytes);
   }
 
   /** Ends the session from outside. */
@@ -320,10 +339,10 @@ export class Connection implements Views, VarsSource, HookHost {
     this.#lease = lease;
     this.client.relayedBy(lease.value);
     this.#patience = undefined;
-    lease.value.onEnd((cause) => {
+    lease.value.onEnd((cause, error) => {
       lease.release();
       this.endCause = cause;
-      this.finalize(undefined);
+      this.finalize(error);
     });
   }
 

@@ -169,6 +169,6 @@ function failure(phase: Phase, cause: unknown): GatewayError {
 }
 
 /** Anything that can be waited for, of whatever make. */
-function isPending<Result>(result: Awaitable<Result> | undefined): result is Promise<Result> {
+export function isPending<Result>(result: Awaitable<Result> | undefined): result is Promise<Result> {
   return typeof result === "object" && result !== null && "then" in result && typeof result.then === "function";
 }

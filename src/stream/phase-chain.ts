@@ -1,3 +1,4 @@
+import { joinFilters } from "./filter/body-filter.ts";
 import type { Awaitable, ServerPhases } from "./session.ts";
 
 /** The hooks of a server as the engine calls them: without `this`, those of the gateway in front. */
@@ -21,6 +22,7 @@ export function joinPhases(gateway: ServerPhases, server: ServerPhases): Hooks {
     balancer: firstOf(gateway.balancer?.bind(gateway), server.balancer?.bind(server)),
     upstreamCertificate: firstOf(gateway.upstreamCertificate?.bind(gateway), server.upstreamCertificate?.bind(server)),
     upstreamVerify: firstOf(gateway.upstreamVerify?.bind(gateway), server.upstreamVerify?.bind(server)),
+    bodyFilter: joinFilters(gateway.bodyFilter, server.bodyFilter),
     log: bothOf(gateway.log?.bind(gateway), server.log?.bind(server)),
   };
   return Object.freeze(joined);

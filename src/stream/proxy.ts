@@ -7,6 +7,8 @@ import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import type { JudgePeer } from "../upstream/peer-verdict.ts";
 import type { SessionSsl } from "../upstream/session-facts.ts";
 import type { Connection } from "./connection.ts";
+import { stagesOf } from "./filter/body-filter.ts";
+import type { MakeStages } from "./filter/stage.ts";
 import { judgeFor, withCertificate } from "./peer-hooks.ts";
 import type { Relay } from "./relay.ts";
 
@@ -59,7 +61,17 @@ function carryTo(session: Connection, peer: PeerEndpoint, judge?: JudgePeer): Pr
     preface: peer.proxyProtocol && proxyHeader(session, peer.proxyProtocol),
     life: session,
     judge,
+    filters: filtersFor(session),
   });
+}
+
+function filtersFor(session: Connection): MakeStages | undefined {
+  const { bodyFilter } = session.settings.phases;
+  if (!bodyFilter) return undefined;
+  return (control) => {
+    session.filteredBy(control);
+    return { ...stagesOf(bodyFilter, session), limitMs: session.limitMs("bodyFilter") };
+  };
 }
 
 /** What we tell a peer about the client; version 1 has room for the addresses only. */

@@ -1,4 +1,4 @@
-import type { EndCause } from "../errors.ts";
+import type { EndCause, GatewayError } from "../errors.ts";
 import { Deadline } from "./deadline.ts";
 import type { Inlet } from "./inlet.ts";
 import { wasReset } from "./reset.ts";
@@ -17,8 +17,8 @@ export interface Relay {
   readonly bytesDown: number;
   /** Ends both sides now. */
   end(cause: RelayCause): void;
-  /** Calls once both sides are closed: at once, when they are. One listener. */
-  onEnd(listener: (cause: RelayCause) => void): void;
+  /** Calls once both sides are closed: at once, when they are. `error`: what a filter failed with. One listener. */
+  onEnd(listener: (cause: RelayCause, error?: GatewayError) => void): void;
 }
 
 export interface RelayOptions {

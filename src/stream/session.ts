@@ -7,6 +7,7 @@ import type { PeerPair } from "../upstream/peer-pairs.ts";
 import type { PeerShown } from "../upstream/peer-verdict.ts";
 import type { SessionFacts } from "../upstream/session-facts.ts";
 import type { Action, RejectAction } from "./action.ts";
+import type { BodyFilter } from "./filter/body-filter.ts";
 import type { Reader, Received } from "./reader.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
@@ -123,6 +124,23 @@ export interface ContentSession extends RunningSession, Talk {
   end(bytes?: string | Uint8Array): Promise<void>;
 }
 
+/** `phases.bodyFilter`: one object for both directions, for as long as the session is relayed. */
+export interface FilterSession extends RunningSession {
+  /** Address of the peer. */
+  readonly peer: string | undefined;
+  /** From the client so far. */
+  readonly bytesReceived: number;
+  /** To the client so far. */
+  readonly bytesSent: number;
+  /**
+   * Sends bytes to a side, past the filters, behind what was sent there already; text is UTF-8. False when that side takes none
+   * any more, and when it is slow: then they wait, and nothing is read on either side until it has taken them.
+   */
+  inject(side: "client" | "upstream", bytes: string | Uint8Array): boolean;
+  /** Ends the session gently: no byte more is read, what filters still return is sent, then both sides see the end. */
+  end(): void;
+}
+
 /** `phases.log`: everything is known. */
 export interface LogSession extends Session {
   /** Address of the peer that was connected, or tried last. */
@@ -182,6 +200,8 @@ export interface ServerPhases<Upstream extends string = string> {
    */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
   upstreamVerify?(session: UpstreamTlsSession, shown: PeerShown): Awaitable<boolean | undefined | void>;
+  /** Sees and changes the bytes that are relayed. nginx has none for streams; for HTTP: `body_filter_by_lua`. */
+  readonly bodyFilter?: BodyFilter;
   /** Runs once, last, for every accepted session. OpenResty: `log_by_lua`. */
   log?(session: LogSession): unknown;
 }

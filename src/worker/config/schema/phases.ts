@@ -1,4 +1,5 @@
 import type { GatewayPhases } from "../../../gateway.ts";
+import { type BodyFilter, type Filter, isFilter } from "../../../stream/filter/body-filter.ts";
 import type { ServerPhases, SetVariable } from "../../../stream/session.ts";
 import {
   byName,
@@ -7,6 +8,7 @@ import {
   either,
   hook,
   isRecord,
+  list,
   maybe,
   type Schema,
   type Shaped,
@@ -14,6 +16,15 @@ import {
 } from "./schema.ts";
 
 const WHAT = "an object of functions";
+
+const filter = checked(isFilter, "a function, { chunk, end } or frames(…)");
+const filters = either<Filter | readonly Filter[]>((input) =>
+  Array.isArray(input) ? list(filter, "a list of filters") : filter,
+);
+const bodyFilter: Schema<BodyFilter> = shape("{ client, upstream }", {
+  client: maybe(filters),
+  upstream: maybe(filters),
+});
 
 const serverHooks = {
   sslClientHello: maybe(hook<NonNullable<ServerPhases["sslClientHello"]>>()),
@@ -25,6 +36,7 @@ const serverHooks = {
   balancer: maybe(hook<NonNullable<ServerPhases["balancer"]>>()),
   upstreamCertificate: maybe(hook<NonNullable<ServerPhases["upstreamCertificate"]>>()),
   upstreamVerify: maybe(hook<NonNullable<ServerPhases["upstreamVerify"]>>()),
+  bodyFilter: maybe(bodyFilter),
   log: maybe(hook<NonNullable<ServerPhases["log"]>>()),
 };
 

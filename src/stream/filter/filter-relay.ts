@@ -1,0 +1,200 @@
+import { GatewayError, messageOf } from "../../errors.ts";
+import { Deadline } from "../deadline.ts";
+import { sayGoodbye } from "../goodbye.ts";
+import type { Inlet } from "../inlet.ts";
+import type { Relay, RelayCause } from "../relay.ts";
+import { wasReset } from "../reset.ts";
+import { bytesOf } from "./bytes-of.ts";
+import { Flow, type FlowHost } from "./flow.ts";
+import { Sink } from "./sink.ts";
+import type { FilterControl, FilterSide, MakeStages } from "./stage.ts";
+
+export interface FilterRelayOptions {
+  /** Ends the relay when no byte moved in either direction for so long. */
+  readonly idleTimeoutMs: number;
+  readonly filters: MakeStages;
+}
+
+/**
+ * As `NodeRelay`, with stages in between: the same laws about ends, resets, slow readers and idle time, for the bytes that the
+ * stages let through. `bytesUp` counts what came from the client, `bytesDown` what went to it.
+ */
+export class FilterRelay implements Relay, FlowHost, FilterControl {
+  readonly #client: Inlet;
+  readonly #peer: Inlet;
+  readonly #toClient: Sink;
+  readonly #toPeer: Sink;
+  readonly #up: Flow;
+  readonly #down: Flow;
+  readonly #idle: Deadline;
+  #cause: RelayCause | undefined;
+  #error: GatewayError | undefined;
+  #isFinishing = false;
+  #isOver = false;
+  #open = 2; // sockets not closed yet
+  #listener: ((cause: RelayCause, error?: GatewayError) => void) | undefined;
+
+  constructor(client: Inlet, peer: Inlet, { idleTimeoutMs, filters }: FilterRelayOptions) {
+    this.#client = client;
+    this.#peer = peer;
+    this.#idle = new Deadline(idleTimeoutMs);
+    this.#idle.onExpire = () => this.end("idle_timeout");
+    this.#toClient = this.#sinkOf(client);
+    this.#toPeer = this.#sinkOf(peer);
+    const { up, down, limitMs = Number.POSITIVE_INFINITY } = filters(this);
+    this.#up = new Flow({ from: client, to: this.#toPeer, stages: up, limitMs }, this);
+    this.#down = new Flow({ from: peer, to: this.#toClient, stages: down, limitMs }, this);
+    this.#watch(client, "client_reset");
+    this.#watch(peer, "peer_reset");
+    this.#up.start();
+    this.#down.start();
+  }
+
+  get bytesUp(): number {
+    return this.#up.bytes;
+  }
+
+  get bytesDown(): number {
+    return this.#toClient.bytes;
+  }
+
+  get isHeldUp(): boolean {
+    return this.#toClient.holdsUp || this.#toPeer.holdsUp;
+  }
+
+  end(cause: RelayCause): void {
+    this.#note(cause);
+    this.#stop();
+    this.#client.stream.destroy();
+    this.#peer.stream.destroy();
+  }
+
+  onEnd(listener: (cause: RelayCause, error?: GatewayError) => void): void {
+    this.#listener = listener;
+    if (this.#open === 0) this.#tell();
+  }
+
+  inject(side: FilterSide, bytes: string | Uint8Array): boolean {
+    if (side !== "client" && side !== "upstream") throw new TypeError(`inject: no side is called ${String(side)}`);
+    const sink = side === "client" ? this.#toClient : this.#toPeer;
+    const piece = bytesOf(bytes);
+    if (!sink.isOpen || this.#isOver) return false;
+    sink.put(piece);
+    sink.flush();
+    if (!sink.isFull) return true;
+    sink.holdsUp = true;
+    this.#run();
+    return false;
+  }
+
+  finish(): void {
+    this.#error ??= new GatewayError("RC_EXITED");
+    this.#isFinishing = true;
+    this.#up.cut();
+    this.#down.cut();
+    this.#leaveWhenDone();
+  }
+
+  exit(cause: GatewayError): void {
+    this.#error ??= cause;
+    this.#leave();
+  }
+
+  onMove(): void {
+    this.#idle.rearm();
+  }
+
+  onSourceEnd(flow: Flow): boolean {
+    const [side, cause, reset] =
+      flow === this.#up
+        ? ([this.#client, "client_closed", "client_reset"] as const)
+        : ([this.#peer, "peer_closed", "peer_reset"] as const);
+    if (wasReset(side)) this.#reset(side, reset);
+    else this.#note(cause);
+    return !side.stream.destroyed;
+  }
+
+  onDone(flow: Flow): void {
+    if (this.#isFinishing) this.#leaveWhenDone();
+    else if (flow === this.#up) this.#toPeer.end();
+    else this.#toClient.end();
+  }
+
+  onFail(cause: unknown): void {
+    const error = failure(cause);
+    if (error.code === "RC_EXITED") this.exit(error);
+    else {
+      this.#error ??= error;
+      this.end("client_closed");
+    }
+  }
+
+  #sinkOf({ stream }: Inlet): Sink {
+    const sink = new Sink(stream, () => this.onMove());
+    stream.on("drain", () => {
+      sink.holdsUp = false;
+      this.onMove();
+      this.#run();
+    });
+    return sink;
+  }
+
+  #run(): void {
+    this.#up.run();
+    this.#down.run();
+  }
+
+  #watch(side: Inlet, cause: "client_reset" | "peer_reset"): void {
+    const onReset = (): void => this.#reset(side, cause);
+    const onClose = (): void => {
+      // Closed without an end and without our doing: the other side must not believe in a clean end.
+      if (!side.stream.readableEnded && !this.#cause) onReset();
+      if (--this.#open === 0) this.#tell();
+    };
+    side.stream.on("error", onReset);
+    if (side.stream.closed) queueMicrotask(onClose);
+    else side.stream.once("close", onClose);
+    if (side.reset) onReset();
+  }
+
+  #reset(side: Inlet, cause: "client_reset" | "peer_reset"): void {
+    this.#note(cause);
+    this.#stop();
+    side.stream.destroy();
+    (side === this.#client ? this.#peer : this.#client).abort();
+  }
+
+  /** The first event names the end; what follows from it does not. */
+  #note(cause: RelayCause): void {
+    this.#cause ??= cause;
+  }
+
+  #stop(): void {
+    this.#isOver = true;
+    this.#up.stop();
+    this.#down.stop();
+  }
+
+  #leaveWhenDone(): void {
+    if (this.#up.isDone && this.#down.isDone) this.#leave();
+  }
+
+  /** Both sides get what is with their sockets, then the end. */
+  #leave(): void {
+    if (this.#isOver) return;
+    this.#note("client_closed");
+    this.#stop();
+    for (const { stream } of [this.#client, this.#peer]) sayGoodbye(stream, stream.readableEnded);
+  }
+
+  #tell(): void {
+    this.#stop();
+    this.#idle.stop();
+    this.#listener?.(this.#cause ?? "client_closed", this.#error);
+  }
+}
+
+function failure(cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause;
+  return new GatewayError("RC_HOOK_FAILED", `bodyFilter: ${messageOf(cause)}`, { cause });
+}

@@ -1,0 +1,211 @@
+import { GatewayError } from "../../errors.ts";
+import { Alarm } from "../alarm.ts";
+import { isPending } from "../hooks.ts";
+import type { Inlet } from "../inlet.ts";
+import type { Awaitable } from "../session.ts";
+import { Link } from "./link.ts";
+import type { Sink } from "./sink.ts";
+import type { Pieces, Stage } from "./stage.ts";
+
+/** What a flow needs of its relay. */
+export interface FlowHost {
+  /** Somebody injects more than a socket takes. */
+  readonly isHeldUp: boolean;
+  /** A byte moved. */
+  onMove(): void;
+  /** The source has ended. True when the end is one, and may be passed on. */
+  onSourceEnd(flow: Flow): boolean;
+  /** All that will ever go down this way is with the sink. */
+  onDone(flow: Flow): void;
+  /** A stage failed. */
+  onFail(cause: unknown): void;
+}
+
+export interface FlowOptions {
+  readonly from: Inlet;
+  readonly to: Sink;
+  readonly stages: readonly Stage[];
+  /** How long a stage may wait. */
+  readonly limitMs: number;
+}
+
+/**
+ * One direction of a session with filters: reads, lets the stages make of it what they want, writes. What one stage answers goes
+ * all the way before anybody is asked for more. So it stands still, and its source with it, as soon as a stage waits or the
+ * sink is full. Its handlers are made once; a chunk costs no promise where no filter makes one.
+ */
+export class Flow {
+  /** Bytes read from the source. */
+  bytes = 0;
+  readonly #from: Inlet;
+  readonly #to: Sink;
+  readonly #links: readonly Link[];
+  readonly #host: FlowHost;
+  readonly #limitMs: number;
+  #limit: Alarm | undefined;
+  /** `ended`: by the source. `cut`: from here, gently. `stopped`: nothing moves any more. */
+  #state: "open" | "ended" | "cut" | "stopped" = "open";
+  #isWaiting = false;
+  #isRunning = false;
+  #isPaused = true;
+  #isDone = false;
+  /** The stage that was asked last. */
+  #current = 0;
+
+  constructor({ from, to, stages, limitMs }: FlowOptions, host: FlowHost) {
+    this.#from = from;
+    this.#to = to;
+    this.#links = stages.map((stage) => new Link(stage));
+    this.#limitMs = limitMs;
+    this.#host = host;
+  }
+
+  start(): void {
+    const { stream } = this.#from;
+    const hadEnded = this.#from.ended;
+    const unread = this.#from.detach();
+    if (this.#state === "stopped") return;
+    stream.on("data", this.#onData).on("end", this.#onEnd);
+    if (unread.length > 0) this.#onData(unread);
+    if (hadEnded) this.#onEnd();
+    else this.#throttle();
+  }
+
+  /** Goes as far as it can. */
+  run(): void {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      while (this.#mayGo() && this.#step()) {}
+      this.#to.flush();
+    } catch (cause) {
+      this.#fail(cause);
+    }
+    this.#isRunning = false;
+    this.#throttle();
+  }
+
+  /** Reads no more. What stages have answered, and what they still hold back, goes out; what they have not seen does not. */
+  cut(): void {
+    if (this.#state === "stopped" || this.#isDone) return;
+    this.#state = "cut";
+    this.#unlisten();
+    for (const link of this.#links.slice(0, this.#current + 1)) link.drop();
+    this.run();
+  }
+
+  /** Nothing moves any more; what stages still answer is forgotten. */
+  stop(): void {
+    if (this.#state === "stopped") return;
+    this.#state = "stopped";
+    this.#limit?.stop();
+    this.#to.flush();
+    this.#unlisten();
+  }
+
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.bytes += chunk.length;
+    this.#host.onMove();
+    const [first] = this.#links;
+    if (first) first.take([chunk]);
+    else this.#to.put(chunk);
+    this.run();
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#state !== "open" || !this.#host.onSourceEnd(this)) return;
+    this.#state = "ended";
+    this.run();
+  };
+
+  #mayGo(): boolean {
+    if (this.#isWaiting || this.#isDone || this.#state === "stopped") return false;
+    return this.#state === "cut" || !(this.#to.isFull || this.#host.isHeldUp);
+  }
+
+  /** Asks the last stage that has something to do. False when none has. */
+  #step(): boolean {
+    for (let at = this.#links.length - 1; at >= 0; at--) {
+      const link = this.#links[at];
+      if (!link?.hasWork) continue;
+      this.#current = at;
+      this.#receive(at, link.work());
+      return true;
+    }
+    return this.#state !== "open" && this.#endNext();
+  }
+
+  /** Tells the first stage that does not know yet of the end; then all bytes have passed it. */
+  #endNext(): boolean {
+    const at = this.#links.findIndex(({ isClosed }) => !isClosed);
+    const link = this.#links[at];
+    if (link) {
+      this.#current = at;
+      this.#receive(at, link.end(this.#state === "cut"));
+      return true;
+    }
+    this.#isDone = true;
+    this.#to.flush();
+    this.#host.onDone(this);
+    return false;
+  }
+
+  #receive(at: number, answer: Awaitable<Pieces | undefined>): void {
+    if (!isPending(answer)) {
+      this.#pass(at, answer);
+      return;
+    }
+    this.#isWaiting = true;
+    if (this.#limitMs !== Number.POSITIVE_INFINITY) this.#limit ??= new Alarm(() => this.#fail(late(this.#limitMs)));
+    this.#limit?.set(performance.now() + this.#limitMs);
+    answer.then(
+      (pieces) => this.#resume(at, pieces),
+      (cause) => this.#fail(cause),
+    );
+  }
+
+  #resume(at: number, pieces: Pieces | undefined): void {
+    this.#isWaiting = false;
+    this.#limit?.set(Number.POSITIVE_INFINITY);
+    if (this.#state === "stopped") return;
+    this.#pass(at, pieces);
+    this.run();
+  }
+
+  #pass(at: number, pieces: Pieces | undefined): void {
+    this.#links[at]?.answered(pieces);
+    if (pieces === undefined) return;
+    const next = this.#links[at + 1];
+    if (next) next.take(Buffer.isBuffer(pieces) ? [pieces] : pieces);
+    else if (Buffer.isBuffer(pieces)) this.#to.put(pieces);
+    else for (const piece of pieces) this.#to.put(piece);
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#state === "stopped") return;
+    this.#to.flush(); // what was answered before is on its way
+    this.#host.onFail(cause);
+  }
+
+  #throttle(): void {
+    if (this.#state !== "open") return;
+    const mustPause = this.#isWaiting || this.#to.isFull || this.#host.isHeldUp;
+    if (mustPause === this.#isPaused) return;
+    this.#isPaused = mustPause;
+    if (mustPause) this.#from.stream.pause();
+    else this.#from.stream.resume();
+  }
+
+  #unlisten(): void {
+    this.#from.stream.pause();
+    this.#from.stream.off("data", this.#onData).off("end", this.#onEnd);
+  }
+}
+
+function late(limitMs: number): GatewayError {
+  return new GatewayError("RC_HOOK_TIMEOUT", `bodyFilter: not finished within ${limitMs} ms`);
+}
