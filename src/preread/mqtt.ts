@@ -1,5 +1,6 @@
-import { type ConnectFields, checkConnect, type MqttUserProperties } from "../codecs/mqtt/check.ts";
+import { type ConnectFields, checkConnect } from "../codecs/mqtt/check.ts";
 import { encodeConnect, MAX_CONNECT_BYTES, type MqttVersion, scanConnectStart } from "../codecs/mqtt/connect.ts";
+import type { MqttUserProperties } from "../codecs/mqtt/properties.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";

@@ -1,8 +1,9 @@
 import mqtt, { type IConnectPacket } from "mqtt-packet";
-import { messageOf } from "../../errors.ts";
 import { type Codec, type Decoded, frame, malformed, needs } from "../codec.ts";
-import { checkConnect, type MqttUserProperties } from "./check.ts";
+import { checkConnect } from "./check.ts";
 import { encodeHeader, scanHeader } from "./header.ts";
+import { packetParser } from "./parser.ts";
+import type { MqttUserProperties } from "./properties.ts";
 
 /** 3 is MQTT 3.1, 4 is MQTT 3.1.1. */
 export type MqttVersion = 3 | 4 | 5;
@@ -45,8 +46,6 @@ export interface ConnectStart {
 
 /** Well above any client id, will and token in use; a will or password may be 65,535 bytes each, few are over a hundred. */
 export const MAX_CONNECT_BYTES = 65_536;
-
-mqtt.writeToStream.cacheNumbers = false; // else the first packet written makes 65,536 buffers: 30 ms, and 15 MB for good
 
 const CONNECT = 1;
 const FIRST_BYTE = CONNECT << 4; // its flags are 0 (§2.1.3)
@@ -94,6 +93,7 @@ export function decodeConnect(bytes: Uint8Array, maxBytes: number = MAX_CONNECT_
   if (fault !== undefined) return malformed(fault);
   const parsed = parse(packet);
   if (typeof parsed === "string") return malformed(parsed);
+  if (parsed.cmd !== "connect") return malformed("not a CONNECT"); // never seen: the first byte says that it is one
   const { clientId, clean = false, keepalive = 0, username, password, will } = parsed;
   const connect: MqttConnect = {
     version,
@@ -109,25 +109,7 @@ export function decodeConnect(bytes: Uint8Array, maxBytes: number = MAX_CONNECT_
   return frame(connect, packetBytes);
 }
 
-/** The packet, or why mqtt-packet does not like it. It is given one whole packet, and answers before it returns. */
 const parse = packetParser();
-
-/** One parser for all packets: it begins anew after each, also after an error, and is the dearest part of a CONNECT. */
-function packetParser(): (packet: Buffer) => IConnectPacket | string {
-  let answer: IConnectPacket | string;
-  const parser = mqtt.parser();
-  parser.on("packet", (parsed) => {
-    if (parsed.cmd === "connect") answer = parsed;
-  });
-  parser.on("error", (cause) => {
-    answer = messageOf(cause);
-  });
-  return (packet) => {
-    answer = "no packet";
-    parser.parse(packet);
-    return answer;
-  };
-}
 
 function readWill(will: NonNullable<IConnectPacket["will"]>, user: MqttUserProperties | undefined): MqttWill {
   const { topic, payload, qos = 0, retain = false, properties } = will;

@@ -27,7 +27,8 @@ export function scanHeader(bytes: Uint8Array, maxBytes: number): Decoded<MqttHea
   if (length.kind !== "frame") return length;
   const bodyStart = 1 + length.size;
   const packetBytes = bodyStart + length.value;
-  if (packetBytes > maxBytes) return malformed(`a packet of ${packetBytes} bytes, more than ${maxBytes}`);
+  if (packetBytes > maxBytes)
+    return { ...malformed(`a packet of ${packetBytes} bytes, more than ${maxBytes}`), tooLarge: true };
   return frame({ type, flags, bodyStart, packetBytes }, bodyStart);
 }
 
