@@ -20,6 +20,7 @@ import {
   proxy,
   type Received,
   type RejectAction,
+  type RewriteSession,
   randomTwo,
   registry,
   reject,
@@ -57,6 +58,8 @@ describe("the compiler refuses", () => {
     // @ts-expect-error the upstream of a hook, too
     defineGateway({ upstreams, servers: { edge: { ...edge, phases: { preread: () => proxy("apu") } } } });
     const handler = content(() => proxy("apu"));
+    // @ts-expect-error of a hook of the gateway
+    defineGateway({ upstreams, servers: { edge }, phases: { rewrite: () => proxy("apu") } });
     // @ts-expect-error and of a content handler
     defineGateway({ upstreams, servers: { edge: { listen: "h:1", routes: [otherwise(handler)] } } });
     defineGateway({ upstreams, servers: { edge: { ...edge, phases: { preread: () => proxy("api") } } } });
@@ -88,6 +91,8 @@ describe("the compiler refuses", () => {
     defineGateway({ upstreams: { api: { peers: ["h:80"], balancer: leastConn } }, servers: { edge } });
     // @ts-expect-error there are two versions
     defineGateway({ upstreams: { api: { peers: ["h:80"], proxyProtocol: 3 } }, servers: { edge } });
+    // @ts-expect-error nobody waits for a variable
+    defineGateway({ servers: { edge: { ...edge, phases: { set: { late: async () => "x" } } } } });
     // @ts-expect-error a server needs routes
     defineGateway({ servers: { edge: { listen: "h:1" } } });
     // @ts-expect-error a route is made by on, silent or otherwise
@@ -147,7 +152,15 @@ function phasesWith() {
       // @ts-expect-error nor read
       session.reader;
     },
+    rewrite: (session: RewriteSession) => {
+      // @ts-expect-error no byte may be written in rewrite
+      session.write("hello");
+      // @ts-expect-error what will happen is changed by what is returned
+      session.action = reject("no");
+    },
     log: (session: LogSession) => {
+      // @ts-expect-error it has ended
+      session.exit(200);
       // @ts-expect-error the client is gone
       session.write("bye");
       expectTypeOf(session.endCause).toEqualTypeOf<EndCause>();
