@@ -72,6 +72,15 @@ export type {
   UpstreamTlsSession,
   VariableValue,
 } from "./stream/session.ts";
+export { type Connected, connect } from "./stream/socket/connect.ts";
+export type { ConnectOptions } from "./stream/socket/connect-settings.ts";
+export type { Payload } from "./stream/socket/payload.ts";
+export type { Done, Sent, SocketReceived } from "./stream/socket/results.ts";
+export type { Secured, SocketOption, SocketUntilIterator, StreamSocket } from "./stream/socket/socket.ts";
+export type { SslHandshakeOptions } from "./stream/socket/ssl-settings.ts";
+export type { Timeouts } from "./stream/socket/timeouts.ts";
+export type { TlsSession } from "./stream/socket/tls-session.ts";
+export { type Datagram, type UdpOptions, type UdpSocket, udp } from "./stream/socket/udp.ts";
 export type { Vars } from "./stream/vars.ts";
 export type { WorkerContext } from "./stream/worker-context.ts";
 export type { Balancer, BalancerInput } from "./upstream/balancer.ts";
