@@ -47,8 +47,10 @@ export type ErrorCode =
   | "RC_REJECTED"
   | "RC_FRAME"
   | "RC_FRAME_TOO_LARGE"
+  | "RC_HTTP"
   | "RC_PEER_FRAME"
   | "RC_PEER_FRAME_TOO_LARGE"
+  | "RC_PEER_HTTP"
   | "RC_CLIENT_CLOSED"
   | "RC_CLIENT_RESET"
   | "RC_IDLE_TIMEOUT"
@@ -112,6 +114,7 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_REJECTED: client(403, "rejected", "rejected"),
   RC_FRAME: client(400, "rejected", "malformed frame"),
   RC_FRAME_TOO_LARGE: client(400, "rejected", "frame too large"),
+  RC_HTTP: client(400, "rejected", "malformed HTTP request"),
   RC_CLIENT_CLOSED: client(200, "client_closed", "client closed the connection"),
   RC_CLIENT_RESET: client(200, "client_reset", "client reset the connection"),
   RC_IDLE_TIMEOUT: client(200, "idle_timeout", "no byte in either direction for too long"),
@@ -122,6 +125,7 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_PEER_TLS: upstream(true, "connect_failed", "TLS to peer failed"),
   RC_PEER_FRAME: upstream(false, "rejected", "malformed frame from the peer"),
   RC_PEER_FRAME_TOO_LARGE: upstream(false, "rejected", "frame from the peer too large"),
+  RC_PEER_HTTP: upstream(false, "rejected", "malformed HTTP response"),
   RC_NO_SOCKET: internal(500, "connect_failed", "cannot open a socket to a peer"),
   RC_HOOK_FAILED: internal(500, "hook_failed", "hook failed"),
   RC_HOOK_TIMEOUT: internal(500, "hook_failed", "hook took too long"),

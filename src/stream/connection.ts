@@ -20,6 +20,7 @@ import type {
   BalancerSession,
   ContentSession,
   FilterSession,
+  HeaderFilterSession,
   LogSession,
   Phase,
   PrereadSession,
@@ -39,6 +40,7 @@ type Views = SslSession &
   BalancerSession &
   UpstreamTlsSession &
   ContentSession &
+  HeaderFilterSession &
   FilterSession &
   LogSession;
 
@@ -86,6 +88,7 @@ export class Connection implements Views, VarsSource, HookHost {
   #abort: AbortController | undefined;
   /** The relay, where filters are part of it. */
   #filters: FilterControl | undefined;
+  #beginFilters: (() => void) | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
   #talk: Talk | undefined;
   #action: Action | undefined;
@@ -302,11 +305,11 @@ export class Connection implements Views, VarsSource, HookHost {
   }
 
   watch(onReset: () => void): void {
-    this.client.watch(onReset);
+    if (!this.#filters) this.client.watch(onReset); // a relay hears of it by itself
   }
 
   unwatch(): void {
-    this.client.unwatch();
+    if (!this.#filters) this.client.unwatch();
   }
 
   abort(cause: GatewayError): void {
@@ -314,11 +317,12 @@ export class Connection implements Views, VarsSource, HookHost {
     if (cause.code === "RC_EXITED") this.#filters?.exit(cause);
   }
 
-  /** The session's filters begin; it stays in their phase until it ends. */
-  filteredBy(filters: FilterControl): void {
-    this.phase = "bodyFilter";
+  /** The session's filters begin; it stays in their phase until it ends. `begin` is called when the relay has begun. */
+  filteredBy(filters: FilterControl, begin: (() => void) | undefined): void {
+    this.phase = this.settings.phases.bodyFilter ? "bodyFilter" : "headerFilter";
     this.#wasShown = true;
     this.#filters = filters;
+    this.#beginFilters = begin;
   }
 
   inject(side: FilterSide, bytes: string | Uint8Array): boolean {
@@ -344,6 +348,7 @@ export class Connection implements Views, VarsSource, HookHost {
       this.endCause = cause;
       this.finalize(error);
     });
+    if (!this.isOver) this.#beginFilters?.();
   }
 
   get isRelayed(): boolean {
@@ -389,6 +394,7 @@ export class Connection implements Views, VarsSource, HookHost {
       this.endCause = this.#stopped; // what failed because of that is no failure
     else if (error) [this.status, this.endCause] = [error.status, specs[error.code].endCause];
     this.#abort?.abort(ENDED);
+    this.#hooks?.interrupt(ENDED);
     this.client.close({ wasReset: this.endCause === "client_reset", isAnswered: this.endCause === "content_done" });
     this.#endedMs = this.sessionTimeMs;
     const isFailure = !this.#stopped && error?.code !== "RC_EXITED";

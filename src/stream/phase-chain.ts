@@ -1,4 +1,5 @@
 import { joinFilters } from "./filter/body-filter.ts";
+import { isPending } from "./hooks.ts";
 import type { Awaitable, ServerPhases } from "./session.ts";
 
 /** The hooks of a server as the engine calls them: without `this`, those of the gateway in front. */
@@ -22,6 +23,7 @@ export function joinPhases(gateway: ServerPhases, server: ServerPhases): Hooks {
     balancer: firstOf(gateway.balancer?.bind(gateway), server.balancer?.bind(server)),
     upstreamCertificate: firstOf(gateway.upstreamCertificate?.bind(gateway), server.upstreamCertificate?.bind(server)),
     upstreamVerify: firstOf(gateway.upstreamVerify?.bind(gateway), server.upstreamVerify?.bind(server)),
+    headerFilter: inTurn(gateway.headerFilter?.bind(gateway), server.headerFilter?.bind(server)),
     bodyFilter: joinFilters(gateway.bodyFilter, server.bodyFilter),
     log: bothOf(gateway.log?.bind(gateway), server.log?.bind(server)),
   };
@@ -40,6 +42,18 @@ export function firstOf<Parameters extends unknown[], Result>(
     const decided = first(...parameters);
     if (decided instanceof Promise) return decided.then((later) => later ?? second(...parameters));
     return decided ?? second(...parameters);
+  };
+}
+
+/** Runs both, one after the other; the second only when the first has not failed. */
+export function inTurn<Parameters extends unknown[]>(
+  first: Hook<Parameters, unknown>,
+  second: Hook<Parameters, unknown>,
+): Hook<Parameters, unknown> {
+  if (!first || !second) return first ?? second;
+  return (...parameters) => {
+    const running = first(...parameters);
+    return isPending(running) ? running.then(() => second(...parameters)) : second(...parameters);
   };
 }
 

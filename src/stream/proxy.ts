@@ -8,6 +8,7 @@ import type { JudgePeer } from "../upstream/peer-verdict.ts";
 import type { SessionSsl } from "../upstream/session-facts.ts";
 import type { Connection } from "./connection.ts";
 import { stagesOf } from "./filter/body-filter.ts";
+import { headerStages } from "./filter/header-filter.ts";
 import type { MakeStages } from "./filter/stage.ts";
 import { judgeFor, withCertificate } from "./peer-hooks.ts";
 import type { Relay } from "./relay.ts";
@@ -66,11 +67,13 @@ function carryTo(session: Connection, peer: PeerEndpoint, judge?: JudgePeer): Pr
 }
 
 function filtersFor(session: Connection): MakeStages | undefined {
-  const { bodyFilter } = session.settings.phases;
-  if (!bodyFilter) return undefined;
+  const { headerFilter, bodyFilter } = session.settings.phases;
+  if (!headerFilter && !bodyFilter) return undefined;
   return (control) => {
-    session.filteredBy(control);
-    return { ...stagesOf(bodyFilter, session), limitMs: session.limitMs("bodyFilter") };
+    const head = headerFilter && headerStages(headerFilter, session, control);
+    session.filteredBy(control, head?.begin);
+    const stages = { ...stagesOf(bodyFilter ?? {}, session), limitMs: session.limitMs("bodyFilter") };
+    return head ? { ...stages, ...head.around(stages) } : stages;
   };
 }
 

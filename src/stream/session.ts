@@ -8,6 +8,7 @@ import type { PeerShown } from "../upstream/peer-verdict.ts";
 import type { SessionFacts } from "../upstream/session-facts.ts";
 import type { Action, RejectAction } from "./action.ts";
 import type { BodyFilter } from "./filter/body-filter.ts";
+import type { HttpTools, PrefaceTools } from "./filter/header-tools.ts";
 import type { Reader, Received } from "./reader.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
@@ -124,6 +125,12 @@ export interface ContentSession extends RunningSession, Talk {
   end(bytes?: string | Uint8Array): Promise<void>;
 }
 
+/** `phases.headerFilter`: the peer is connected. */
+export interface HeaderFilterSession extends RunningSession {
+  /** Address of the peer. */
+  readonly peer: string | undefined;
+}
+
 /** `phases.bodyFilter`: one object for both directions, for as long as the session is relayed. */
 export interface FilterSession extends RunningSession {
   /** Address of the peer. */
@@ -200,6 +207,12 @@ export interface ServerPhases<Upstream extends string = string> {
    */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
   upstreamVerify?(session: UpstreamTlsSession, shown: PeerShown): Awaitable<boolean | undefined | void>;
+  /**
+   * With the peer connected: writes in front of what either side sends, before a byte of theirs is relayed. For HTTP/1 it runs
+   * once per response instead, and edits its head; `tools.response` tells which of the two. What it returns does not matter.
+   * OpenResty: `header_filter_by_lua`.
+   */
+  headerFilter?(session: HeaderFilterSession, tools: PrefaceTools | HttpTools): unknown;
   /** Sees and changes the bytes that are relayed. nginx has none for streams; for HTTP: `body_filter_by_lua`. */
   readonly bodyFilter?: BodyFilter;
   /** Runs once, last, for every accepted session. OpenResty: `log_by_lua`. */

@@ -63,13 +63,11 @@ export class Headers implements HeaderEditor {
 
   set(name: string, value: string): void {
     const key = name.toLowerCase();
-    const first = this.#lines.findIndex((line) => line.name.toLowerCase() === key);
-    if (first === -1) return this.add(name, value);
     const line = newLine(name, value);
-    this.#lines = this.#lines.flatMap((other, index) => {
-      if (index === first) return [line];
-      return other.name.toLowerCase() === key ? [] : [other];
-    });
+    const first = this.#lines.findIndex((other) => other.name.toLowerCase() === key);
+    const others = this.#lines.filter((other) => other.name.toLowerCase() !== key);
+    const place = first === -1 ? others.length : first; // none of this name stood in front of the first
+    this.#lines = [...others.slice(0, place), line, ...others.slice(place)];
     this.isEdited = true;
   }
 

@@ -160,12 +160,17 @@ export class Flow {
       return;
     }
     this.#isWaiting = true;
-    if (this.#limitMs !== Number.POSITIVE_INFINITY) this.#limit ??= new Alarm(() => this.#fail(late(this.#limitMs)));
-    this.#limit?.set(performance.now() + this.#limitMs);
+    this.#await(this.#links[at]?.isUnlimited ? Number.POSITIVE_INFINITY : this.#limitMs);
     answer.then(
       (pieces) => this.#resume(at, pieces),
       (cause) => this.#fail(cause),
     );
+  }
+
+  #await(limitMs: number): void {
+    if (limitMs === Number.POSITIVE_INFINITY) return;
+    this.#limit ??= new Alarm(() => this.#fail(late(limitMs)));
+    this.#limit.set(performance.now() + limitMs);
   }
 
   #resume(at: number, pieces: Pieces | undefined): void {

@@ -17,6 +17,11 @@ export class Link {
     this.#stage = stage;
   }
 
+  /** It waits for what has limits of its own. */
+  get isUnlimited(): boolean {
+    return this.#stage.isUnlimited ?? false;
+  }
+
   get hasWork(): boolean {
     return !this.isClosed && (!this.#isHungry || this.#at < this.#pieces.length);
   }

@@ -19,6 +19,8 @@ export interface Stage {
    * no filter has seen must not leave.
    */
   end(isCut: boolean): Awaitable<Pieces | undefined>;
+  /** It waits for what has limits of its own: that of {@link Stages} does not hold. */
+  readonly isUnlimited?: boolean;
 }
 
 /** The stages of both directions of one session. */

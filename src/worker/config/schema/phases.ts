@@ -36,6 +36,7 @@ const serverHooks = {
   balancer: maybe(hook<NonNullable<ServerPhases["balancer"]>>()),
   upstreamCertificate: maybe(hook<NonNullable<ServerPhases["upstreamCertificate"]>>()),
   upstreamVerify: maybe(hook<NonNullable<ServerPhases["upstreamVerify"]>>()),
+  headerFilter: maybe(hook<NonNullable<ServerPhases["headerFilter"]>>()),
   bodyFilter: maybe(bodyFilter),
   log: maybe(hook<NonNullable<ServerPhases["log"]>>()),
 };
