@@ -81,6 +81,8 @@ export type { SslHandshakeOptions } from "./stream/socket/ssl-settings.ts";
 export type { Timeouts } from "./stream/socket/timeouts.ts";
 export type { TlsSession } from "./stream/socket/tls-session.ts";
 export { type Datagram, type UdpOptions, type UdpSocket, udp } from "./stream/socket/udp.ts";
+export type { Killed, Task, TaskFunction, TaskScope, TaskStatus } from "./stream/task.ts";
+export type { EndedTask } from "./stream/tasks.ts";
 export type { Vars } from "./stream/vars.ts";
 export type { WorkerContext } from "./stream/worker-context.ts";
 export type { Balancer, BalancerInput } from "./upstream/balancer.ts";

@@ -21,7 +21,7 @@ export class Client {
   #headerBytes = 0;
   /** When reads have to end (`performance.now()`), while the preread limit holds. */
   readsWithin: { readonly endsAt: number } | undefined;
-  #onReset: (() => void) | undefined;
+  #onLeft: ((how: "ended" | "reset") => void) | undefined;
   #readBeforeRelay = 0;
   #written = 0;
 
@@ -73,17 +73,17 @@ export class Client {
     this.#inlet = inlet;
     this.#headerBytes = 0;
     this.#reader = undefined; // it read the plain bytes
-    if (this.#onReset) inlet.watch(this.#onReset);
+    if (this.#onLeft) inlet.watch(this.#onLeft);
   }
 
-  /** Reports a reset that comes while a hook runs, until {@link unwatch}; TLS that starts meanwhile makes no difference. */
-  watch(onReset: () => void): void {
-    this.#onReset = onReset;
-    this.head.watch(onReset);
+  /** Reports a client that leaves while a hook runs, until {@link unwatch}; TLS that starts meanwhile makes no difference. */
+  watch(onLeft: (how: "ended" | "reset") => void): void {
+    this.#onLeft = onLeft;
+    this.head.watch(onLeft);
   }
 
   unwatch(): void {
-    this.#onReset = undefined;
+    this.#onLeft = undefined;
     this.head.unwatch();
   }
 

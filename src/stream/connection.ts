@@ -31,6 +31,8 @@ import type {
 } from "./session.ts";
 import { sslOfHello } from "./session-ssl.ts";
 import { Talk } from "./talk.ts";
+import type { Task, TaskFunction } from "./task.ts";
+import { type EndedTask, Tasks, type TasksHost } from "./tasks.ts";
 import type { Vars, VarsSource } from "./vars.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
@@ -53,7 +55,7 @@ const NONE: readonly Attempt[] = [];
 const BEGAN = Date.now().toString(36);
 
 /** One session: its facts, and what each phase may see and do, through its own view. */
-export class Connection implements Views, VarsSource, HookHost {
+export class Connection implements Views, VarsSource, HookHost, TasksHost {
   /** The server that accepted it. */
   readonly home: Server;
   /** The server that it is at: `dispatch` changes it. */
@@ -93,6 +95,7 @@ export class Connection implements Views, VarsSource, HookHost {
   #talk: Talk | undefined;
   #action: Action | undefined;
   #hooks: HookRunner | undefined;
+  #tasks: Tasks | undefined;
   /** Names of the servers that it was dispatched from, and when it came to the last one. */
   #visited: Set<string> | undefined;
   #arrivedAt: number | undefined;
@@ -295,6 +298,43 @@ export class Connection implements Views, VarsSource, HookHost {
     return this.#runner.run(phase, work);
   }
 
+  get #threads(): Tasks {
+    this.#tasks ??= new Tasks(this);
+    return this.#tasks;
+  }
+
+  spawn<Result>(work: TaskFunction<Result>): Task<Result> {
+    return this.#threads.spawn(work);
+  }
+
+  waitAny<Result>(tasks: readonly Task<Result>[]): Promise<EndedTask<Result>> {
+    return this.#threads.waitAny(tasks);
+  }
+
+  waitAll<Result extends readonly Task[]>(
+    tasks: Result,
+  ): Promise<{ -readonly [Key in keyof Result]: Awaited<Result[Key]> }> {
+    return this.#threads.waitAll(tasks);
+  }
+
+  onAbort(work: TaskFunction<unknown>): void {
+    this.#threads.onAbort(work);
+    this.client.inlet; // only JavaScript sees a client's end while nobody reads
+  }
+
+  clientLeft(): boolean {
+    return this.#tasks?.clientLeft() ?? false;
+  }
+
+  /** Resolves when no task runs any more; undefined: none does. */
+  tasksEnd(): Promise<void> | undefined {
+    return this.#tasks?.idle();
+  }
+
+  report(cause: unknown): void {
+    this.settings.log.error("task failed", { session: this.id, server: this.server, err: cause });
+  }
+
   get #runner(): HookRunner {
     this.#hooks ??= new HookRunner(this);
     return this.#hooks;
@@ -304,8 +344,8 @@ export class Connection implements Views, VarsSource, HookHost {
     return this.settings.phaseLimitsMs.get(phase);
   }
 
-  watch(onReset: () => void): void {
-    if (!this.#filters) this.client.watch(onReset); // a relay hears of it by itself
+  watch(onLeft: (how: "ended" | "reset") => void): void {
+    if (!this.#filters) this.client.watch(onLeft); // a relay hears of it by itself
   }
 
   unwatch(): void {

@@ -6,9 +6,11 @@ export interface HookHost {
   phase: Phase;
   /** How long hooks of that phase may wait; undefined: for as long as the session lives. */
   limitMs(phase: Phase): number | undefined;
-  /** Reports a client that resets, for as long as hooks wait. */
-  watch(onReset: () => void): void;
+  /** Reports a client that leaves, for as long as hooks wait. */
+  watch(onLeft: (how: "ended" | "reset") => void): void;
   unwatch(): void;
+  /** Tells a hook that wants to know. False: none does. */
+  clientLeft(): boolean;
   /** Tells whoever holds the session's signal. */
   abort(cause: GatewayError): void;
 }
@@ -139,7 +141,10 @@ export class HookRunner {
   #expect(waiting: Waiting): void {
     this.#waiting.push(waiting);
     if (this.#waiting.length > 1) return;
-    this.#host.watch(() => this.interrupt(new GatewayError("RC_CLIENT_RESET", "while a hook ran")));
+    this.#host.watch((how) => {
+      const isTaken = this.#host.clientLeft();
+      if (how === "reset" && !isTaken) this.interrupt(new GatewayError("RC_CLIENT_RESET", "while a hook ran"));
+    });
   }
 
   #forget(waiting: Waiting): void {

@@ -19,8 +19,11 @@ export interface Head {
   /** Resolves once `atLeast` unread bytes are there, or none will come, or it is `until` by `performance.now()`. */
   grow(atLeast: number, until?: number): Promise<Growth>;
   consume(size: number): Buffer;
-  /** Reports a reset that comes while nobody waits for bytes; those that come meanwhile are kept, within bounds. */
-  watch(onReset: () => void): void;
+  /**
+   * Reports a reset that comes while nobody waits for bytes; those that come meanwhile are kept, within bounds. An end is reported
+   * as well where JavaScript owns the bytes.
+   */
+  watch(onLeft: (how: "ended" | "reset") => void): void;
   unwatch(): void;
 }
 

@@ -28,7 +28,7 @@ export class Inlet implements WireReader {
   #want = 0;
   #wake: ((growth: Growth) => void) | undefined;
   #alarm: Alarm | undefined;
-  #watcher: (() => void) | undefined;
+  #watcher: ((how: "ended" | "reset") => void) | undefined;
 
   /** `transport`: the socket that carries the stream's TLS. `unread`: bytes that came before those of the stream. */
   constructor(source: Socket | Wire, transport?: Socket, unread?: Buffer) {
@@ -93,13 +93,13 @@ export class Inlet implements WireReader {
   }
 
   /**
-   * Reports a reset that comes while nobody waits for bytes. A reset shows only to who reads, so the socket flows on until
+   * Reports a reset or an end that comes while nobody waits for bytes. A reset shows only to who reads, so the socket flows on until
    * as many bytes are unread as a phase may leave in memory.
    */
-  watch(onReset: () => void): void {
-    this.#watcher = onReset;
-    if (this.#state === "reset") onReset();
-    else if (this.#state === "open" && this.size < WATCHED_BYTES) this.#flow();
+  watch(onLeft: (how: "ended" | "reset") => void): void {
+    this.#watcher = onLeft;
+    if (this.#state !== "open") onLeft(this.#state);
+    else if (this.size < WATCHED_BYTES) this.#flow();
   }
 
   /** Nobody is behind a hook's reads any more: one that it left behind is given up, so that it cannot stop a relay later. */
@@ -177,7 +177,7 @@ export class Inlet implements WireReader {
     if (this.#state !== "reset") this.#state = state;
     this.#wake?.(this.#state);
     this.#alarm?.stop();
-    if (this.#state === "reset") this.#watcher?.();
+    this.#watcher?.(this.#state);
   }
 
   #listen(stream: Socket, transport: Socket): void {

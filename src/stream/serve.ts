@@ -1,6 +1,6 @@
 import { alert, alertDescriptions } from "../codecs/tls/alert.ts";
 import { GatewayError } from "../errors.ts";
-import type { Action } from "./action.ts";
+import type { Action, ContentAction } from "./action.ts";
 import { actionOf } from "./action-of.ts";
 import { chooseRoute } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
@@ -38,14 +38,23 @@ async function perform(session: Connection, action: Action): Promise<Action | un
     case "dispatch":
       return dispatchTo(session, action.server);
     case "content":
-      session.endCause = "content_done";
-      return actionOf("content", await session.hook("content", () => action.handler(session)));
+      return serveContent(session, action);
     case "reject":
       if (session.ssl && !session.ssl.protocol) session.client.lastWords(alert(alertDescriptions.accessDenied));
       throw new GatewayError("RC_REJECTED", action.reason, { status: action.status });
     default:
       throw new GatewayError("RC_INTERNAL", action satisfies never);
   }
+}
+
+/** Lets the handler be the server. It has not ended before its tasks have. OpenResty: `content_by_lua`. */
+async function serveContent(session: Connection, { handler }: ContentAction): Promise<Action | undefined> {
+  session.endCause = "content_done";
+  const returned = await session.hook("content", () => handler(session));
+  const next = actionOf("content", returned);
+  const tasks = next ? undefined : session.tasksEnd();
+  if (tasks !== undefined) await session.hook("content", () => tasks);
+  return next;
 }
 
 /** Asks the rewrite phase, then access, which is not asked about a refusal. No promise where there is neither. */

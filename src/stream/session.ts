@@ -10,6 +10,8 @@ import type { Action, RejectAction } from "./action.ts";
 import type { BodyFilter } from "./filter/body-filter.ts";
 import type { HttpTools, PrefaceTools } from "./filter/header-tools.ts";
 import type { Reader, Received } from "./reader.ts";
+import type { Task, TaskFunction } from "./task.ts";
+import type { EndedTask } from "./tasks.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
 /** A value, or a promise of it: every phase may await. */
@@ -55,6 +57,22 @@ export interface RunningSession extends Session {
    * hook had returned nothing. Not in `log`. OpenResty: `ngx.exit`.
    */
   exit(status: number): never;
+  /**
+   * Runs a function beside the hook, at once until it first waits. It lives until the session ends; what it throws is told to
+   * whoever awaits the task, else logged. A content handler has not ended before its tasks have. OpenResty: `ngx.thread.spawn`.
+   */
+  spawn<Result>(work: TaskFunction<Result>): Task<Result>;
+  /** Waits for the first of these tasks that ends. OpenResty: `ngx.thread.wait`. */
+  waitAny<Result>(tasks: readonly Task<Result>[]): Promise<EndedTask<Result>>;
+  /** Waits for all of these tasks, and answers their values in order. */
+  waitAll<Result extends readonly Task[]>(
+    tasks: Result,
+  ): Promise<{ -readonly [Key in keyof Result]: Awaited<Result[Key]> }>;
+  /**
+   * Has a function run as a task when the client ends or resets while a hook still runs; a reset then no longer ends the session
+   * by itself. @throws Error `duplicate call`. OpenResty: `ngx.on_abort`.
+   */
+  onAbort(work: TaskFunction<unknown>): void;
 }
 
 /** `phases.sslCertificate`: the hello is known, TLS has not begun. */

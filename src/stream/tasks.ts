@@ -75,12 +75,13 @@ export class Tasks {
     this.#onAbort = work;
   }
 
-  /** The client has left early; to be told before the session ends of it. What is told again has no effect. */
-  clientLeft(): void {
+  /** The client has left early; to be told before the session ends of it. What is told again has no effect. False: nobody asked. */
+  clientLeft(): boolean {
     const work = this.#onAbort;
-    if (!work || this.#host.signal.aborted) return;
+    if (!work || this.#host.signal.aborted) return false;
     this.#onAbort = () => {}; // a second registration stays a duplicate
     void this.spawn(work);
+    return true;
   }
 
   /** Resolves when no task runs: a handler has not ended before its tasks have. */

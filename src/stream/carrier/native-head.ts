@@ -25,7 +25,7 @@ export class NativeHead implements Head {
   #want = 0;
   #until = Number.POSITIVE_INFINITY;
   #wake: ((growth: Growth) => void) | undefined;
-  #watcher: (() => void) | undefined;
+  #watcher: ((how: "ended" | "reset") => void) | undefined;
   #inlet: Inlet | undefined;
   /** The engine connects with the bytes: a read that a hook left behind neither gets any nor takes them from under it. */
   isLent = false;
@@ -88,10 +88,10 @@ export class NativeHead implements Head {
     return taken;
   }
 
-  watch(onReset: () => void): void {
-    this.#watcher = onReset;
-    if (this.#inlet) this.#inlet.watch(onReset);
-    else if (this.#state === "reset") onReset();
+  watch(onLeft: (how: "ended" | "reset") => void): void {
+    this.#watcher = onLeft;
+    if (this.#inlet) this.#inlet.watch(onLeft);
+    else if (this.#state === "reset") onLeft("reset");
   }
 
   unwatch(): void {
@@ -107,14 +107,14 @@ export class NativeHead implements Head {
     this.#state = stateOf(flags);
     const state: Growth = this.#state === "open" ? "timeout" : this.#state;
     this.#settle(this.size >= this.#want ? "enough" : state);
-    if (this.#state === "reset") this.#watcher?.();
+    if (this.#state === "reset") this.#watcher?.("reset");
   }
 
   /** The client has reset while nobody waited, or there is no such session any more. */
   broke(): void {
     this.#state = "reset";
     this.#settle("reset");
-    this.#watcher?.();
+    this.#watcher?.("reset");
   }
 
   /** Makes a socket of Node's of it. Whoever waits or watches goes on there. */

@@ -188,7 +188,7 @@ function watchLaws(bench: () => CarrierBench): void {
     test("tells of a reset that comes while nobody waits for bytes", async () => {
       const { incoming, client } = await bench().accept({ says: "a" });
       await incoming.head.grow(1);
-      const told = new Promise<void>((resolve) => incoming.head.watch(resolve));
+      const told = new Promise((resolve) => incoming.head.watch(resolve));
       client.resetAndDestroy();
       await told;
       expect(await incoming.head.grow(5)).toBe("reset");
@@ -210,7 +210,7 @@ function watchLaws(bench: () => CarrierBench): void {
 
     test("tells of a reset behind bytes that nobody has read", async () => {
       const { incoming, client } = await bench().accept();
-      const told = new Promise<void>((resolve) => incoming.head.watch(resolve));
+      const told = new Promise((resolve) => incoming.head.watch(resolve));
       await new Promise((resolve) => client.write("last words", resolve));
       client.resetAndDestroy();
       await told;

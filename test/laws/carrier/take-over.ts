@@ -91,7 +91,7 @@ export function takeOverLaws(bench: () => CarrierBench): void {
     test("a watch goes on", async () => {
       const { incoming, client } = await bench().accept({ says: "a" });
       await incoming.head.grow(1);
-      const told = new Promise<void>((resolve) => incoming.head.watch(resolve));
+      const told = new Promise((resolve) => incoming.head.watch(resolve));
       incoming.takeOver();
       client.resetAndDestroy();
       await told;
