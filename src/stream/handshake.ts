@@ -32,8 +32,10 @@ export async function terminateTls(session: Connection, ssl: ServerSsl): Promise
  * @throws GatewayError RC_TLS_PLAIN when plain commands were pipelined behind it, else as {@link terminateTls}
  */
 export async function upgrade(session: Connection, ssl: ServerSsl): Promise<void> {
-  const { phase } = session;
-  await session.client.flushed(); // the dialog's last line goes in clear text
+  const { phase, client } = session;
+  await client.flushed(); // the dialog's last line goes in clear text
+  if (client.head.busy) throw new TypeError("startTls: socket busy reading");
+  if (client.inlet.stream.writableEnded) throw new TypeError("startTls: after shutdown");
   try {
     await shakeHands(session, { ssl, beganAt: performance.now() }, () => undefined);
   } finally {
