@@ -4,4 +4,7 @@ export { type LineOptions, line } from "./line.ts";
 export { type MqttAnswer, type MqttCodecOptions, type MqttConnectPacket, type MqttPacket, mqtt } from "./mqtt/mqtt.ts";
 export { MsgpackExtension, msgpackCodec as msgpack } from "./msgpack/msgpack.ts";
 export type { MsgpackLimits } from "./msgpack/scanner.ts";
+export type { StructValue } from "./struct/field.ts";
+export { type NamedStruct, type PlainStruct, type Struct, type StructOptions, struct } from "./struct/struct.ts";
+export type { Packable, ValuesOf } from "./struct/values.ts";
 export { type VarintPrefixedOptions, varintPrefixed } from "./varint-prefixed.ts";
