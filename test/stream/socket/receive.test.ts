@@ -72,12 +72,12 @@ describe("receive() (§3.2)", () => {
 
   test("the timer is an idle timer: a trickle keeps the read alive", async () => {
     const server = await serving((client) => {
-      let left = 12;
-      const trickle = setInterval(() => (left-- > 0 ? client.write("x") : clearInterval(trickle)), 40);
+      let left = 60;
+      const trickle = setInterval(() => (left-- > 0 ? client.write("x") : clearInterval(trickle)), 25);
       client.once("close", () => clearInterval(trickle));
     });
-    const socket = await socketTo(server.address, { readMs: 250 });
-    expect(said(await socket.receive(12))).toBe("xxxxxxxxxxxx"); // 480 ms in all
+    const socket = await socketTo(server.address, { readMs: 1_000 });
+    expect(said(await socket.receive(60))).toBe("x".repeat(60)); // 1.5 s in all
   });
 
   test("a line without end is an error, not a memory leak", async () => {
