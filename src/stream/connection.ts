@@ -1,12 +1,7 @@
-import type { Address } from "../codecs/address.ts";
-import type { ClientHello } from "../codecs/tls/client-hello.ts";
-import { helloExtension } from "../codecs/tls/hello-extension.ts";
-import { type EndCause, GatewayError, specs } from "../errors.ts";
-import type { Attempt, Lease } from "../upstream/lease.ts";
-import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
+import { GatewayError, specs } from "../errors.ts";
+import type { Lease } from "../upstream/lease.ts";
 import { accessLine } from "./access-log.ts";
-import type { Action } from "./action.ts";
-import { Client } from "./client.ts";
+import { Facts } from "./facts.ts";
 import type { FilterControl, FilterSide } from "./filter/stage.ts";
 import { type HookHost, HookRunner } from "./hooks.ts";
 import type { Incoming } from "./incoming.ts";
@@ -29,12 +24,10 @@ import type {
   StartedTls,
   UpstreamTlsSession,
 } from "./session.ts";
-import { sslOfHello } from "./session-ssl.ts";
 import { Talk } from "./talk.ts";
 import type { Task, TaskFunction } from "./task.ts";
 import { type EndedTask, Tasks, type TasksHost } from "./tasks.ts";
 import type { Vars, VarsSource } from "./vars.ts";
-import type { WorkerContext } from "./worker-context.ts";
 
 type Views = SslSession &
   PrereadSession &
@@ -49,41 +42,11 @@ type Views = SslSession &
 /** Reason of every ended session's signal. One for all: Node would make a new exception, with its stack, each time. */
 const ENDED = new GatewayError("RC_SHUTDOWN", "the session has ended");
 
-const NONE: readonly Attempt[] = [];
-
-/** Session ids: when the process began, then a count. */
-const BEGAN = Date.now().toString(36);
-
-/** One session: its facts, and what each phase may see and do, through its own view. */
-export class Connection implements Views, VarsSource, HookHost, TasksHost {
-  /** The server that accepted it. */
-  readonly home: Server;
-  /** The server that it is at: `dispatch` changes it. */
-  settings: Server;
-  phase: Phase = "preread";
-  protocol: string | undefined;
-  info: unknown;
-  ssl: SessionSsl | undefined;
-  upstream: string | undefined;
-  attempt = 0;
-  lastFailure: string | undefined;
-  /** Address of the peer that hooks are asked about. */
-  connecting: string | undefined;
-  status = 200;
-  endCause: EndCause = "client_closed";
-  /** The client's socket and bytes. */
-  readonly client: Client;
-  /** Counts the sessions of this process. */
-  readonly number: number;
-  readonly #incoming: Incoming;
+/** One session: what each phase may see and do of it, through its own view, and how it ends. */
+export class Connection extends Facts implements Views, VarsSource, HookHost, TasksHost {
   readonly #onOver: (session: Connection) => void;
-  #attempts: Attempt[] | undefined;
-  #ctx: SessionCtx | undefined;
   #vars: Vars | undefined;
-  #remote: Address | undefined;
-  #local: Address | undefined;
   #endedMs: number | undefined;
-  #hello: ClientHello | undefined;
   /** The peer, once the bytes are relayed. */
   #lease: Lease<Relay> | undefined;
   #patience: Patience | undefined;
@@ -93,79 +56,23 @@ export class Connection implements Views, VarsSource, HookHost, TasksHost {
   #beginFilters: (() => void) | undefined;
   #stopped: "killed" | "drained" | "shutdown" | undefined;
   #talk: Talk | undefined;
-  #action: Action | undefined;
   #hooks: HookRunner | undefined;
   #tasks: Tasks | undefined;
   /** Names of the servers that it was dispatched from, and when it came to the last one. */
   #visited: Set<string> | undefined;
   #arrivedAt: number | undefined;
-  #isProxied = false;
   /** A hook has seen the session, and may look at it when it is over. */
   #wasShown = false;
 
   /** `onOver`: told once, when nothing is left of the session, its socket included. */
   constructor(number: number, incoming: Incoming, settings: Server, onOver: (session: Connection) => void) {
-    this.number = number;
-    this.home = settings;
-    this.settings = settings;
-    this.#incoming = incoming;
+    super(number, incoming, settings);
     this.#onOver = onOver;
-    this.client = new Client(incoming, settings);
-  }
-
-  /** When, by `performance.now()`: limits of the first phase count from here, since a carrier may have waited for the first byte. */
-  get acceptedAt(): number {
-    return this.#incoming.acceptedAt;
-  }
-
-  get id(): string {
-    return `${BEGAN}-${this.number}`;
-  }
-
-  get remote(): Address {
-    return this.#remote ?? this.#incoming.remote;
-  }
-
-  get local(): Address {
-    return this.#local ?? this.#incoming.local;
-  }
-
-  get ctx(): SessionCtx {
-    this.#ctx ??= {};
-    return this.#ctx;
   }
 
   get vars(): Vars {
     this.#vars ??= this.settings.makeVars(this);
     return this.#vars;
-  }
-
-  get worker(): WorkerContext {
-    return this.settings.worker;
-  }
-
-  get server(): string {
-    return this.settings.name;
-  }
-
-  get attempts(): readonly Attempt[] {
-    return this.#attempts ?? NONE;
-  }
-
-  tried(attempt: Attempt): void {
-    this.connecting = undefined;
-    if (this.#attempts) this.#attempts.push(attempt);
-    else this.#attempts = [attempt]; // exactly one place: nearly no session needs a second
-  }
-
-  /** The peer that is being secured, was connected, or was tried last. */
-  get peer(): string | undefined {
-    return this.connecting ?? this.attempts.at(-1)?.address;
-  }
-
-  /** Who has the client's socket at this moment. */
-  get carrier(): "native" | "node" {
-    return this.#incoming.carrier;
   }
 
   /** Nobody wants anything for it any more. */
@@ -179,32 +86,8 @@ export class Connection implements Views, VarsSource, HookHost, TasksHost {
     return this.#abort.signal;
   }
 
-  get hello(): ClientHello {
-    if (!this.#hello) throw new TypeError("hello: only known where the client began TLS");
-    return this.#hello;
-  }
-
-  set hello(hello: ClientHello) {
-    this.#hello = hello;
-    this.ssl = sslOfHello(hello);
-  }
-
-  helloExtension(type: number): Buffer | undefined {
-    if (this.phase !== "sslClientHello" && this.phase !== "sslCertificate")
-      throw new TypeError(`helloExtension: not available in the ${this.phase} phase`);
-    return helloExtension(this.client.head.bytes, type);
-  }
-
   get sessionTimeMs(): number {
-    return this.#endedMs ?? performance.now() - this.#incoming.acceptedAt;
-  }
-
-  get bytesReceived(): number {
-    return this.client.received;
-  }
-
-  get bytesSent(): number {
-    return this.client.sent;
+    return this.#endedMs ?? performance.now() - this.acceptedAt;
   }
 
   /** How long the client may still take to show its protocol. */
@@ -212,17 +95,6 @@ export class Connection implements Views, VarsSource, HookHost, TasksHost {
     const { preread, routes } = this.settings;
     this.#patience ??= new Patience(preread.timeoutMs, routes.silent?.afterMs, this.#arrivedAt ?? this.acceptedAt);
     return this.#patience;
-  }
-
-  /** What will happen, as far as it is decided. */
-  get action(): Action {
-    if (!this.#action) throw new TypeError("action: not decided yet");
-    return this.#action;
-  }
-
-  set action(action: Action) {
-    this.#action = action;
-    this.upstream = action.kind === "proxy" ? action.upstream : undefined;
   }
 
   /** Goes on at another server of the generation. @throws GatewayError RC_DISPATCH for one that it was at before */
@@ -235,17 +107,6 @@ export class Connection implements Views, VarsSource, HookHost, TasksHost {
     this.#vars = undefined; // another server has other variables
     this.#patience = undefined;
     this.#arrivedAt = performance.now();
-  }
-
-  /** What a PROXY header told: the client that the balancer in front of us saw. */
-  cameThrough(header: { readonly source: Address | undefined; readonly destination: Address | undefined }): void {
-    this.#remote = header.source;
-    this.#local = header.destination;
-    this.#isProxied = true;
-  }
-
-  get proxied(): VarsSource["proxied"] {
-    return this.#isProxied ? { remote: this.remote, local: this.local } : undefined;
   }
 
   get relayed(): Relay | undefined {
@@ -408,7 +269,7 @@ export class Connection implements Views, VarsSource, HookHost, TasksHost {
 
   #finalize(error: GatewayError | undefined): void {
     const { log } = this.settings.phases;
-    if (this.#wasShown || log) this.#remember();
+    if (this.#wasShown || log) this.keepAddresses();
     try {
       this.#settle(error);
     } catch (cause) {
@@ -417,12 +278,6 @@ export class Connection implements Views, VarsSource, HookHost, TasksHost {
     }
     if (log) void runLogHook(this, log).then(() => this.#leave());
     else this.#leave();
-  }
-
-  /** Addresses are asked of the carrier while it knows them. */
-  #remember(): void {
-    this.#remote = this.remote;
-    this.#local = this.local;
   }
 
   #leave(): void {
