@@ -135,17 +135,37 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_INTERNAL: internal(500, "internal", "internal error"),
 };
 
+/** What a client is told that is turned away: each sniffer knows how to say it in its protocol. */
+export interface Refusal {
+  /** As in HTTP: 403 refused, 429 too many, 502 no peer, 503 busy, …. What a protocol has for it stands in a table of that protocol. */
+  readonly status: number;
+  /** For the client's eyes. */
+  readonly reason: string;
+  readonly retryAfterMs?: number | undefined;
+  /** Where to go instead: `"host:port"`, or what else the protocol takes for an address. */
+  readonly redirect?: string | undefined;
+}
+
+/** What may be said of an error besides its code. */
+export interface GatewayErrorOptions extends ErrorOptions {
+  readonly status?: number;
+  readonly refusal?: Partial<Refusal>;
+}
+
 /** What ends a session early: a code, and the detail that the log line shows. */
 export class GatewayError extends Error {
   override readonly name = "GatewayError";
   readonly code: ErrorCode;
   /** The session's status in the log; a refusal may choose its own. */
   readonly status: number;
+  /** What of it the client may know, where that is more than a standard phrase; nothing else of an error is ever shown to one. */
+  readonly refusal: Partial<Refusal> | undefined;
 
-  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions & { readonly status?: number }) {
+  constructor(code: ErrorCode, detail?: string, options?: GatewayErrorOptions) {
     super(detail ? `${specs[code].text}: ${detail}` : specs[code].text, options);
     this.code = code;
     this.status = options?.status ?? specs[code].status;
+    this.refusal = options?.refusal;
   }
 
   /** The only place where a foreign throw becomes one of ours. */

@@ -1,3 +1,4 @@
+import { refuseAmqp } from "../codecs/refusal/amqp.ts";
 import { match, mismatch, more, type Sniffer, startsWith } from "./sniffer.ts";
 
 /** What `amqp()` learned from the protocol header. */
@@ -23,6 +24,7 @@ const HEADERS: readonly Header[] = [
 export function amqp(): Sniffer<"amqp", AmqpInfo> {
   return {
     name: "amqp",
+    refuse: refuseAmqp,
     examples: HEADERS.map(([bytes]) => bytes),
     sniff(head) {
       const begun = HEADERS.find(([bytes]) => startsWith(head, bytes).kind !== "mismatch");

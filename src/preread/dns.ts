@@ -1,4 +1,5 @@
 import { latin1 } from "../codecs/latin1.ts";
+import { refuseDns } from "../codecs/refusal/dns.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What `dns()` learned of the question. */
@@ -35,6 +36,7 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 export function dns(): Sniffer<"dns", DnsInfo> {
   return {
     name: "dns",
+    refuse: refuseDns,
     examples: [
       Buffer.from("\x00\x1d\x12\x34\x01\x00\x00\x01\0\0\0\0\0\0\x07example\x03com\0\x00\x01\x00\x01", "latin1"),
     ],

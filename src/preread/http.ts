@@ -1,4 +1,5 @@
 import { decodeRequestHead, type RequestHead } from "../codecs/http/request-head.ts";
+import { refuseHttp } from "../codecs/refusal/http.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
@@ -52,7 +53,7 @@ export function http(conditions: HttpConditions = {}): Sniffer<"http", HttpInfo>
     return accepts(request.info) ? request : mismatch;
   };
   const examples = examplesOf(conditions).filter((example) => sniff(example).kind === "match");
-  return { name: "http", examples, sniff };
+  return { name: "http", examples, sniff, refuse: refuseHttp };
 }
 
 function compileConditions(conditions: HttpConditions): (info: HttpInfo) => boolean {

@@ -1,3 +1,4 @@
+import { refuseHttp2 } from "../codecs/refusal/http2.ts";
 import { match, mismatch, more, type Sniffer, startsWith } from "./sniffer.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"); // RFC 9113 §3.4
@@ -9,6 +10,7 @@ export type Http2Info = Readonly<Record<string, never>>;
 export function http2(): Sniffer<"http2", Http2Info> {
   return {
     name: "http2",
+    refuse: refuseHttp2,
     examples: [PREFACE],
     sniff(head) {
       const start = startsWith(head, PREFACE);

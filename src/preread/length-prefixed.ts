@@ -62,7 +62,11 @@ export function lengthPrefixed<Inner = undefined>(
   const shortest = Buffer.alloc(Math.min(min - extra, MAX_EXAMPLE), "x");
   const candidates = (inner?.examples ?? [shortest]).map((payload) => framed(payload, field, extra));
   const examples = candidates.filter((example) => sniff(example).kind === "match");
-  return { name: "lengthPrefixed", examples, sniff, ...(begin && { begin }) };
+  const refuse: Sniffer<"lengthPrefixed", Frame<Inner>>["refuse"] = (refusal, info) => {
+    const words = info.inner !== undefined ? inner?.refuse?.(refusal, info.inner) : undefined;
+    return words && words.length + extra < 256 ** size ? framed(words, field, extra) : undefined;
+  };
+  return { name: "lengthPrefixed", examples, sniff, ...(begin && { begin }), ...(inner?.refuse && { refuse }) };
 }
 
 interface Expected<Inner> {

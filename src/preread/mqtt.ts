@@ -1,6 +1,7 @@
 import { type ConnectFields, checkConnect } from "../codecs/mqtt/check.ts";
 import { encodeConnect, MAX_CONNECT_BYTES, type MqttVersion, scanConnectStart } from "../codecs/mqtt/connect.ts";
 import type { MqttUserProperties } from "../codecs/mqtt/properties.ts";
+import { refuseMqtt } from "../codecs/refusal/mqtt.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
@@ -20,6 +21,8 @@ export interface MqttInfo {
   readonly userProperties: MqttUserProperties;
   /** The client is another broker. */
   readonly bridge: boolean;
+  /** The largest packet that the client takes (MQTT 5 §3.1.2.11.4); undefined: any. */
+  readonly maxPacketBytes: number | undefined;
 }
 
 const NONE: MqttUserProperties = Object.freeze({});
@@ -50,7 +53,7 @@ export function mqtt(conditions: MqttConditions = {}, options: MqttOptions = {})
     return clientIdFits(verdict.info.clientId) && usernameFits(verdict.info.username) ? verdict : mismatch;
   };
   const examples = examplesOf(conditions).filter((example) => sniff(example).kind === "match");
-  return { name: "mqtt", examples, sniff };
+  return { name: "mqtt", examples, sniff, refuse: refuseMqtt };
 }
 
 /** A client's first bytes as far as they are there: the version is known before the rest. */
@@ -74,8 +77,8 @@ function openingReader(maxBytes: number): (head: Uint8Array) => Opening {
 
 /** Field by field, so that nothing secret can slip in with a field to come. */
 function infoOf(said: ConnectFields, version: MqttVersion, bridge: boolean): MqttInfo {
-  const { clientId, username, keepaliveMs, clean, willTopic, userProperties = NONE } = said;
-  return { version, clientId, username, keepaliveMs, clean, willTopic, userProperties, bridge };
+  const { clientId, username, keepaliveMs, clean, willTopic, userProperties = NONE, maxPacketBytes } = said;
+  return { version, clientId, username, keepaliveMs, clean, willTopic, userProperties, bridge, maxPacketBytes };
 }
 
 const usualOpeningOf = openingReader(MAX_CONNECT_BYTES);

@@ -1,6 +1,7 @@
 import type { Decoded } from "../codecs/codec.ts";
 import { msgpackCodec, msgpackDecoder } from "../codecs/msgpack/msgpack.ts";
 import type { MsgpackLimits } from "../codecs/msgpack/scanner.ts";
+import { refuseMsgpack } from "../codecs/refusal/msgpack.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
@@ -43,7 +44,8 @@ export function msgpack(
     return sniffBy((head) => judge(decode(head)));
   };
   const examples = [exampleMap(conditions), ["x"]].map((value) => usualCodec.encode(value));
-  return { name: "msgpack", examples: examples.filter((example) => sniff(example).kind === "match"), sniff, begin };
+  const accepted = examples.filter((example) => sniff(example).kind === "match");
+  return { name: "msgpack", examples: accepted, sniff, begin, refuse: refuseMsgpack };
 }
 
 type Sniff = Sniffer<"msgpack", MsgpackInfo>["sniff"];

@@ -1,4 +1,5 @@
 import { asBuffer } from "../codecs/as-buffer.ts";
+import { refusePostgres } from "../codecs/refusal/postgres.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
@@ -46,7 +47,7 @@ export function postgres(conditions: PostgresConditions = {}): Sniffer<"postgres
     return verdict.kind !== "match" || accepts(verdict.info) ? verdict : mismatch;
   };
   const examples = examplesOf(conditions).filter((example) => judge(example).kind === "match");
-  return { name: "postgres", examples, sniff: judge };
+  return { name: "postgres", examples, sniff: judge, refuse: refusePostgres };
 }
 
 const requestOf = perBytes(sniff);

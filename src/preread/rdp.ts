@@ -1,4 +1,5 @@
 import { latin1 } from "../codecs/latin1.ts";
+import { refuseRdp } from "../codecs/refusal/rdp.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What `rdp()` learned of the connection request. */
@@ -33,6 +34,7 @@ const PROTOCOLS: readonly (readonly [bit: number, name: RdpProtocol])[] = [
 export function rdp(): Sniffer<"rdp", RdpInfo> {
   return {
     name: "rdp",
+    refuse: (_refusal, info) => refuseRdp(info),
     examples: [
       Buffer.from("\x03\0\0\x2c\x27\xe0\0\0\0\0\0Cookie: mstshash=user01\r\n\x01\0\x08\0\x03\0\0\0", "latin1"),
       Buffer.from("\x03\0\0\x0b\x06\xe0\0\0\0\0\0", "latin1"),

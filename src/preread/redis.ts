@@ -1,5 +1,6 @@
 import { type Decoded, frame, malformed, needs } from "../codecs/codec.ts";
 import { latin1 } from "../codecs/latin1.ts";
+import { refuseRedis } from "../codecs/refusal/redis.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What `redis()` learned of the first command. Never an argument: `AUTH` and `HELLO` carry passwords. */
@@ -64,6 +65,7 @@ const FIRST_ARGUMENT: ReadonlyMap<string, RegExp> = new Map([
 export function redis(): Sniffer<"redis", RedisInfo> {
   return {
     name: "redis",
+    refuse: refuseRedis,
     examples: [Buffer.from("*1\r\n$4\r\nPING\r\n"), Buffer.from("PING\r\n"), Buffer.from("GET key\r\n")],
     sniff: (head) => (head[0] === STAR ? array(head) : line(head)),
   };

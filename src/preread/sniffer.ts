@@ -1,3 +1,5 @@
+import type { Refusal } from "../errors.ts";
+
 /** What a sniffer says about the first bytes. `atLeast` is the total it wants to see before it is asked again. */
 export type Verdict<Info = unknown> =
   | { readonly kind: "match"; readonly info: Info }
@@ -17,6 +19,11 @@ export interface Sniffer<Name extends string = string, Info = unknown> {
    * message costs too much to look at from its start, again and again.
    */
   readonly begin?: () => (head: Uint8Array) => Verdict<Info>;
+  /**
+   * Says in the protocol's own words why a client that matched is turned away; nothing is said without it, unless the client
+   * spoke text. Asked only while nothing was written to the client. Pure: `info` is what `sniff` has told.
+   */
+  refuse?(refusal: Refusal, info: Info): Uint8Array | undefined;
   /** First bytes that it accepts; two routes are compared by them at start. */
   readonly examples: readonly Uint8Array[];
 }

@@ -1,4 +1,5 @@
 import { latin1 } from "../codecs/latin1.ts";
+import { refuseSocks } from "../codecs/refusal/socks.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What `socks()` learned. Version 5 tells only how the client may log in; where to is asked after the server's answer. */
@@ -29,6 +30,7 @@ const NONE_ACCEPTABLE = 0xff; // a server's word, never a client's
 export function socks(): Sniffer<"socks", SocksInfo> {
   return {
     name: "socks",
+    refuse: (_refusal, info) => refuseSocks(info),
     examples: [
       Buffer.of(5, 1, 0),
       Buffer.from("\x04\x01\x00\x50\x7f\x00\x00\x01\0", "latin1"),

@@ -1,4 +1,5 @@
 import { latin1 } from "../codecs/latin1.ts";
+import { refuseSsh } from "../codecs/refusal/ssh.ts";
 import { match, mismatch, more, type Sniffer, startsWith } from "./sniffer.ts";
 
 const MAX_BANNER = 255; // RFC 4253 §4.2: the identification line, CR LF included
@@ -9,6 +10,7 @@ const LF = 0x0a;
 export function ssh(): Sniffer<"ssh", { banner: string }> {
   return {
     name: "ssh",
+    refuse: refuseSsh,
     examples: [Buffer.from("SSH-2.0-OpenSSH_9.2\r\n")],
     sniff(head) {
       const start = startsWith(head, PREFIX);

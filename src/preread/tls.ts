@@ -1,3 +1,4 @@
+import { refuseTls } from "../codecs/refusal/tls.ts";
 import { type ClientHello, decodeClientHello, VERSION_NAMES } from "../codecs/tls/client-hello.ts";
 import { type ClientHelloOffer, encodeClientHello } from "../codecs/tls/client-hello-encode.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
@@ -32,7 +33,7 @@ export function tls(conditions: TlsConditions = {}): Sniffer<"tls", ClientHello>
   };
   // No hello can be made for a RegExp, a function or a fingerprint: such an example may miss, and is left out.
   const examples = offersFor(conditions).map(encodeClientHello);
-  return { name: "tls", sniff, examples: examples.filter((bytes) => sniff(bytes).kind === "match") };
+  return { name: "tls", sniff, refuse: refuseTls, examples: examples.filter((bytes) => sniff(bytes).kind === "match") };
 }
 
 function testsOf({ serverName, alpn, version, ja3, ja4 }: TlsConditions): Test[] {

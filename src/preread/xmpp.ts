@@ -1,4 +1,5 @@
 import { latin1 } from "../codecs/latin1.ts";
+import { refuseXmpp } from "../codecs/refusal/xmpp.ts";
 import { match, mismatch, more, type Sniffer, type Verdict } from "./sniffer.ts";
 
 /** What `xmpp()` learned of the stream's opening tag; texts as the client wrote them. */
@@ -26,6 +27,7 @@ const ROLES: ReadonlyMap<string | undefined, XmppInfo["role"]> = new Map([
 export function xmpp(): Sniffer<"xmpp", XmppInfo> {
   return {
     name: "xmpp",
+    refuse: refuseXmpp,
     examples: [
       Buffer.from(`<?xml version='1.0'?>${TAG} to='example.com' xmlns='jabber:client' xmlns:stream='${STREAMS}'>`),
     ],

@@ -139,7 +139,8 @@ function decoded(bytes: Uint8Array): Verdict {
   if (connect.kind === "more") return connect;
   if (connect.kind === "malformed") return mismatch;
   const { password: _password, will, properties, ...said } = connect.value;
-  return match({ ...said, willTopic: will?.topic, userProperties: properties?.userProperties ?? {} });
+  const { userProperties = {}, maximumPacketSize: maxPacketBytes } = properties ?? {};
+  return match({ ...said, willTopic: will?.topic, userProperties, maxPacketBytes });
 }
 
 const words = ["", "a", "b", "k", "sensor-1", "é🎲", "\ufffd", "\ufeffx", "__proto__"];

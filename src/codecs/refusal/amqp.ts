@@ -1,0 +1,94 @@
+import type { Refusal } from "../../errors.ts";
+import { codeOf, type StatusTable } from "./status-table.ts";
+import { sentenceOf } from "./words.ts";
+
+/** What an answer depends on: the header that the client sent. */
+export interface RefusedAmqpClient {
+  readonly version: string;
+  readonly layer: "amqp" | "tls" | "sasl";
+}
+
+/** AMQP 0-9-1 §1.2, constants. */
+const REPLY_CODES: StatusTable<number> = {
+  exact: { 400: 530, 429: 506, 500: 541 }, // not allowed, resource error, internal error
+  refused: 403, // access refused
+  failed: 320, // connection forced: the client may try again
+};
+
+/** AMQP 1.0 §2.8.15, §2.8.16. */
+const CONDITIONS: StatusTable<string> = {
+  exact: { 400: "amqp:not-allowed", 429: "amqp:resource-limit-exceeded", 500: "amqp:internal-error" },
+  refused: "amqp:unauthorized-access",
+  failed: "amqp:connection:forced",
+};
+
+/** Refuses an AMQP client by closing the connection that it asks for. Other versions, and 1.0 while it asks for TLS or SASL, have nothing for it. */
+export function refuseAmqp(refusal: Refusal, { version, layer }: RefusedAmqpClient): Uint8Array | undefined {
+  if (version === "0-9-1") return close091(refusal);
+  return version === "1.0" && layer === "amqp" ? close10(refusal) : undefined;
+}
+
+const MAX_SHORT = 255; // of a short string, in bytes
+const METHOD_FRAME = 1;
+const FRAME_END = 0xce;
+const CONNECTION = 10;
+const CLOSE = 50;
+
+/** Connection.Close on channel 0 (§2.3.5, §1.4.2.7), caused by no method of the client. */
+function close091(refusal: Refusal): Buffer {
+  const text = shortOf(sentenceOf(refusal));
+  const payload = Buffer.concat([Buffer.alloc(7), text, Buffer.alloc(4)]);
+  payload.writeUInt16BE(CONNECTION, 0);
+  payload.writeUInt16BE(CLOSE, 2);
+  payload.writeUInt16BE(codeOf(REPLY_CODES, refusal.status), 4);
+  payload.writeUInt8(text.length, 6);
+  const head = Buffer.alloc(7);
+  head.writeUInt8(METHOD_FRAME, 0);
+  head.writeUInt32BE(payload.length, 3);
+  return Buffer.concat([head, payload, Buffer.of(FRAME_END)]);
+}
+
+const HEADER_10 = Buffer.from("AMQP\0\x01\0\0");
+const OPEN = 0x10;
+const CLOSE_10 = 0x18;
+const ERROR = 0x1d;
+
+/** Header, open and close with an error (§2.2, §2.4.1, §2.8.14). */
+function close10(refusal: Refusal): Buffer {
+  const condition = codeOf(CONDITIONS, refusal.status);
+  const error = described(ERROR, [symbol(condition), string(sentenceOf(refusal))]);
+  return Buffer.concat([HEADER_10, frame(described(OPEN, [string("restyconf")])), frame(described(CLOSE_10, [error]))]);
+}
+
+/** §2.3: size, data offset, type AMQP, channel 0. */
+function frame(body: Uint8Array): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt32BE(8 + body.length, 0);
+  head.writeUInt8(2, 4);
+  return Buffer.concat([head, body]);
+}
+
+/** §1.1.2: a list with a small number as its descriptor; list32, so that no length has to be judged. */
+function described(descriptor: number, fields: readonly Uint8Array[]): Buffer {
+  const content = Buffer.concat(fields);
+  const head = Buffer.alloc(12);
+  head.set([0, 0x53, descriptor, 0xd0], 0);
+  head.writeUInt32BE(content.length + 4, 4);
+  head.writeUInt32BE(fields.length, 8);
+  return Buffer.concat([head, content]);
+}
+
+const string = (text: string): Buffer => sized(0xa1, shortOf(text));
+const symbol = (text: string): Buffer => sized(0xa3, shortOf(text));
+
+function sized(format: number, bytes: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.of(format, bytes.length), bytes]);
+}
+
+/** No character is cut in two. */
+function shortOf(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  let end = Math.min(bytes.length, MAX_SHORT);
+  while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.subarray(0, end);
+}

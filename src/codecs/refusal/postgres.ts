@@ -1,0 +1,47 @@
+import type { Refusal } from "../../errors.ts";
+import { codeOf, type StatusTable } from "./status-table.ts";
+import { reasonOf, secondsOf } from "./words.ts";
+
+/** PostgreSQL's appendix A. Clients with several hosts go on to the next one at 57P03. */
+const STATES: StatusTable<string> = {
+  exact: {
+    400: "08P01", // protocol violation
+    401: "28P01", // invalid password
+    429: "53300", // too many connections
+    500: "XX000", // internal error
+  },
+  refused: "28000", // invalid authorization specification
+  failed: "57P03", // cannot connect now
+};
+const NO = Buffer.from("N"); // to a request for encryption: not here, go on in plain
+
+/**
+ * Refuses a PostgreSQL client with an ErrorResponse. A client that asked for TLS first is told that there is none, and finds the
+ * error behind that: an error in the place of that answer is not shown to its user. A cancel request gets no answer, ever.
+ */
+export function refusePostgres(refusal: Refusal, { kind }: { readonly kind: string }): Uint8Array | undefined {
+  if (kind === "cancel") return undefined;
+  return kind === "ssl" ? Buffer.concat([NO, errorResponse(refusal)]) : errorResponse(refusal);
+}
+
+/** Fields with a letter each, ended by NUL: severity, code, message and hint. */
+function errorResponse(refusal: Refusal): Buffer {
+  const { status, redirect } = refusal;
+  const seconds = secondsOf(refusal);
+  const hints = [
+    seconds === undefined ? "" : `Try again in ${seconds} s.`,
+    redirect === undefined ? "" : `Connect to ${redirect}.`,
+  ];
+  const hint = hints.filter((part) => part !== "").join(" ");
+  const fields = [
+    "SFATAL",
+    "VFATAL",
+    `C${codeOf(STATES, status)}`,
+    `M${reasonOf(refusal)}`,
+    ...(hint === "" ? [] : [`H${hint}`]),
+  ];
+  const body = Buffer.from(`${fields.join("\0")}\0\0`);
+  const head = Buffer.alloc(5, "E");
+  head.writeUInt32BE(body.length + 4, 1);
+  return Buffer.concat([head, body]);
+}
