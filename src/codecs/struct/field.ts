@@ -1,8 +1,10 @@
 import { asBuffer } from "../as-buffer.ts";
-import { decodeFloat16, encodeFloat16 } from "./float16.ts";
 
 /** What a struct holds: numbers, 64-bit integers, truth values and bytes. */
 export type StructValue = number | bigint | boolean | Buffer;
+
+/** What Node's buffers hold on every platform, and so the largest struct. */
+export const MAX_BYTES = 2 ** 31 - 1;
 
 export type Endian = "little" | "big";
 
@@ -38,133 +40,6 @@ export interface CountedField {
 }
 
 export type Field = FixedField | Padding | TerminatedField | CountedField;
-
-/** An integer of up to 6 bytes. */
-export function integer(letter: string, size: number, signed: boolean, endian: Endian): FixedField {
-  const min = signed ? -(2 ** (8 * size - 1)) : 0;
-  const max = 2 ** (8 * size - (signed ? 1 : 0)) - 1;
-  const { read, write } = INTEGERS[endian][signed ? "signed" : "unsigned"];
-  return {
-    kind: "fixed",
-    letter,
-    size,
-    read: (bytes, at) => read(bytes, at, size),
-    write(bytes, at, value) {
-      if (typeof value !== "number" || !Number.isInteger(value)) return `${shown(value)} is no integer`;
-      if (value < min || value > max) return `${value} is not between ${min} and ${max}`;
-      write(bytes, at, size, value);
-      return undefined;
-    },
-  };
-}
-
-interface IntegerAccess {
-  readonly read: (bytes: Buffer, at: number, size: number) => number;
-  readonly write: (bytes: Buffer, at: number, size: number, value: number) => void;
-}
-
-const INTEGERS: Readonly<Record<Endian, Readonly<Record<"signed" | "unsigned", IntegerAccess>>>> = {
-  little: {
-    signed: {
-      read: (bytes, at, size) => bytes.readIntLE(at, size),
-      write: (bytes, at, size, value) => bytes.writeIntLE(value, at, size),
-    },
-    unsigned: {
-      read: (bytes, at, size) => bytes.readUIntLE(at, size),
-      write: (bytes, at, size, value) => bytes.writeUIntLE(value, at, size),
-    },
-  },
-  big: {
-    signed: {
-      read: (bytes, at, size) => bytes.readIntBE(at, size),
-      write: (bytes, at, size, value) => bytes.writeIntBE(value, at, size),
-    },
-    unsigned: {
-      read: (bytes, at, size) => bytes.readUIntBE(at, size),
-      write: (bytes, at, size, value) => bytes.writeUIntBE(value, at, size),
-    },
-  },
-};
-
-const BITS = 64;
-
-/** An integer of 8 bytes; a number that is a safe integer may be written, too. */
-export function bigInteger(letter: string, signed: boolean, endian: Endian): FixedField {
-  const min = signed ? -(2n ** 63n) : 0n;
-  const max = signed ? 2n ** 63n - 1n : 2n ** 64n - 1n;
-  return {
-    kind: "fixed",
-    letter,
-    size: 8,
-    read(bytes, at) {
-      if (signed) return endian === "little" ? bytes.readBigInt64LE(at) : bytes.readBigInt64BE(at);
-      return endian === "little" ? bytes.readBigUInt64LE(at) : bytes.readBigUInt64BE(at);
-    },
-    write(bytes, at, value) {
-      const whole = typeof value === "number" && Number.isSafeInteger(value) ? BigInt(value) : value;
-      if (typeof whole !== "bigint") return `${shown(value)} is no bigint`;
-      if (whole < min || whole > max) return `${whole} is not between ${min} and ${max}`;
-      const bits = BigInt.asUintN(BITS, whole);
-      if (endian === "little") bytes.writeBigUInt64LE(bits, at);
-      else bytes.writeBigUInt64BE(bits, at);
-      return undefined;
-    },
-  };
-}
-
-/** A float of 2, 4 or 8 bytes. What only an infinity would be near to is refused. */
-export function float(letter: string, size: 2 | 4 | 8, endian: Endian): FixedField {
-  const { read, write } = FLOATS[endian][size];
-  return {
-    kind: "fixed",
-    letter,
-    size,
-    read,
-    write(bytes, at, value) {
-      if (typeof value !== "number") return `${shown(value)} is no number`;
-      return write(bytes, at, value) ? undefined : `${value} is too large for ${size} bytes`;
-    },
-  };
-}
-
-interface FloatAccess {
-  readonly read: (bytes: Buffer, at: number) => number;
-  readonly write: (bytes: Buffer, at: number, value: number) => boolean;
-}
-
-const FLOATS: Readonly<Record<Endian, Readonly<Record<2 | 4 | 8, FloatAccess>>>> = {
-  little: {
-    2: half("little"),
-    4: {
-      read: (bytes, at) => bytes.readFloatLE(at),
-      write: (bytes, at, value) => isSingle(value) && bytes.writeFloatLE(value, at) > 0,
-    },
-    8: { read: (bytes, at) => bytes.readDoubleLE(at), write: (bytes, at, value) => bytes.writeDoubleLE(value, at) > 0 },
-  },
-  big: {
-    2: half("big"),
-    4: {
-      read: (bytes, at) => bytes.readFloatBE(at),
-      write: (bytes, at, value) => isSingle(value) && bytes.writeFloatBE(value, at) > 0,
-    },
-    8: { read: (bytes, at) => bytes.readDoubleBE(at), write: (bytes, at, value) => bytes.writeDoubleBE(value, at) > 0 },
-  },
-};
-
-function half(endian: Endian): FloatAccess {
-  const bits = integer("e", 2, false, endian);
-  return {
-    read: (bytes, at) => decodeFloat16(Number(bits.read(bytes, at))),
-    write(bytes, at, value) {
-      const encoded = encodeFloat16(value);
-      return encoded !== undefined && bits.write(bytes, at, encoded) === undefined;
-    },
-  };
-}
-
-function isSingle(value: number): boolean {
-  return Number.isFinite(Math.fround(value)) || !Number.isFinite(value);
-}
 
 /** A byte that is not zero, or zero. */
 export const truth: FixedField = {

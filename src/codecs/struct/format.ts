@@ -1,20 +1,8 @@
-import {
-  bigInteger,
-  bytesOf,
-  type Endian,
-  type Field,
-  type FixedField,
-  float,
-  integer,
-  oneByte,
-  pascal,
-  truth,
-} from "./field.ts";
+import { bytesOf, type Endian, type Field, type FixedField, MAX_BYTES, oneByte, pascal, truth } from "./field.ts";
+import { bigInteger, float, integer } from "./number-field.ts";
 
 /** Each value is compiled to a field of its own. More are a table, not a header. */
 const MAX_VALUES = 65_536;
-/** What a Node buffer can hold on every platform. */
-const MAX_BYTES = 2 ** 31 - 1;
 
 const NATIVE: Endian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? "little" : "big";
 const ORDERS: ReadonlyMap<string, Endian> = new Map([

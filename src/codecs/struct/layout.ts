@@ -1,5 +1,5 @@
 import type { malformed } from "../codec.ts";
-import type { Field, FixedField, Padding, StructValue } from "./field.ts";
+import { type Field, type FixedField, MAX_BYTES, type Padding, type StructValue } from "./field.ts";
 
 /** How far bytes go: to the end of the struct, or to a field that they end in. */
 export type Measured =
@@ -25,9 +25,6 @@ export interface Layout {
 }
 
 export type Fail = (field: number, fault: string) => never;
-
-/** What Node's buffers hold on every platform. */
-const MAX_BYTES = 2 ** 31 - 1;
 
 /** Whether each value of a format always has the same place. */
 export function areFixed(fields: readonly Field[]): fields is readonly (FixedField | Padding)[] {
@@ -61,7 +58,11 @@ export function fixedLayout(fields: readonly (FixedField | Padding)[]): Layout {
     isFixed: true,
     letters: places.map(({ field }) => field.letter),
     start: () => measure,
-    read: (bytes) => places.map(({ at, field }) => field.read(bytes, at)),
+    read(bytes) {
+      const values: StructValue[] = [];
+      for (const { at, field } of places) values.push(field.read(bytes, at));
+      return values;
+    },
     write(values, fail) {
       const bytes = Buffer.allocUnsafe(size);
       for (const { at, end } of paddings) bytes.fill(0, at, end);

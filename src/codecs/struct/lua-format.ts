@@ -1,9 +1,9 @@
-import { bigInteger, bytesOf, type Endian, type Field, type FixedField, float, integer } from "./field.ts";
+import { bytesOf, type Endian, type Field, type FixedField, MAX_BYTES } from "./field.ts";
+import { bigInteger, float, integer } from "./number-field.ts";
 
 const ITEM = /\s*(?:(?<order>[<>])|c(?<size>\d+)|(?<letter>[a-zA-Z])|$)/y;
 const SPACE = 0x20;
 const INTEGER = /^[bhil]$/i;
-const MAX_BYTES = 2 ** 31 - 1;
 
 /**
  * The fields of a format in the letters of lua-struct: little-endian until told otherwise, `l` and `L` with 8 bytes, `s` up

@@ -1,7 +1,7 @@
 import { asBuffer } from "../as-buffer.ts";
 import { malformed, tooLarge } from "../codec.ts";
 import { type CountedField, contentOf, type Field, type StructValue, shown } from "./field.ts";
-import type { Layout, Measure, Measured } from "./layout.ts";
+import type { Layout, Measure } from "./layout.ts";
 
 type Value = Exclude<Field, { readonly kind: "padding" }>;
 
@@ -60,12 +60,8 @@ function measuring(fields: readonly Value[], size: number, maxBytes: number): Me
       at = end;
       behind = rest;
     }
-    return whole(at, maxBytes);
+    return { kind: "whole", size: at };
   };
-}
-
-function whole(size: number, maxBytes: number): Measured {
-  return size > maxBytes ? tooLarge(maxBytes) : { kind: "whole", size };
 }
 
 /** Where a value ends, at the earliest; or why it has no end. `seen` bytes hold no zero behind `at`. */
