@@ -1,5 +1,7 @@
 export type { Address } from "./codecs/address.ts";
 export type { Codec, Decoded } from "./codecs/codec.ts";
+export type { HeaderEditor, HeaderView } from "./codecs/http/headers.ts";
+export type { HttpResponse } from "./codecs/http/response-editor.ts";
 export type { ClientHello } from "./codecs/tls/client-hello.ts";
 export { type EndCause, type ErrorCode, GatewayError, type Side } from "./errors.ts";
 export {
@@ -39,6 +41,7 @@ export type {
   StageFilter,
 } from "./stream/filter/body-filter.ts";
 export { type FrameFilter, type FrameOptions, type FrameResult, frames } from "./stream/filter/frames.ts";
+export type { HttpRequest, HttpTools, PrefaceTools } from "./stream/filter/header-tools.ts";
 export type {
   PeekOptions,
   ReadError,
@@ -57,6 +60,7 @@ export type {
   BalancerSession,
   ContentSession,
   FilterSession,
+  HeaderFilterSession,
   HookPhase,
   LogSession,
   Phase,

@@ -1,5 +1,9 @@
+import { fileURLToPath } from "node:url";
 import { type GatewayError, specs } from "../errors.ts";
 import type { Connection } from "./connection.ts";
+
+/** Where our own code is: of what a hook called and that threw, the hook's place tells more. */
+const OWN = fileURLToPath(new URL("..", import.meta.url));
 
 /** The access line of an ended session: nginx's variable names, times in seconds, everything else as it is. */
 export function accessLine(session: Connection, error: GatewayError | undefined): string {
@@ -27,7 +31,8 @@ export function accessLine(session: Connection, error: GatewayError | undefined)
 /** Where the code stands that failed: for what hooks, stores and we did wrong, not for what clients and peers do. */
 function placeOf(error: GatewayError): string | undefined {
   if (specs[error.code].side !== "internal" || !(error.cause instanceof Error)) return undefined;
-  return /^ +at (.+)$/m.exec(error.cause.stack ?? "")?.[1];
+  const places = [...(error.cause.stack ?? "").matchAll(/^ +at (.+)$/gm)].map(([, place = ""]) => place);
+  return places.find((place) => !place.includes(OWN) && !place.includes("node:")) ?? places[0];
 }
 
 function seconds(ms: number | undefined): number | undefined {

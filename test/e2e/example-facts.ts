@@ -10,6 +10,7 @@ export const facts: Readonly<Record<string, (story: Story) => Promise<void>>> = 
   "behind-a-load-balancer.ts": loadBalancer,
   "certificate-per-handshake.ts": certificates,
   "client-certificates.ts": clientCertificates,
+  "cors.ts": cors,
   "custom-binary.ts": customBinary,
   "custom-sniffer.ts": customSniffer,
   "failover.ts": failover,
@@ -54,6 +55,15 @@ async function clientCertificates({ gateway }: Story): Promise<void> {
   expect(await readAll(socket)).toHaveLength(0);
   const line = await gateway.access((ended) => ended["end_cause"] === "rejected");
   expect(line["reason"]).toMatch(/^rejected: FAILED:/);
+}
+
+/** Headers that pass as they came, one that does not, and one connection for two requests. */
+async function cors({ gateway }: Story): Promise<void> {
+  const request = "GET /a HTTP/1.1\r\nHost: a\r\nOrigin: https://admin.example\r\n";
+  const answer = await exchange(gateway.port(), `${request}\r\n${request}Connection: close\r\n\r\n`);
+  expect(answer.match(/^Access-Control-Allow-Origin: https:\/\/admin\.example\r$/gm)).toHaveLength(2);
+  expect(answer.match(/^Content-Type: text\/plain\r$/gm)).toHaveLength(2);
+  expect(answer).not.toContain("X-Powered-By");
 }
 
 async function customBinary({ gateway }: Story): Promise<void> {

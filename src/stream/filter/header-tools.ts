@@ -53,13 +53,12 @@ export function runFilter(
   filter: HeaderFilter,
   session: HeaderFilterHost,
   tools: PrefaceTools | HttpTools,
-): Awaitable<unknown> {
+): Awaitable<void> {
   const { phase } = session;
   const running = session.hook("headerFilter", () => filter(session, tools));
   const leave = (): void => {
-    if (session.phase === "headerFilter") session.phase = phase;
+    if (session.phase === "headerFilter") session.phase = phase; // not where it failed: that is for the log
   };
-  if (isPending(running)) return running.finally(leave);
-  leave();
-  return running;
+  if (isPending(running)) return running.then(leave);
+  return leave();
 }
