@@ -14,11 +14,10 @@ export interface Weather {
 export class ScriptedSocket extends Socket {
   /** What was taken. */
   readonly written: Buffer[] = [];
-  /** The largest number of bytes that waited to be written. */
-  peak = 0;
+  /** How many times somebody wrote. */
+  writes = 0;
   readonly #weather: Weather;
   #reads = 0;
-  #writes = 0;
 
   constructor(weather: Weather) {
     super({ allowHalfOpen: true, ...{ highWaterMark: weather.room } });
@@ -59,9 +58,8 @@ export class ScriptedSocket extends Socket {
   }
 
   #take(chunks: readonly Buffer[], done: (error?: Error) => void): void {
-    this.peak = Math.max(this.peak, this.writableLength);
     const { lags } = this.#weather;
-    void turns(lags[this.#writes++ % lags.length] ?? 0).then(() => {
+    void turns(lags[this.writes++ % lags.length] ?? 0).then(() => {
       this.written.push(...chunks.map((chunk) => Buffer.from(chunk)));
       done();
     });
