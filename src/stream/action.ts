@@ -18,6 +18,18 @@ export interface RejectAction {
   readonly kind: "reject";
   readonly reason: string;
   readonly status: number;
+  readonly retryAfterMs?: number | undefined;
+  readonly redirect?: string | undefined;
+}
+
+/** How a client is refused. */
+export interface RejectOptions {
+  /** 100 to 599, default 403: for the log, and for the client as far as its protocol knows statuses. */
+  readonly status?: number | undefined;
+  /** When the client may try again. */
+  readonly retryAfterMs?: number | undefined;
+  /** Where the client should go instead: `"host:port"`, for HTTP also a URL. Protocols that know no redirect say it in words. */
+  readonly redirect?: string | undefined;
 }
 
 /** Hands the session over to another server of the configuration. */
@@ -59,10 +71,20 @@ export function dispatch(server: string): DispatchAction {
   return { kind: "dispatch", server };
 }
 
-/** Ends the session with `end_cause` rejected; `reason` is for the log. */
-export function reject(reason: string, options: { readonly status?: number } = {}): RejectAction {
-  const { status = STATUS_REJECTED } = options;
+/** What may stand in a header, a packet or a line of every protocol. */
+const ADDRESS = /^[\x21-\x7e]{1,255}$/;
+
+/**
+ * Refuses the client: the session ends with `end_cause` rejected, and the client is told `reason` in its own protocol, unless
+ * something was written to it before. In every phase that returns an action. @throws TypeError
+ */
+export function reject(reason: string, options: RejectOptions = {}): RejectAction {
+  const { status = STATUS_REJECTED, retryAfterMs, redirect } = options;
   if (!Number.isInteger(status) || status < 100 || status > 599)
     throw new TypeError(`reject: bad status ${String(status)}`);
-  return { kind: "reject", reason: String(reason), status };
+  if (retryAfterMs !== undefined && !(retryAfterMs >= 0 && retryAfterMs < Infinity))
+    throw new TypeError(`reject: bad retryAfterMs ${String(retryAfterMs)}`);
+  if (redirect !== undefined && !ADDRESS.test(redirect))
+    throw new TypeError(`reject: bad redirect ${String(redirect)}`);
+  return { kind: "reject", reason: String(reason), status, retryAfterMs, redirect };
 }

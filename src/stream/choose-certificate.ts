@@ -5,6 +5,7 @@ import type { ServerSsl } from "../ssl/settings.ts";
 import type { CertificateChoice, TlsVersions } from "../ssl/wish.ts";
 import type { RejectAction } from "./action.ts";
 import type { Connection } from "./connection.ts";
+import { rejected } from "./refusal.ts";
 import type { Phase } from "./session.ts";
 
 /** What one handshake is made with. */
@@ -58,7 +59,7 @@ function decided<Choice extends object>(
   if (typeof returned !== "object")
     throw new GatewayError("RC_HOOK_FAILED", `${phase}: returned no ${what} but ${typeof returned}`);
   if (!isAction(returned)) return returned;
-  if (returned.kind === "reject") throw new GatewayError("RC_REJECTED", returned.reason, { status: returned.status });
+  if (returned.kind === "reject") throw rejected(returned);
   throw new GatewayError("RC_HOOK_FAILED", `${phase}: returned no ${what} but an action ${String(returned.kind)}`);
 }
 

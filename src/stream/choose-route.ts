@@ -103,6 +103,7 @@ export function learn(session: Connection, table: RouteTable, sniffed: Sniffed |
   if (sniffed.protocol === "tls" && !session.ssl) noteHello(session);
   session.protocol = sniffed.protocol;
   session.info = sniffed.info;
+  session.sniffer = table.sniffers[sniffed.index];
   return table.actions[sniffed.index];
 }
 

@@ -107,6 +107,11 @@ export class Client {
     return this.#outlet;
   }
 
+  /** Something was written to it, or relayed: what is said now might land in the middle of that. */
+  get isSpokenTo(): boolean {
+    return this.#relay !== undefined || this.#outlet !== undefined || this.#written > 0;
+  }
+
   /** Sends what the client should still read, without waiting for it. */
   lastWords(bytes: Uint8Array): void {
     this.#written += bytes.length;
@@ -156,10 +161,10 @@ export class Client {
   close({ wasReset, isAnswered }: { readonly wasReset: boolean; readonly isAnswered: boolean }): void {
     this.#outlet?.stop();
     if (this.#relay) return; // it has closed both sides
-    const isSpokenTo = isAnswered || this.#outlet !== undefined || this.#written > 0;
-    if (!this.#inlet && (wasReset || !isSpokenTo)) this.#incoming.close(wasReset ? "reset" : "end");
+    const deservesTime = isAnswered || this.isSpokenTo;
+    if (!this.#inlet && (wasReset || !deservesTime)) this.#incoming.close(wasReset ? "reset" : "end");
     else if (wasReset) this.inlet.abort();
-    else if (isSpokenTo) this.inlet.close();
+    else if (deservesTime) this.inlet.close();
     else this.inlet.drop();
   }
 }

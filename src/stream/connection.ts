@@ -8,6 +8,7 @@ import type { Incoming } from "./incoming.ts";
 import { runLogHook } from "./log-hook.ts";
 import { Patience } from "./patience.ts";
 import type { Reader, Received } from "./reader.ts";
+import { lastWordsFor } from "./refusal.ts";
 import type { Relay } from "./relay.ts";
 import type { Server } from "./server.ts";
 import type {
@@ -287,7 +288,11 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
   #settle(error: GatewayError | undefined): void {
     if (this.#stopped)
       this.endCause = this.#stopped; // what failed because of that is no failure
-    else if (error) [this.status, this.endCause] = [error.status, specs[error.code].endCause];
+    else if (error) {
+      [this.status, this.endCause] = [error.status, specs[error.code].endCause];
+      const words = lastWordsFor(this, error);
+      if (words) this.client.lastWords(words);
+    }
     this.#abort?.abort(ENDED);
     this.#hooks?.interrupt(ENDED);
     this.client.close({ wasReset: this.endCause === "client_reset", isAnswered: this.endCause === "content_done" });

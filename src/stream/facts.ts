@@ -2,6 +2,7 @@ import type { Address } from "../codecs/address.ts";
 import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import { helloExtension } from "../codecs/tls/hello-extension.ts";
 import type { EndCause } from "../errors.ts";
+import type { Sniffer } from "../preread/sniffer.ts";
 import type { Attempt } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import type { Action } from "./action.ts";
@@ -26,6 +27,8 @@ export class Facts {
   phase: Phase = "preread";
   protocol: string | undefined;
   info: unknown;
+  /** The one that matched, and told both; it knows how to refuse. */
+  sniffer: Sniffer | undefined;
   ssl: SessionSsl | undefined;
   upstream: string | undefined;
   attempt = 0;

@@ -83,6 +83,7 @@ async function secure(session: Connection, ssl: ServerSsl, deadline: Deadline): 
   await established(tls, raw, deadline);
   session.ssl = sslOfHandshake(session.hello, tls, verdictOf(tls, clientCertificate));
   session.client.speakThrough(new Inlet(tls, raw));
+  session.sniffer = undefined; // what it matched was not the clear text
   session.patience.rearm();
   if (clientCertificate === "required" && session.ssl.verify !== "SUCCESS") {
     throw new GatewayError("RC_TLS_CLIENT_CERTIFICATE", session.ssl.verify);

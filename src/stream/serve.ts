@@ -1,4 +1,3 @@
-import { alert, alertDescriptions } from "../codecs/tls/alert.ts";
 import { GatewayError } from "../errors.ts";
 import type { Action, ContentAction } from "./action.ts";
 import { actionOf } from "./action-of.ts";
@@ -8,6 +7,7 @@ import { dispatchTo } from "./dispatch.ts";
 import { terminateTls } from "./handshake.ts";
 import { proxyTo } from "./proxy.ts";
 import { readProxyHeader } from "./proxy-header.ts";
+import { rejected } from "./refusal.ts";
 import type { Awaitable } from "./session.ts";
 
 /**
@@ -40,8 +40,7 @@ async function perform(session: Connection, action: Action): Promise<Action | un
     case "content":
       return serveContent(session, action);
     case "reject":
-      if (session.ssl && !session.ssl.protocol) session.client.lastWords(alert(alertDescriptions.accessDenied));
-      throw new GatewayError("RC_REJECTED", action.reason, { status: action.status });
+      throw rejected(action);
     default:
       throw new GatewayError("RC_INTERNAL", action satisfies never);
   }

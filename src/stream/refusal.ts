@@ -1,0 +1,74 @@
+import { refuseUnknown } from "../codecs/refusal/text.ts";
+import { refuseTls } from "../codecs/refusal/tls.ts";
+import { phraseOf } from "../codecs/refusal/words.ts";
+import { type ErrorCode, GatewayError, type Refusal } from "../errors.ts";
+import type { RejectAction } from "./action.ts";
+import type { Connection } from "./connection.ts";
+
+/**
+ * Whom nothing is told: a balancer in front of us that sends no PROXY header, a client in a TLS handshake (OpenSSL or an alert
+ * has told it), one that is gone, that says too little, or that a hook sent away without a word.
+ */
+const UNTOLD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "RC_PROXY_HEADER",
+  "RC_PROXY_HEADER_TIMEOUT",
+  "RC_TLS_HELLO",
+  "RC_TLS_NO_CERTIFICATE",
+  "RC_TLS_STORE",
+  "RC_TLS_HANDSHAKE",
+  "RC_TLS_CLIENT_CERTIFICATE",
+  "RC_TLS_HANDSHAKE_TIMEOUT",
+  "RC_PREREAD_TIMEOUT",
+  "RC_CLIENT_CLOSED",
+  "RC_CLIENT_RESET",
+  "RC_IDLE_TIMEOUT",
+  "RC_EXITED",
+  "RC_SHUTDOWN",
+]);
+
+/** Where a client is told more exactly than the log's status, which follows nginx's stream servers. */
+const TOLD: Partial<Record<ErrorCode, number>> = {
+  RC_FRAME_TOO_LARGE: 413,
+  RC_NO_SOCKET: 503,
+  RC_PEER_CONNECT_TIMEOUT: 504,
+};
+
+/** What a `reject()` ends the session with. */
+export function rejected({ reason, status, retryAfterMs, redirect }: RejectAction): GatewayError {
+  return new GatewayError("RC_REJECTED", reason, { status, refusal: { status, reason, retryAfterMs, redirect } });
+}
+
+/**
+ * What a client should still read when its session ends with `error`, in its own protocol: by the sniffer that matched. Undefined:
+ * nothing, as the session has written or relayed something already, or there are no words for it. Nothing but what `reject()`
+ * says, and standard phrases, is ever shown: the text of an error may tell of upstreams, files and code.
+ */
+export function lastWordsFor(session: Connection, error: GatewayError): Uint8Array | undefined {
+  if (session.client.isSpokenTo) return undefined;
+  const refusal = refusalOf(error);
+  return refusal && inItsWords(session, refusal);
+}
+
+function refusalOf({ code, status: logged, refusal }: GatewayError): Refusal | undefined {
+  if (!refusal && UNTOLD.has(code)) return undefined;
+  const status = refusal?.status ?? TOLD[code] ?? logged;
+  return { ...refusal, status, reason: refusal?.reason ?? phraseOf(status) };
+}
+
+function inItsWords(session: Connection, refusal: Refusal): Uint8Array | undefined {
+  const { sniffer, info, ssl, client } = session;
+  if (sniffer?.refuse) return checked(session, () => sniffer.refuse?.(refusal, info));
+  return ssl && !ssl.protocol ? refuseTls(refusal) : refuseUnknown(refusal, client.head.bytes);
+}
+
+/** A sniffer may be anybody's. */
+function checked({ settings, id, protocol }: Connection, refuse: () => unknown): Uint8Array | undefined {
+  try {
+    const words = refuse();
+    if (words === undefined || words instanceof Uint8Array) return words;
+    throw new TypeError(`returned no bytes but ${typeof words}`);
+  } catch (cause) {
+    settings.log.error("refuse failed", { session: id, protocol, err: cause });
+    return undefined;
+  }
+}
