@@ -19,6 +19,7 @@ const NEEDED = [
   ["ssh", "openssh-client"],
   ["haproxy", "haproxy"],
   ["ss", "iproute2"],
+  ["python3", "python3"], // its struct module is what ours must agree with
   ["nginx", "nginx"],
   ["/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"],
 ];

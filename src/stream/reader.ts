@@ -168,7 +168,7 @@ export class Reader {
 
   /**
    * One frame of a codec. After `timeout` and `buffer full` its bytes stay unread, and the frame may still be received.
-   * @throws GatewayError RC_FRAME when the bytes are no frame
+   * @throws GatewayError RC_FRAME when the bytes are no frame, RC_FRAME_TOO_LARGE when it is above the codec's limit
    */
   receiveFrame<T>(codec: Codec<T>, limits: ReadLimits = {}): Promise<ReceivedFrame<T>> {
     const { maxBytes = MAX_BYTES, deadlineMs } = limits;
@@ -241,9 +241,15 @@ export class Reader {
   }
 
   async #frame<T>(codec: Codec<T>, maxBytes: number, wait: Wait): Promise<ReceivedFrame<T>> {
+    const begun = codec.begin?.(this) ?? codec; // looks at bytes that trickle in once, and knows what earlier frames have told
     for (;;) {
-      const decoded = codec.decode(this.#head.bytes);
-      if (decoded.kind === "malformed") throw new GatewayError("RC_FRAME", `${codec.name}: ${decoded.reason}`);
+      const decoded = begun.decode(this.#head.bytes);
+      if (decoded.kind === "malformed") {
+        throw new GatewayError(
+          decoded.tooLarge ? "RC_FRAME_TOO_LARGE" : "RC_FRAME",
+          `${codec.name}: ${decoded.reason}`,
+        );
+      }
       const size = decoded.kind === "frame" ? decoded.size : decoded.atLeast;
       if (size > maxBytes) return { err: "buffer full", partial: this.#glance(maxBytes) };
       if (decoded.kind === "frame") {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { line } from "../../src/codecs/line.ts";
 import type { ReceivedFrame } from "../../src/stream/reader.ts";
 import { closeReaders, netstring, reading, said, withClient } from "./reader-rig.ts";
 
@@ -42,5 +43,32 @@ describe("receiveFrame", () => {
       expect((await reader.receiveFrame(netstring, { maxBytes: 7 })).err).toBe("buffer full");
       expect(said(await reader.receiveFrame(netstring, { maxBytes: 8 }))).toBe("hello");
     }
+  });
+});
+
+test("a codec with a memory is begun once for each frame, however its bytes trickle in", async () => {
+  const bytes = Buffer.from(`${"x".repeat(5_000)}\nnext\n`);
+  const reader = reading(...[...bytes].map((byte) => String.fromCharCode(byte)), null);
+  const looks: number[] = [];
+  const codec = line();
+  const counting = {
+    ...codec,
+    decode: () => expect.unreachable("decode starts anew each time"),
+    begin: (conversation: object) => {
+      const begun = line().begin?.(conversation) ?? codec;
+      looks.push(0);
+      return { ...begun, decode: (head: Uint8Array) => begun.decode(head) };
+    },
+  };
+  expect((await reader.receiveFrame(counting)).value).toBe("x".repeat(5_000));
+  expect((await reader.receiveFrame(counting)).value).toBe("next");
+  expect((await reader.receiveFrame(counting)).err).toBe("closed");
+  expect(looks).toHaveLength(3);
+});
+
+test("a frame above the codec's own limit throws RC_FRAME_TOO_LARGE", async () => {
+  await expect(reading("x".repeat(20)).receiveFrame(line({ maxBytes: 10 }))).rejects.toMatchObject({
+    code: "RC_FRAME_TOO_LARGE",
+    message: "frame too large: line: more than 10 bytes",
   });
 });

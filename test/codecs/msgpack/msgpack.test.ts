@@ -165,6 +165,38 @@ test("undefined is written as nil, since its extension is one of msgpackr alone"
   expect(Buffer.from(msgpackCodec().encode([undefined]))).toEqual(bytesOf("91 c0"));
 });
 
+describe("encode refuses", () => {
+  test.each<[string, unknown]>([
+    ["an integer beyond 64 bits", 2n ** 64n],
+    ["one below them", -(2n ** 63n) - 1n],
+    ["more bytes than are read back", Buffer.alloc(65_536)],
+  ])("%s, with a RangeError", (_name, value) => {
+    expect(() => msgpackCodec().encode([value])).toThrow(RangeError);
+  });
+
+  test("a Date that is none, with a TypeError: nobody could read its timestamp", () => {
+    expect(() => msgpackCodec().encode({ at: new Date(Number.NaN) })).toThrow(TypeError);
+  });
+
+  test("nothing else afterwards", () => {
+    expect(Buffer.from(msgpackCodec().encode([1]))).toEqual(bytesOf("91 01"));
+    expect(Buffer.from(msgpackCodec().encode([2n ** 64n - 1n]))).toEqual(bytesOf("91 cf ffffffff ffffffff"));
+  });
+});
+
+test("4,000 values that come byte by byte are read once, by a codec that was begun", () => {
+  const codec = msgpackCodec();
+  const value = Array.from({ length: 4_000 }, (_, index) => index % 100);
+  const bytes = codec.encode(value);
+  const begun = codec.begin?.({});
+  for (let size = 0; size < bytes.length; size++) {
+    const decoded = begun?.decode(bytes.subarray(0, size)); // asked too early, it keeps what it knows
+    expect(decoded?.kind).toBe("more");
+  }
+  expect(begun?.decode(bytes)).toEqual({ kind: "frame", value, size: bytes.length });
+  expect(begun?.decode(bytesOf("91 01"))).toEqual({ kind: "frame", value: [1], size: 2 }); // the next frame
+});
+
 test("a decoder given one byte after the other says at each what a codec says of them all", () => {
   const value = fc.letrec((tie) => ({
     value: fc.oneof(
