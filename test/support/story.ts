@@ -105,7 +105,7 @@ function headerOf(text: string): Header {
   const comment = lines.slice(0, lines.indexOf(undefined)).map((line) => line ?? "");
   const begin = comment.findIndex((line) => line.startsWith(" Try:"));
   const before = comment.slice(0, begin).flatMap((line) => (line.startsWith("   $ ") ? [line.slice(5)] : []));
-  const isService = (command: string): boolean => /^(?:node|mosquitto) /.test(command);
+  const isService = (command: string): boolean => /^(?:node|mosquitto|redis-server) /.test(command);
   const isStart = (command: string): boolean => command.startsWith("npm start ");
   return {
     preparations: before.filter((command) => !isService(command) && !isStart(command)),
