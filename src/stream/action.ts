@@ -71,8 +71,10 @@ export function dispatch(server: string): DispatchAction {
   return { kind: "dispatch", server };
 }
 
-/** What may stand in a header, a packet or a line of every protocol. */
-const ADDRESS = /^[\x21-\x7e]{1,255}$/;
+/** Is it an address that may stand in a header, a packet or a line of every protocol? */
+export function isRedirect(address: unknown): address is string {
+  return typeof address === "string" && /^[\x21-\x7e]{1,255}$/.test(address);
+}
 
 /**
  * Refuses the client: the session ends with `end_cause` rejected, and the client is told `reason` in its own protocol, unless
@@ -82,9 +84,8 @@ export function reject(reason: string, options: RejectOptions = {}): RejectActio
   const { status = STATUS_REJECTED, retryAfterMs, redirect } = options;
   if (!Number.isInteger(status) || status < 100 || status > 599)
     throw new TypeError(`reject: bad status ${String(status)}`);
-  if (retryAfterMs !== undefined && !(retryAfterMs >= 0 && retryAfterMs < Infinity))
+  if (retryAfterMs !== undefined && !(Number.isSafeInteger(retryAfterMs) && retryAfterMs >= 0))
     throw new TypeError(`reject: bad retryAfterMs ${String(retryAfterMs)}`);
-  if (redirect !== undefined && !ADDRESS.test(redirect))
-    throw new TypeError(`reject: bad redirect ${String(redirect)}`);
+  if (redirect !== undefined && !isRedirect(redirect)) throw new TypeError(`reject: bad redirect ${String(redirect)}`);
   return { kind: "reject", reason: String(reason), status, retryAfterMs, redirect };
 }

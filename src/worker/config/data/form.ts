@@ -6,7 +6,7 @@ import { ConfigError } from "../config-error.ts";
 import type { DataFile } from "../load-config.ts";
 import type { Forms } from "../schema/gateway.ts";
 import { gatewayPhases, serverPhases } from "../schema/phases.ts";
-import { type KnownNames, serverName, status, upstreamName } from "../schema/route.ts";
+import { type KnownNames, refusal, serverName, status, upstreamName } from "../schema/route.ts";
 import { either, isRecord, made, maybe, milliseconds, oneOf, type Schema, shape, text } from "../schema/schema.ts";
 import { conditionsOf, snifferName } from "./sniffers.ts";
 import { balancerData, registryData } from "./upstream.ts";
@@ -16,8 +16,9 @@ const WHAT =
 
 const rejectData = either<Action>((input) => (isRecord(input) ? rejectObject : rejectReason));
 const rejectReason = made(text("a reason"), (reason) => reject(reason));
-const rejectObject = made(shape("{ reason, status }", { reason: text("a reason"), status: maybe(status) }), (written) =>
-  reject(written.reason, written),
+const rejectObject = made(
+  shape("{ reason, status, retryAfterMs, redirect }", { ...refusal, status: maybe(status) }),
+  (written) => reject(written.reason, written),
 );
 
 /** A route as data: `{ on: "mqtt", when: { clientId: "bot-*" }, proxy: "broker" }`. */

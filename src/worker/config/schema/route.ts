@@ -1,9 +1,28 @@
 import * as v from "valibot";
 import type { Sniffer } from "../../../preread/sniffer.ts";
-import type { Action, ContentAction, DispatchAction, ProxyAction, RejectAction } from "../../../stream/action.ts";
+import {
+  type Action,
+  type ContentAction,
+  type DispatchAction,
+  isRedirect,
+  type ProxyAction,
+  type RejectAction,
+} from "../../../stream/action.ts";
 import type { Route } from "../../../stream/route.ts";
 import { expected } from "../expectation.ts";
-import { checked, either, hook, isRecord, milliseconds, oneOf, type Schema, shape, text, whole } from "./schema.ts";
+import {
+  checked,
+  either,
+  hook,
+  isRecord,
+  maybe,
+  milliseconds,
+  oneOf,
+  type Schema,
+  shape,
+  text,
+  whole,
+} from "./schema.ts";
 
 /** What actions may name. */
 export interface KnownNames {
@@ -34,6 +53,17 @@ const MAX_NAMES = 10;
 
 /** nginx's stream statuses are HTTP's. */
 export const status: Schema<number> = whole(100, 599);
+
+/** What a refusal is made of, besides its status. */
+export const refusal: {
+  readonly reason: Schema<string>;
+  readonly retryAfterMs: ReturnType<typeof maybe<number>>;
+  readonly redirect: ReturnType<typeof maybe<string>>;
+} = {
+  reason: text("a reason"),
+  retryAfterMs: maybe(milliseconds(0)),
+  redirect: maybe(text("an address without spaces", isRedirect)),
+};
 
 /** Where a server may send sessions, and what it may do with them, as `on`, `silent` and `otherwise` make it. */
 export function routeObject(names: KnownNames): Schema<Route> {
@@ -75,7 +105,7 @@ function actionObject(names: KnownNames): Schema<Action> {
     kind: oneOf("content"),
     handler: hook<ContentAction["handler"]>(),
   });
-  const reject: Schema<RejectAction> = shape(what, { kind: oneOf("reject"), reason: text("a reason"), status });
+  const reject: Schema<RejectAction> = shape(what, { kind: oneOf("reject"), ...refusal, status });
   const unknown: Schema<never> = checked((_): _ is never => false, what);
   return either<Action>((input) => {
     switch (isRecord(input) && input["kind"]) {
