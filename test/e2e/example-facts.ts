@@ -8,6 +8,7 @@ import type { Story } from "../support/story.ts";
 export const facts: Readonly<Record<string, (story: Story) => Promise<void>>> = {
   "access-list.ts": accessList,
   "behind-a-load-balancer.ts": loadBalancer,
+  "certificate-from-redis.ts": certificateFromRedis,
   "certificate-per-handshake.ts": certificates,
   "client-certificates.ts": clientCertificates,
   "cors.ts": cors,
@@ -18,7 +19,10 @@ export const facts: Readonly<Record<string, (story: Story) => Promise<void>>> = 
   "line-service.ts": lineService,
   "msgpack-by-field.ts": largeMessage,
   "passthrough-and-termination.ts": passthrough,
+  "peer-from-redis.ts": peerFromRedis,
   "preread-hook.ts": prereadHook,
+  "starttls-custom.ts": startTlsCustom,
+  "starttls-smtp.ts": startTlsMail,
   "sticky-players.ts": stickyPlayers,
 };
 
@@ -38,6 +42,17 @@ async function loadBalancer(story: Story): Promise<void> {
   });
   const stranger = await story.run("printf 'PROXY TCP4 203.0.113.7 192.0.2.1 1 2' | nc -N -s 127.0.0.2 127.0.0.1 5050");
   expect(stranger.stdout).toContain("PROXY TCP4"); // not trusted, so these bytes are its own
+}
+
+/** Redis goes away: the folder answers, and soon. */
+async function certificateFromRedis(story: Story): Promise<void> {
+  await story.run("redis-cli -p 6379 SHUTDOWN NOSAVE");
+  const began = performance.now();
+  const socket = await dialTls(story.gateway.port(), { servername: "ann.example.test" });
+  expect(socket.getPeerX509Certificate()?.subject).toBe("CN=localhost");
+  expect(performance.now() - began).toBeLessThan(2_000);
+  expect(story.gateway.stderr).toContain("no Redis for ann.example.test");
+  socket.destroy();
 }
 
 async function certificates({ gateway }: Story): Promise<void> {
@@ -112,9 +127,35 @@ async function passthrough({ gateway }: Story): Promise<void> {
   expect(raw).not.toHaveProperty("ssl_protocol"); // TLS did not end here
 }
 
+async function peerFromRedis({ gateway, ports }: Story): Promise<void> {
+  const [fallback, game, absent] = ["7000", "7001", "7002"].map((port) => `127.0.0.1:${ports.get(port)}`);
+  const tried = (await gateway.sessions(3)).map((line) => line["upstream_addr"]);
+  expect(tried).toEqual([fallback, game, `${absent}, ${game}`]);
+  expect(gateway.stdout).toMatch(/attempt 2, since cannot connect to peer/);
+}
+
 async function prereadHook({ gateway }: Story): Promise<void> {
   expect(await exchange(gateway.port(), "GOODBYE\n")).toBe("");
   expect(await gateway.access((line) => line["status"] === 403)).toMatchObject({ reason: "rejected: no hello" });
+}
+
+async function startTlsCustom({ gateway }: Story): Promise<void> {
+  const [encrypted, older, eve] = await gateway.sessions(3);
+  expect(encrypted).toMatchObject({ protocol: "upgrade", ssl_protocol: "TLSv1.3", upstream: "game" });
+  expect(older).not.toHaveProperty("ssl_protocol");
+  expect(eve).toMatchObject({ code: "RC_TLS_PLAIN", end_cause: "handshake_failed" });
+  expect(gateway.stdout).toContain("upgraded to TLSv1.3 with TLS_");
+}
+
+async function startTlsMail({ gateway }: Story): Promise<void> {
+  const [encrypted, plain, eve] = await gateway.sessions(3);
+  expect(encrypted).toMatchObject({ ssl_protocol: "TLSv1.3", upstream: "mail" });
+  expect(plain).toMatchObject({ end_cause: "content_done" });
+  expect(eve).toMatchObject({ code: "RC_TLS_PLAIN" });
+  const socket = await dialIn(gateway.port());
+  socket.write("EHLO x".repeat(200));
+  expect((await readAll(socket)).toString()).toMatch(/^220 [^\n]+\n$/); // a line without an end
+  socket.destroy();
 }
 
 async function stickyPlayers(story: Story): Promise<void> {
