@@ -13,6 +13,7 @@ import { shortPath } from "./worker/config/source-place.ts";
 import { validate } from "./worker/config/validate.ts";
 import { explain } from "./worker/explain/explain.ts";
 import { bytesOfHex, bytesOfText } from "./worker/explain/explain-input.ts";
+import { loadGateway } from "./worker/load-gateway.ts";
 import { createLog } from "./worker/log.ts";
 import { runGateway } from "./worker/run-gateway.ts";
 
@@ -36,14 +37,11 @@ interface ExplainOptions extends ConfigOption {
 const MAX_STDIN_BYTES = 1024 * 1024;
 
 async function start(given: string | undefined, options: ConfigOption): Promise<void> {
-  const loaded = await loadConfig(pathOf(given, options));
-  const config = validate(loaded);
-  await config.phases?.init?.(); // it may make the very files that are looked for next
-  refuse(await fileFaults(config, { baseDir: loaded.baseDir, warn: () => {} }), loaded); // start says the warnings itself
+  const { config, loaded } = await loadGateway(pathOf(given, options));
   const log = createLog(config.log, loaded);
   const notices = [nodeNotice(process.versions.node, new Date()), ...noticesOf(config)];
   for (const notice of notices) if (notice !== undefined) log.warn(notice);
-  const listening = await runGateway(config, { baseDir: loaded.baseDir, log });
+  const listening = await runGateway(config, { path: loaded.path, baseDir: loaded.baseDir, log });
   for (const { address, server } of listening) print(`listening ${address} ${server}`);
 }
 

@@ -73,6 +73,8 @@ export interface LogConfig {
 export interface GatewayPhases<Upstream extends string = string> extends ServerPhases<Upstream> {
   /** Runs before any port opens; a rejection means that none does. */
   init?(): Awaitable<void>;
+  /** The last word on a configuration before it serves, at start and at each reload; a rejection means that it does not. */
+  check?(): Awaitable<void>;
   /** Runs in each worker before its ports open; a rejection means that none does. OpenResty: `init_worker_by_lua`. */
   initWorker?(worker: WorkerContext): Awaitable<void>;
   /** Runs in each worker when it stops, after its last session; given up after 5 s. OpenResty: `exit_worker_by_lua`. */

@@ -5,6 +5,7 @@ import { BUFFER_BYTES } from "../upstream/dial.ts";
 import { incomingSocket, incomingWire } from "./incoming.ts";
 import { BACKLOG, bind, type Port, type PortOptions } from "./port.ts";
 import { PortTrouble } from "./port-trouble.ts";
+import type { Server } from "./server.ts";
 import { acceptWires } from "./wire/acceptor.ts";
 import { loadWires } from "./wire/load-wires.ts";
 import type { Wire } from "./wire/wire.ts";
@@ -19,7 +20,7 @@ const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 /** One open address, by `node:net`. */
 export class Listener implements Port {
   readonly server: NetServer;
-  readonly #options: PortOptions;
+  #options: PortOptions;
   readonly #trouble: PortTrouble;
   #bound: Endpoint;
   #local: Address;
@@ -34,14 +35,8 @@ export class Listener implements Port {
     this.#bound = endpoint;
     this.#local = { host: formatEndpoint(endpoint), port: 0 };
     this.#trouble = new PortTrouble(options.log, () => this.address);
-    const { keepAliveMs, noDelay } = options;
-    const tcp = {
-      noDelay,
-      keepAlive: keepAliveMs > 0,
-      keepAliveInitialDelay: keepAliveMs,
-      highWaterMark: BUFFER_BYTES,
-    };
-    this.server = createServer({ ...tcp, allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
+    const tcp = { highWaterMark: BUFFER_BYTES, allowHalfOpen: true, pauseOnConnect: true };
+    this.server = createServer(tcp, (socket) => this.#accept(socket));
   }
 
   /** Opens the address. @throws BindError */
@@ -56,6 +51,10 @@ export class Listener implements Port {
 
   get address(): string {
     return formatEndpoint(this.#bound);
+  }
+
+  adopt(_server: Server, options: PortOptions): void {
+    this.#options = options;
   }
 
   close(): void {
@@ -74,7 +73,13 @@ export class Listener implements Port {
         this.server.off("error", reject);
         this.server.on("error", this.#pause);
         this.#learnAddress();
-        if (this.#wires) acceptWires(this.server, this.#wires, this.#options, (wire) => this.#acceptWire(wire));
+        if (this.#wires)
+          acceptWires(
+            this.server,
+            this.#wires,
+            () => this.#options,
+            (wire) => this.#acceptWire(wire),
+          );
         resolve();
       });
     });
@@ -102,6 +107,9 @@ export class Listener implements Port {
       socket.destroy();
       return;
     }
+    const { noDelay, keepAliveMs } = this.#options;
+    if (noDelay) socket.setNoDelay(true);
+    if (keepAliveMs > 0) socket.setKeepAlive(true, keepAliveMs);
     this.#options.onIncoming(incomingSocket(socket, this.#local));
   }
 

@@ -4,11 +4,14 @@ import { type Endpoint, formatEndpoint } from "../codecs/address.ts";
 import { messageOf } from "../errors.ts";
 import type { Incoming } from "./incoming.ts";
 import type { Log } from "./log.ts";
+import type { Server } from "./server.ts";
 
 /** An open address, whoever accepts there. */
 export interface Port {
   /** Where it listens, with the real port where 0 was asked for. */
   readonly address: string;
+  /** From now on its clients are another server's: the address stays open, and misses none. */
+  adopt(server: Server, options: PortOptions): void;
   /** Accepts no more; sessions go on. */
   close(): void;
 }

@@ -11,6 +11,8 @@ import type { WorkerContext } from "./worker-context.ts";
 /** One server of a generation, ready to serve: everything looked up, nothing to parse, frozen. */
 export interface Server {
   readonly name: string;
+  /** Number of the generation that it is part of. */
+  readonly generation: number;
   readonly listen: readonly Endpoint[];
   /** Who must send a PROXY header; undefined: nobody. */
   readonly proxyHeader: { readonly trusts: (host: string) => boolean; readonly timeoutMs: number } | undefined;

@@ -8,4 +8,8 @@ export interface WorkerContext {
   readonly masterId: number;
   /** Where `peers: registry(…)` looks; in this version, the memory of this process. */
   readonly registry: Registry;
+  /** Counts the configurations that this process has had, from 1. */
+  readonly generation: number;
+  /** Aborts when that configuration is over: another has taken its place and its last session has left, or the process stops. */
+  readonly signal: AbortSignal;
 }

@@ -15,12 +15,17 @@ import { Upstream } from "../upstream/upstream.ts";
 
 /** What a configuration becomes: frozen, and kept by each session from its begin to its end. */
 export interface Generation {
+  /** Counts the generations of a process, from 1. */
+  readonly number: number;
+  readonly config: GatewayConfig;
+  readonly worker: WorkerContext;
   readonly servers: readonly Server[];
   close(): Promise<void>;
 }
 
-/** What all generations of a process share. */
+/** What a generation is made of, besides its configuration. */
 export interface GenerationParts {
+  readonly number: number;
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: Log;
@@ -72,7 +77,7 @@ export async function compileGeneration(config: GatewayConfig, parts: Generation
     await close();
     throw cause;
   }
-  return { servers: [...servers.values()], close };
+  return { number: parts.number, config, worker: parts.worker, servers: [...servers.values()], close };
 }
 
 /** What the servers of one generation share. */
@@ -86,12 +91,13 @@ async function compileServer(
   name: string,
   config: ServerConfig,
   { gateway, upstreams, servers }: Shared,
-  { baseDir, log, worker }: GenerationParts,
+  { number, baseDir, log, worker }: GenerationParts,
 ): Promise<Server> {
   const { proxyProtocol, ssl, preread } = config;
   const phases = joinPhases(gateway, config.phases ?? {});
   return Object.freeze({
     name,
+    generation: number,
     listen: [config.listen].flat().map(endpointOf),
     proxyHeader: proxyProtocol && {
       trusts: trusts(proxyProtocol.trust),

@@ -1,7 +1,9 @@
-import { GatewayError } from "../errors.ts";
+import { GatewayError, messageOf } from "../errors.ts";
 import type { GatewayConfig } from "../gateway.ts";
+import { ConfigError } from "./config/config-error.ts";
+import { loadGateway } from "./load-gateway.ts";
 import type { OpenLog } from "./log.ts";
-import { type Running, startWorker } from "./worker.ts";
+import { Worker } from "./worker.ts";
 
 /** Sessions that a quick stop has told to end get so long for their log hooks. */
 const QUICK_STOP_MS = 5_000;
@@ -10,6 +12,8 @@ const QUICK_STOP_MS = 5_000;
 const CRASH_DRAIN_MS = 30_000;
 
 interface RunOptions {
+  /** Of the configuration: a reload reads it again. */
+  readonly path: string;
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: OpenLog;
@@ -17,35 +21,57 @@ interface RunOptions {
 
 /**
  * Serves in this process until a signal ends it: TERM and INT at once, QUIT when the sessions have ended. USR1 reopens the
- * log, HUP does nothing yet. Resolves with the open ports. @throws BindError when a port cannot be opened
+ * log, HUP reads the configuration again. Resolves with the open ports. @throws BindError when a port cannot be opened
  */
-export async function runGateway(config: GatewayConfig, options: RunOptions): Promise<Running["listening"]> {
-  const lifetime = new Lifetime(options.log);
-  const running = await startWorker(config, options);
-  lifetime.serves(running);
-  return running.listening;
+export async function runGateway(config: GatewayConfig, options: RunOptions): Promise<Worker["listening"]> {
+  const lifetime = new Lifetime(options);
+  const worker = await Worker.start(config, options);
+  lifetime.serves(worker);
+  return worker.listening;
 }
 
 /** Ends this process in the right order: sessions, log, exit. */
 class Lifetime {
+  readonly #path: string;
   readonly #log: OpenLog;
-  #running: Running | undefined;
+  #worker: Worker | undefined;
+  /** Reloads come one after the other. */
+  #reloading: Promise<void> = Promise.resolve();
   #crashed = false;
 
-  constructor(log: OpenLog) {
+  constructor({ path, log }: RunOptions) {
+    this.#path = path;
     this.#log = log;
     process.on("SIGTERM", () => this.#stop("quick"));
     process.on("SIGINT", () => this.#stop("quick"));
     process.on("SIGQUIT", () => this.#stop("drain"));
-    // nginx reloads on HUP. We cannot yet, and Node's default would end every session.
-    process.on("SIGHUP", () => log.warn("SIGHUP: reload is not part of this version, nothing was done"));
+    process.on("SIGHUP", () => this.#reload());
     process.on("SIGUSR1", () => log.reopen());
     process.on("uncaughtException", (cause, origin) => this.#crash(cause, origin));
     process.on("exit", () => log.flush());
   }
 
-  serves(running: Running): void {
-    this.#running = running;
+  serves(worker: Worker): void {
+    this.#worker = worker;
+  }
+
+  #reload(): void {
+    this.#reloading = this.#reloading.then(() => this.#reloadNow());
+  }
+
+  /** What fails leaves the old configuration where it was, and says why. */
+  async #reloadNow(): Promise<void> {
+    const worker = this.#worker;
+    if (!worker) return;
+    try {
+      const { config } = await loadGateway(this.#path);
+      const candidate = await worker.prepare(config);
+      worker.commit(candidate);
+      this.#log.info("reloaded", { generation: worker.generation });
+    } catch (cause) {
+      const reason = cause instanceof ConfigError ? cause.lines.join("; ") : messageOf(cause);
+      this.#log.error("reload failed", { generation: worker.generation, reason });
+    }
   }
 
   #stop(how: "quick" | "drain"): void {
@@ -66,7 +92,7 @@ class Lifetime {
 
   async #end(how: "quick" | "drain"): Promise<void> {
     try {
-      await this.#running?.close(how);
+      await this.#worker?.close(how);
     } catch (cause) {
       process.exitCode = 1;
       this.#log.error("stop failed", { err: cause });

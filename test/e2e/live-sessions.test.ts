@@ -7,7 +7,7 @@ import { content, defineGateway, on, otherwise, proxy, silent } from "../../src/
 import { bytes, http } from "../../src/preread/index.ts";
 import type { ContentSession } from "../../src/stream/session.ts";
 import type { LiveSession } from "../../src/worker/live-session.ts";
-import { type Running, startWorker } from "../../src/worker/worker.ts";
+import { Worker } from "../../src/worker/worker.ts";
 import { made } from "../ssl/made-certificates.ts";
 import { BlackHole } from "../support/black-hole.ts";
 import { dialIn, dialTls, readAll } from "../support/client.ts";
@@ -22,7 +22,7 @@ import { echo, type TestServer } from "../support/servers.ts";
 const KERNEL = process.env["RESTYCONF_CARRIER"] === "node" ? "node" : "native";
 
 const lines: LogLine[] = [];
-let running: Running;
+let running: Worker;
 let peer: TestServer;
 let hole: BlackHole;
 let tlsPeer: ReturnType<typeof createTlsServer>;
@@ -35,7 +35,7 @@ beforeAll(async () => {
   tlsPeer = createTlsServer(pair, (socket) => void socket.pipe(socket));
   tlsPeer.on("tlsClientError", () => {}).listen(0, "127.0.0.1");
   await once(tlsPeer, "listening");
-  running = await startWorker(config(pair), {
+  running = await Worker.start(config(pair), {
     baseDir: ".",
     log: { ...QUIET, access: (line) => lines.push(JSON.parse(line())) },
   });

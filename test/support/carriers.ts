@@ -42,11 +42,14 @@ function portOptions({ hasRoom, onIncoming }: ListenOptions): PortOptions {
   return { noDelay: true, ipv6Only: false, keepAliveMs: 60_000, log: quiet, hasRoom, onIncoming };
 }
 
+const NEVER = new AbortController().signal;
+
 /** With a route that looks at bytes, clients are known from their first one on. */
 function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
   const action = content(() => {});
   return {
     name: "laws",
+    generation: 1,
     listen: [endpoint],
     proxyHeader: undefined,
     ssl: undefined,
@@ -62,6 +65,6 @@ function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
     makeVars: compileVars({}, quiet),
     servers: new Map(),
     log: quiet,
-    worker: { id: 0, number: 0, masterId: 0, registry: memoryRegistry() },
+    worker: { id: 0, number: 0, masterId: 0, registry: memoryRegistry(), generation: 1, signal: NEVER },
   };
 }

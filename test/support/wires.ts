@@ -18,7 +18,7 @@ export async function wirePair(wires = new Wires(bindings())): Promise<{ near: W
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const accepted = new Promise<Wire>((resolve) => {
-    acceptWires(server, wires, { noDelay: true, keepAliveMs: 0 }, resolve);
+    acceptWires(server, wires, () => ({ noDelay: true, keepAliveMs: 0 }), resolve);
   });
   const { port } = server.address() as AddressInfo;
   const far = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });

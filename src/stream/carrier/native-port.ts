@@ -23,10 +23,12 @@ export interface PortSharing {
 export class NativePort implements Port, PortEvents {
   readonly address: string;
   /** The listening socket, for whoever hands it down; open until {@link close}. */
-  readonly fd: number;
+  fd: number;
   readonly #carrier: Carrier;
-  readonly #listener: number;
-  readonly #options: PortOptions;
+  readonly #endpoint: Endpoint;
+  #listener: number;
+  #listen: NativeListen;
+  #options: PortOptions;
   readonly #trouble: PortTrouble;
 
   private constructor(carrier: Carrier, endpoint: Endpoint, listen: NativeListen, options: PortOptions) {
@@ -34,7 +36,9 @@ export class NativePort implements Port, PortEvents {
     this.address = formatEndpoint(endpoint.kind === "tcp" ? { ...endpoint, port } : endpoint);
     this.fd = fd;
     this.#carrier = carrier;
+    this.#endpoint = endpoint;
     this.#listener = listener;
+    this.#listen = listen;
     this.#options = options;
     this.#trouble = new PortTrouble(options.log, () => this.address);
   }
@@ -49,6 +53,19 @@ export class NativePort implements Port, PortEvents {
     const listen = nativeListen(endpoint, server, options);
     const isOpen = options.listenFd !== undefined;
     return bind(endpoint, () => new NativePort(carrier, endpoint, listen, options), { isOpen });
+  }
+
+  /** The engine accepts by other rules at the same socket: another listener of its own takes over, and the kernel's queue is kept. */
+  adopt(server: Server, options: PortOptions): void {
+    const listen = nativeListen(this.#endpoint, server, { ...options, listenFd: this.fd });
+    this.#options = options;
+    if (isEqual(listen, this.#listen)) return;
+    const before = this.#listener;
+    const { listener, fd } = this.#carrier.listen(listen, this);
+    this.#carrier.unlisten(before);
+    this.#listener = listener;
+    this.#listen = listen;
+    this.fd = fd;
   }
 
   /** Accepts no more for now: the address stays open, and its clients wait in the kernel's queue or go to whoever shares it. */
@@ -79,6 +96,13 @@ export class NativePort implements Port, PortEvents {
     if (failures > 0) this.#trouble.acceptFailed(getSystemErrorName(-errno), failures);
   }
 }
+
+/** Whether the engine would do the same by both, whoever opened the socket. */
+function isEqual(left: NativeListen, right: NativeListen): boolean {
+  return RULES.every((rule) => left[rule] === right[rule]);
+}
+
+const RULES = ["noDelay", "keepAliveMs", "waits", "firstByteMs", "headBytes", "maxSessions"] as const;
 
 function nativeListen(
   endpoint: Endpoint,

@@ -17,14 +17,20 @@ export interface WireOptions {
  * Takes the clients of a listening TCP server before Node makes sockets of them. Errors go where they always go.
  * False where this Node.js does not show how: then the server goes on as it is.
  */
-export function acceptWires(server: Server, wires: Wires, options: WireOptions, onWire: (wire: Wire) => void): boolean {
+export function acceptWires(
+  server: Server,
+  wires: Wires,
+  options: () => WireOptions,
+  onWire: (wire: Wire) => void,
+): boolean {
   const handle: unknown = Reflect.get(server, "_handle");
   if (!isListening(handle)) return false;
   const before = handle.onconnection;
   handle.onconnection = (error, client) => {
     if (error !== 0 || !client) return before.call(handle, error, client);
-    if (options.noDelay) client.setNoDelay(true);
-    onWire(wires.adopt(client, options.keepAliveMs));
+    const { noDelay, keepAliveMs } = options();
+    if (noDelay) client.setNoDelay(true);
+    onWire(wires.adopt(client, keepAliveMs));
   };
   return true;
 }

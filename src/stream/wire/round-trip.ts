@@ -54,7 +54,7 @@ async function connected(wires: Wires, server: Server, open: { close(): unknown 
   const bound = server.address();
   const port = typeof bound === "object" && bound ? bound.port : 0;
   const accepted = new Promise<Wire>((resolve, reject) => {
-    const options = { noDelay: true, keepAliveMs: 1_000 };
+    const options = () => ({ noDelay: true, keepAliveMs: 1_000 });
     if (!acceptWires(server, wires, options, resolve)) reject(new Error("the server shows no handle"));
   });
   const far = await new Promise<Wire>((resolve, reject) => {

@@ -44,6 +44,7 @@ const serverHooks = {
 const gatewayHooks = {
   ...serverHooks,
   init: maybe(hook<NonNullable<GatewayPhases["init"]>>()),
+  check: maybe(hook<NonNullable<GatewayPhases["check"]>>()),
   initWorker: maybe(hook<NonNullable<GatewayPhases["initWorker"]>>()),
   exitWorker: maybe(hook<NonNullable<GatewayPhases["exitWorker"]>>()),
 };

@@ -1,0 +1,26 @@
+import type { GatewayConfig } from "../gateway.ts";
+import { ConfigError } from "./config/config-error.ts";
+import { fileFaults } from "./config/file-faults.ts";
+import { type Loaded, loadConfig } from "./config/load-config.ts";
+import { shortPath } from "./config/source-place.ts";
+import { validate } from "./config/validate.ts";
+
+/** A configuration that may serve: right, and its hooks `init` and `check` have agreed. */
+export interface LoadedGateway {
+  readonly config: GatewayConfig;
+  readonly loaded: Loaded;
+}
+
+/**
+ * Reads a configuration as it is on disk now, checks it, and runs its `init` and `check`: for a start, and for each reload.
+ * @throws UsageError, ConfigError, and what the hooks throw
+ */
+export async function loadGateway(path: string | undefined): Promise<LoadedGateway> {
+  const loaded = await loadConfig(path);
+  const config = validate(loaded);
+  await config.phases?.init?.(); // it may make the very files that are looked for next
+  const faults = await fileFaults(config, { baseDir: loaded.baseDir, warn: () => {} }); // start says the warnings itself
+  if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${shortPath(loaded.path)}: ${fault}`));
+  await config.phases?.check?.();
+  return { config, loaded };
+}

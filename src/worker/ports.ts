@@ -1,0 +1,136 @@
+import { type Endpoint, formatEndpoint } from "../codecs/address.ts";
+import type { Incoming } from "../stream/incoming.ts";
+import type { Log } from "../stream/log.ts";
+import type { Port, PortOptions } from "../stream/port.ts";
+import type { Server } from "../stream/server.ts";
+
+/** What a worker's ports need of it. */
+interface PortsParts {
+  readonly log: Log;
+  /** Opens an address by whoever accepts there. @throws BindError */
+  readonly open: (key: string, endpoint: Endpoint, server: Server, options: PortOptions) => Promise<Port>;
+  readonly hasRoom: (server: Server) => boolean;
+  readonly serve: (incoming: Incoming, server: Server) => void;
+}
+
+/** An open port and the server that its clients go to. */
+class OpenPort {
+  server: Server;
+  #port: Port | undefined;
+
+  constructor(server: Server) {
+    this.server = server;
+  }
+
+  get port(): Port {
+    if (!this.#port) throw new TypeError("the port is not open yet");
+    return this.#port;
+  }
+
+  set port(port: Port) {
+    this.#port = port;
+  }
+}
+
+/** An address of a server, with the name by which a reload finds it again. */
+interface Wanted {
+  readonly key: string;
+  readonly endpoint: Endpoint;
+  readonly server: Server;
+}
+
+/** What a reload would change. */
+export interface PortChange {
+  readonly added: ReadonlyMap<string, OpenPort>;
+  readonly wanted: readonly Wanted[];
+}
+
+/** Where a worker accepts. A port outlives generations: one that both have stays open and never misses a client. */
+export class Ports {
+  readonly #parts: PortsParts;
+  #open = new Map<string, OpenPort>();
+
+  constructor(parts: PortsParts) {
+    this.#parts = parts;
+  }
+
+  /** In the order of the configuration. */
+  get listening(): { readonly address: string; readonly server: string }[] {
+    return [...this.#open.values()].map(({ port, server }) => ({ address: port.address, server: server.name }));
+  }
+
+  /** Opens what is new in these servers, all of it or nothing. @throws BindError */
+  async prepare(servers: readonly Server[]): Promise<PortChange> {
+    const wanted = wantedPorts(servers);
+    const added = new Map<string, OpenPort>();
+    try {
+      for (const { key, endpoint, server } of wanted) {
+        if (!this.#open.has(key)) added.set(key, await this.#openOne(key, endpoint, server));
+      }
+    } catch (cause) {
+      for (const { port } of added.values()) port.close();
+      throw cause;
+    }
+    return { added, wanted };
+  }
+
+  /** From now on the ports are those of a change. What is in neither is closed; its sessions go on. */
+  commit({ added, wanted }: PortChange): void {
+    const before = this.#open;
+    this.#open = new Map();
+    for (const { key, endpoint, server } of wanted) {
+      const kept = before.get(key);
+      const open = kept ?? added.get(key);
+      if (!open) continue;
+      open.server = server;
+      if (kept) kept.port.adopt(server, this.#optionsOf(open, endpoint));
+      this.#open.set(key, open);
+    }
+    for (const [key, { port }] of before) if (!this.#open.has(key)) port.close();
+  }
+
+  abandon({ added }: PortChange): void {
+    for (const { port } of added.values()) port.close();
+  }
+
+  close(): void {
+    for (const { port } of this.#open.values()) port.close();
+  }
+
+  async #openOne(key: string, endpoint: Endpoint, server: Server): Promise<OpenPort> {
+    const open = new OpenPort(server);
+    open.port = await this.#parts.open(key, endpoint, server, this.#optionsOf(open, endpoint));
+    return open;
+  }
+
+  #optionsOf(open: OpenPort, endpoint: Endpoint): PortOptions {
+    const { noDelay, keepAliveMs, listen } = open.server;
+    const { log, hasRoom, serve } = this.#parts;
+    return {
+      noDelay,
+      keepAliveMs,
+      ipv6Only: hasV4Twin(endpoint, listen),
+      log,
+      hasRoom: () => hasRoom(open.server),
+      onIncoming: (incoming) => serve(incoming, open.server),
+    };
+  }
+}
+
+/** All addresses of all servers. Those with port 0 are known by their server and place, since each is another port. */
+export function wantedPorts(servers: readonly Server[]): readonly Wanted[] {
+  return servers.flatMap((server) =>
+    server.listen.map((endpoint, place) => {
+      const isFree = endpoint.kind === "tcp" && endpoint.port === 0;
+      const twin = hasV4Twin(endpoint, server.listen) ? " v6only" : ""; // cannot be changed on an open socket
+      const key = `${formatEndpoint(endpoint)}${isFree ? ` ${server.name} ${place}` : ""}${twin}`;
+      return { key, endpoint, server };
+    }),
+  );
+}
+
+/** Linux lets `[::]` take IPv4 as well, and then refuses `0.0.0.0` on the same port. */
+function hasV4Twin(endpoint: Endpoint, all: readonly Endpoint[]): boolean {
+  if (endpoint.kind !== "tcp" || endpoint.host !== "::") return false;
+  return all.some((other) => other.kind === "tcp" && other.host === "0.0.0.0" && other.port === endpoint.port);
+}

@@ -1,0 +1,107 @@
+import type { Carrier } from "../stream/carrier/carrier.ts";
+import { Connection } from "../stream/connection.ts";
+import type { Incoming } from "../stream/incoming.ts";
+import { serve } from "../stream/serve.ts";
+import type { Server } from "../stream/server.ts";
+import { type LiveSession, liveSession } from "./live-session.ts";
+
+interface SessionsParts {
+  /** Sessions at once. */
+  readonly max: number;
+  /** Undefined: `node:net` accepts and carries. */
+  readonly carrier: Carrier | undefined;
+  /** Told when the last session of a generation has left. */
+  readonly onUnused: (generation: number) => void;
+}
+
+/** The sessions of this process, whatever generation they belong to: which ones live, and how many there may be. */
+export class Sessions {
+  readonly #parts: SessionsParts;
+  readonly #all = new Set<Connection>();
+  /** By the server's name, so that a reload does not forget those who are there. */
+  readonly #perServer = new Map<string, number>();
+  readonly #perGeneration = new Map<number, number>();
+  #stops = false;
+  #onEmpty: (() => void) | undefined;
+  #count = 0;
+
+  constructor(parts: SessionsParts) {
+    this.#parts = parts;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** False while no more sessions fit. */
+  hasRoom({ name, maxConns = Number.POSITIVE_INFINITY }: Server): boolean {
+    return this.#all.size < this.#parts.max && (this.#perServer.get(name) ?? 0) < maxConns;
+  }
+
+  /** How many a generation still has. */
+  ofGeneration(generation: number): number {
+    return this.#perGeneration.get(generation) ?? 0;
+  }
+
+  serve(incoming: Incoming, server: Server): void {
+    const session = new Connection(++this.#count, incoming, server, this.#leave);
+    add(this.#perServer, server.name, 1);
+    add(this.#perGeneration, server.generation, 1);
+    this.#all.add(session);
+    void serve(session);
+    if (this.#stops) session.stop("shutdown");
+  }
+
+  list(): LiveSession[] {
+    const live: LiveSession[] = [];
+    for (const session of this.#all) if (!session.isOver) live.push(liveSession(session));
+    return live;
+  }
+
+  /** Looks through all: operators kill now and then, and an index would cost every session. */
+  kill(id: string): boolean {
+    for (const session of this.#all) {
+      if (session.id !== id || session.isOver) continue;
+      session.stop("killed");
+      return true;
+    }
+    return false;
+  }
+
+  /** Ends all of them, and those that still come. */
+  stop(): void {
+    this.#stops = true;
+    this.#parts.carrier?.engine.openSilent(); // so that they, too, have their end in the access log
+    for (const session of this.#all) session.stop("shutdown");
+  }
+
+  /** Resolves when none is left. */
+  empty(): Promise<void> {
+    if (this.#isEmpty) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve;
+    });
+  }
+
+  /** A session keeps its place until its socket is closed too: what lingers holds a file descriptor. */
+  readonly #leave = (session: Connection): void => {
+    const { name, generation } = session.home;
+    this.#all.delete(session);
+    add(this.#perServer, name, -1);
+    if (add(this.#perGeneration, generation, -1) === 0) this.#parts.onUnused(generation);
+    if (this.#isEmpty) this.#onEmpty?.();
+  };
+
+  /** The carrier's sessions are known here once they have said something. */
+  get #isEmpty(): boolean {
+    return this.#all.size === 0 && (this.#parts.carrier?.engine.sessions ?? 0) === 0;
+  }
+}
+
+/** Counts, and forgets what is at zero. */
+function add<Key>(counts: Map<Key, number>, key: Key, by: number): number {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
+  return count;
+}
