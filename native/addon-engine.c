@@ -181,6 +181,13 @@ static napi_value kill_method(napi_env env, napi_callback_info info) {
   return answer_of(&call, engine_kill(call.binding->engine, session, cause), "cause must be an index of relayCauses");
 }
 
+static napi_value drain_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double session;
+  if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "session", &session)) return NULL;
+  return to_boolean(env, engine_drain(call.binding->engine, session));
+}
+
 static napi_value limit_method(napi_env env, napi_callback_info info) {
   struct call call;
   double session;
@@ -259,7 +266,7 @@ bool define_engine(napi_env env, napi_value object) {
       METHOD("resume", resume_method),     METHOD("openSilent", open_silent_method),
       METHOD("take", take_method),         METHOD("more", more_method),         METHOD("relay", relay_method),
       METHOD("takeOver", take_over_method), METHOD("close", close_method),       METHOD("kill", kill_method),
-      METHOD("limit", limit_method),       METHOD("counters", counters_method), METHOD("addresses", addresses_method),
+      METHOD("drain", drain_method),       METHOD("limit", limit_method),       METHOD("counters", counters_method), METHOD("addresses", addresses_method),
       METHOD("release", release_method),   METHOD("stop", stop_method),         GETTER("sessions", sessions_getter),
       GETTER("kind", kind_getter),
   };

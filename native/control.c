@@ -103,6 +103,15 @@ enum answer engine_kill(struct engine *engine, double id, double cause) {
   return DONE;
 }
 
+bool engine_drain(struct engine *engine, double id) {
+  struct session *session = find(engine, id);
+  if (session == NULL || session->hold != LENT_TO_RELAY) return false;
+  if (session->kill_cause != NO_CAUSE || session->is_drained) return true;
+  session->is_drained = true;
+  command(engine, session, CMD_DRAIN);
+  return true;
+}
+
 bool engine_limit(struct engine *engine, double id, double up, double down) {
   struct session *session = find(engine, id);
   if (session == NULL || session->hold == SPENT) return false;

@@ -153,6 +153,7 @@ enum answer engine_relay(struct engine *engine, double session, const struct rel
 bool engine_take_over(struct engine *engine, double session, struct handed_over *out);
 bool engine_close(struct engine *engine, double session, bool reset);
 enum answer engine_kill(struct engine *engine, double session, double cause);
+bool engine_drain(struct engine *engine, double session);
 bool engine_limit(struct engine *engine, double session, double up, double down);
 bool engine_counters(struct engine *engine, double session, struct counters *out);
 bool engine_addresses(struct engine *engine, double session, struct address_pair *out);

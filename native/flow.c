@@ -135,7 +135,7 @@ enum step flow_run(struct stream *stream) {
     if (flow->over) return STEP_OVER;
     if (flow->rest != NULL) step = send_rest(stream);
     else if (flow->pipe != NULL) step = splice_run(stream);
-    else if (stream->from->flags & ENDED) return STEP_OVER;
+    else if (stream->from->flags & ENDED || stream->session->draining) return STEP_OVER;
     else if (!(stream->from->flags & READABLE) || flow->throttled) return STEP_WAIT;
     else if (!is_stream(stream) || !splice_begin(stream)) step = move(stream);
     if (step != STEP_COPY) return step;

@@ -71,9 +71,10 @@ void ask(struct engine *engine, void (*run)(struct engine *, void *), void *argu
   pthread_mutex_unlock(&engine->lock);
 }
 
-static void relay_or_end(struct engine *engine, struct session *session, bool is_killed) {
+static void relay_or_end(struct engine *engine, struct session *session, unsigned what) {
   session->state = CONNECTING;
-  if (is_killed) relay_end(engine, session, session->kill_cause);
+  if (what & CMD_KILL) relay_end(engine, session, session->kill_cause);
+  else if (what & CMD_DRAIN) relay_end(engine, session, DRAINED);
   else dial(engine, session);
 }
 
@@ -84,9 +85,10 @@ static void kill_session(struct engine *engine, struct session *session) {
 
 static void run_command(struct engine *engine, struct session *session, unsigned what) {
   if (what & CMD_RELAY) {
-    relay_or_end(engine, session, (what & CMD_KILL) != 0);
+    relay_or_end(engine, session, what);
   } else {
     if (what & CMD_MORE) head_more(engine, session);
+    if (what & CMD_DRAIN) drain_begin(engine, session);
     if (what & CMD_KILL) kill_session(engine, session);
   }
   if (what & CMD_LIMIT) relay_limit(engine, session);

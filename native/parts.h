@@ -60,7 +60,19 @@ enum state { FREE, WAITING, READING, ASKED, CONNECTING, RELAYING, OVER };
 /** What the driver may do with a session. */
 enum hold { UNKNOWN, HELD, LENT_FOR_HEAD, LENT_TO_RELAY, SPENT };
 
-enum command { CMD_MORE = 1, CMD_RELAY = 2, CMD_KILL = 4, CMD_CLOSE = 8, CMD_RESET = 16, CMD_LIMIT = 32, CMD_RELEASE = 64 };
+enum command {
+  CMD_MORE = 1,
+  CMD_RELAY = 2,
+  CMD_KILL = 4,
+  CMD_CLOSE = 8,
+  CMD_RESET = 16,
+  CMD_LIMIT = 32,
+  CMD_RELEASE = 64,
+  CMD_DRAIN = 128,
+};
+
+/** A relay that is ended gently: nothing is taken in any more; then, all that was is sent and both sides were told of the end. */
+enum draining { NOT_DRAINING, FLUSHING, LINGERING };
 
 #define NO_CAUSE UINT8_MAX
 /** In the place of events: released, but still in their queue. No event has this bit. */
@@ -92,6 +104,7 @@ struct session {
   uint8_t state;                 // engine
   bool on_ring;                  // engine: the ring has both sockets, and epoll none
   uint8_t calm;                  // engine: so often nothing but messages moved
+  uint8_t draining;              // engine
   _Atomic uint32_t moved_ms;     // when a byte moved; see idle_ms_of
   int64_t began_us;              // owner: accepted, then the start of the connect
   union {
@@ -109,6 +122,7 @@ struct session {
   bool running;                // engine: in the list of those who yielded
   uint8_t hold;                // driver
   uint8_t kill_cause;          // driver, then engine with CMD_KILL
+  bool is_drained;             // driver: it has said so
   uint8_t events;              // lock: a bit per event_kind, or ORPHANED
   uint8_t commands;            // lock
 };
@@ -249,9 +263,16 @@ void relay_begin(struct engine *engine, struct session *session);
 void relay_run(struct engine *engine, struct session *session);
 void relay_late(struct engine *engine, struct session *session);
 void relay_end(struct engine *engine, struct session *session, enum cause cause);
+/** Closes both sides, and tells of it; the cause is set. */
+void relay_finish(struct engine *engine, struct session *session, bool reset_client, bool reset_peer);
 /** A reset on one side becomes a reset on the other. */
 void relay_reset(struct engine *engine, struct session *session, bool from_client);
 void relay_limit(struct engine *engine, struct session *session);
+
+// drain.c
+void drain_begin(struct engine *engine, struct session *session);
+void drain_run(struct engine *engine, struct session *session);
+void drain_late(struct engine *engine, struct session *session);
 
 // flow.c
 enum step { STEP_WAIT, STEP_YIELD, STEP_OVER, STEP_FROM_RESET, STEP_TO_RESET, STEP_COPY };

@@ -36,7 +36,7 @@ void relay_begin(struct engine *engine, struct session *session) {
   if (session->state == RELAYING) look_again(engine, session);
 }
 
-static void finish(struct engine *engine, struct session *session, bool reset_client, bool reset_peer) {
+void relay_finish(struct engine *engine, struct session *session, bool reset_client, bool reset_peer) {
   timer_cancel(&engine->wheel, &session->timer);
   if (session->on_ring) lane_drop(engine, session);
   for (int at = UP; at <= DOWN; at++) {
@@ -51,19 +51,19 @@ static void finish(struct engine *engine, struct session *session, bool reset_cl
 
 void relay_end(struct engine *engine, struct session *session, enum cause cause) {
   if (session->cause == NO_CAUSE) session->cause = (uint8_t)cause;
-  finish(engine, session, false, false);
+  relay_finish(engine, session, false, false);
 }
 
 void relay_reset(struct engine *engine, struct session *session, bool from_client) {
   if (session->cause == NO_CAUSE) session->cause = from_client ? CLIENT_RESET : PEER_RESET;
-  finish(engine, session, !from_client, from_client);
+  relay_finish(engine, session, !from_client, from_client);
 }
 
 /** False when the relay is over. */
 static bool pass_end(struct engine *engine, struct session *session, struct stream *stream) {
   stream->flow->over = true;
   if (session->flows[UP].over && session->flows[DOWN].over) {
-    finish(engine, session, false, false); // the close says it, too
+    relay_finish(engine, session, false, false); // the close says it, too
     return false;
   }
   if (!(stream->to->flags & PASSED)) shutdown(stream->to->fd, SHUT_WR);
@@ -107,6 +107,10 @@ static void note_throttle(struct engine *engine, struct session *session) {
 
 void relay_run(struct engine *engine, struct session *session) {
   if (session->on_ring) return; // the ring tells what there is to do
+  if (session->draining) {
+    drain_run(engine, session);
+    return;
+  }
   if (!run_direction(engine, session, UP) || !run_direction(engine, session, DOWN)) return;
   if (meets_fault(engine, session, &session->client) || meets_fault(engine, session, &session->peer)) return;
   note_throttle(engine, session);
@@ -123,6 +127,10 @@ static void set_keep_alive(struct side *peer) {
 }
 
 void relay_late(struct engine *engine, struct session *session) {
+  if (session->draining) {
+    drain_late(engine, session);
+    return;
+  }
   const uint32_t idle_ms = idle_ms_of(session, engine->now_ms);
   if (session->wait_ms != NEVER_MS && idle_ms >= session->wait_ms) {
     relay_end(engine, session, IDLE_TIMEOUT);

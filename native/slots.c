@@ -45,6 +45,8 @@ static void reset(struct session *session) {
   session->running = false;
   session->on_ring = false;
   session->calm = 0;
+  session->draining = NOT_DRAINING;
+  session->is_drained = false;
   session->state = WAITING;
   session->events = session->commands = 0;
 }

@@ -116,7 +116,7 @@ static ssize_t splice_bytes(int from, int to, size_t count) {
   return splice(from, NULL, to, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
-static enum step drain(struct stream *stream) {
+static enum step empty(struct stream *stream) {
   struct pipe *pipe = stream->flow->pipe;
   if (!(stream->to->flags & WRITABLE)) return STEP_WAIT;
   ssize_t count = splice_bytes(pipe->out, stream->to->fd, pipe->filled);
@@ -156,11 +156,11 @@ static enum step fill(struct stream *stream) {
   return STEP_COPY;
 }
 
-/** One fill or one drain; the pipe is filled only when it is empty, so that "would block" has one meaning. */
+/** Fills it once, or empties it once; the pipe is filled only when it is empty, so that "would block" has one meaning. */
 enum step splice_run(struct stream *stream) {
   struct limit *limit = atomic_load_explicit(&stream->session->limit, memory_order_relaxed);
-  if (stream->flow->pipe->filled > 0) return drain(stream);
-  if (limit != NULL && limit_applies(limit, stream->direction)) {
+  if (stream->flow->pipe->filled > 0) return empty(stream);
+  if (stream->session->draining || (limit != NULL && limit_applies(limit, stream->direction))) {
     splice_end(stream->engine, stream->flow);
     return STEP_COPY;
   }

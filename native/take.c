@@ -56,9 +56,9 @@ static void put_ended(struct filling *filling, struct session *session, unsigned
 }
 
 static void put_failed(struct engine *engine, struct filling *filling, struct session *session) {
-  if (session->kill_cause != NO_CAUSE) {
-    // It was killed before it was known that the connect had failed: the kill was promised an end.
-    put_ended(filling, session, session->kill_cause);
+  if (session->kill_cause != NO_CAUSE || session->is_drained) {
+    // It was ended before it was known that the connect had failed: who ended it was promised an end.
+    put_ended(filling, session, session->kill_cause != NO_CAUSE ? session->kill_cause : DRAINED);
     command(engine, session, CMD_CLOSE);
     return;
   }

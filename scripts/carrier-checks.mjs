@@ -20,6 +20,7 @@ const FLAGS = [
   "-Wshadow",
   "-Wconversion",
   "-Werror",
+  "-DDRAIN_MS=500", // nobody should wait for those who never read
 ];
 const LEAKS = "definite,indirect"; // glibc keeps the stacks of threads, which valgrind calls possibly lost
 const VALGRIND = [

@@ -106,11 +106,14 @@ struct visit {
 };
 
 /** False when it ended by a reset. */
-static bool echo(int fd) {
+static bool echo(struct peer *peer, int fd) {
   uint8_t *buffer = malloc(CHUNK);
   ssize_t count = 0;
   bool sent = true;
-  while (sent && (count = recv(fd, buffer, CHUNK, 0)) > 0) sent = send_all(fd, buffer, (size_t)count);
+  while (sent && (count = recv(fd, buffer, CHUNK, 0)) > 0) {
+    atomic_fetch_add(&peer->received, (uint64_t)count);
+    sent = send_all(fd, buffer, (size_t)count);
+  }
   free(buffer);
   return sent && count == 0;
 }
@@ -132,17 +135,17 @@ static bool give(int fd) {
 }
 
 /** False when the client's end was a reset. */
-static bool play(enum role role, int fd) {
+static bool play(struct peer *peer, int fd) {
   uint8_t first;
-  switch (role) {
+  switch (peer->role) {
     case SUM:
       return sum_up(fd);
     case BANNER:
       send_all(fd, "220 hello\n", 10);
-      return echo(fd);
+      return echo(peer, fd);
     case STALLER:
       sleep_ms(STALL_MS);
-      return echo(fd);
+      return echo(peer, fd);
     case SOURCE:
       return give(fd);
     case HANG_UP:
@@ -153,14 +156,14 @@ static bool play(enum role role, int fd) {
     case RESETTER:
       return recv(fd, &first, 1, MSG_PEEK) == 1;
     default:
-      return echo(fd);
+      return echo(peer, fd);
   }
 }
 
 static void *visit_thread(void *argument) {
   struct visit visit = *(struct visit *)argument;
   free(argument);
-  if (!play(visit.peer->role, visit.fd)) atomic_fetch_add(&visit.peer->resets, 1);
+  if (!play(visit.peer, visit.fd)) atomic_fetch_add(&visit.peer->resets, 1);
   if (visit.peer->role == RESETTER) reset(visit.fd);
   else close(visit.fd);
   atomic_fetch_sub(&visit.peer->connections, 1);

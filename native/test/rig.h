@@ -29,7 +29,7 @@ enum role {
   HANG_UP,  // ends its side at once, and sums what comes
   ROLES,
 };
-#define SOURCE_BYTES (4 * 1024 * 1024)
+#define SOURCE_BYTES (8 * 1024 * 1024)
 #define STALL_MS 300
 
 struct sum {
@@ -105,6 +105,7 @@ struct peer {
   pthread_t thread;
   _Atomic int connections; // alive
   _Atomic int resets;      // those that ended by one
+  _Atomic uint64_t received; // bytes
 };
 void peer_start(struct peer *peer, enum role role, const char *path);
 void peer_stop(struct peer *peer);
@@ -141,6 +142,7 @@ void story_times(void);
 void story_rates(void);
 void story_families(void);
 void story_ports(void);
+void story_drains(void);
 void story_wrong_ids(void);
 void story_stop(void);
 

@@ -119,6 +119,14 @@ static void story_connect_time(struct rig *rig, uint16_t port) {
   rig_wait(rig, &rig->over, rig->over + 1);
   check(known->cause == DRAINED, "cause %d", known->cause);
   close(fd);
+  fd = connect_to(port); // this one is ended gently, which is no different
+  send_all(fd, "x", 1);
+  rig_wait(rig, &rig->opened, rig->opened + 1);
+  known = known_by_port(rig, port_of(fd));
+  check(engine_drain(rig->engine, known->id) && engine_drain(rig->engine, known->id), "no drain");
+  rig_wait(rig, &rig->over, rig->over + 1);
+  check(known->cause == DRAINED, "cause %d", known->cause);
+  close(fd);
   for (int at = 0; at < 3; at++) close(fillers[at]);
   close(queue);
 }

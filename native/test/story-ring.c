@@ -13,7 +13,7 @@
 #define MESSAGES 60
 #define LARGEST 40000
 
-enum ending { HALF_CLOSE, RESET, KILL, LIMIT, LARGE, ENDINGS };
+enum ending { HALF_CLOSE, RESET, KILL, LIMIT, LARGE, DRAIN, ENDINGS };
 
 struct talker {
   uint16_t port;
@@ -60,14 +60,15 @@ static void *talker_thread(void *argument) {
     return NULL;
   }
   if (talker->ending == LARGE) talk(talker, fd, 1000000);
-  if (talker->ending != KILL) {
+  const bool is_cut = talker->ending == KILL || talker->ending == DRAIN;
+  if (!is_cut) {
     say_all(talker, fd, scaled(MESSAGES) / 4);
     send_all(fd, "the end", 7);
     talker->sent += 7;
     shutdown(fd, SHUT_WR);
   }
   check(read_all(fd, &rest) == 0, "no clean end: %s", strerror(errno));
-  check(rest.count == (talker->ending == KILL ? 0 : 7), "%lu bytes came last", (unsigned long)rest.count);
+  check(rest.count == (is_cut ? 0 : 7), "%lu bytes came last", (unsigned long)rest.count);
   close(fd);
   return NULL;
 }
@@ -75,12 +76,13 @@ static void *talker_thread(void *argument) {
 static void let_end(struct rig *rig, struct talker *talker) {
   const struct known *known = known_by_port(rig, talker->local_port);
   if (talker->ending == KILL) check(engine_kill(rig->engine, known->id, DRAINED) == DONE, "cannot kill");
+  if (talker->ending == DRAIN) check(engine_drain(rig->engine, known->id), "cannot drain");
   if (talker->ending == LIMIT) check(engine_limit(rig->engine, known->id, 4e6, 4e6), "cannot limit");
   atomic_store(&talker->may_end, true);
 }
 
 static void check_end(struct rig *rig, struct talker *talker) {
-  static const enum cause causes[ENDINGS] = {CLIENT_CLOSED, CLIENT_RESET, DRAINED, CLIENT_CLOSED, CLIENT_CLOSED};
+  static const enum cause causes[ENDINGS] = {CLIENT_CLOSED, CLIENT_RESET, DRAINED, CLIENT_CLOSED, CLIENT_CLOSED, DRAINED};
   const struct known *known = known_by_port(rig, talker->local_port);
   check(known->cause == (int)causes[talker->ending], "cause %d of ending %d", known->cause, talker->ending);
   check(known->bytes_up == (double)talker->sent, "%f bytes up", known->bytes_up);

@@ -1,6 +1,8 @@
 import type { EndCause, GatewayError } from "../errors.ts";
 import { Deadline } from "./deadline.ts";
+import { Drain } from "./drain.ts";
 import type { Inlet } from "./inlet.ts";
+import { Pump } from "./pump.ts";
 import { wasReset } from "./reset.ts";
 
 /** How a relay ends. */
@@ -15,7 +17,10 @@ export interface Relay {
   readonly bytesUp: number;
   /** Bytes to the client so far. */
   readonly bytesDown: number;
-  /** Ends both sides now. */
+  /**
+   * Ends both sides now. `drained` does it gently: no byte is taken in any more, those that were are sent on, then both sides see
+   * the end, and are closed when they have ended theirs, within {@link DRAIN_MS} and {@link LINGER_MS}. Any cause after it cuts it short.
+   */
   end(cause: RelayCause): void;
   /** Calls once both sides are closed: at once, when they are. `error`: what a filter failed with. One listener. */
   onEnd(listener: (cause: RelayCause, error?: GatewayError) => void): void;
@@ -37,6 +42,7 @@ export class NodeRelay implements Relay {
   readonly #down: Pump;
   readonly #idle: Deadline;
   #cause: RelayCause | undefined;
+  #drain: Drain | undefined;
   #open = 2; // sockets not closed yet
   #listener: ((cause: RelayCause) => void) | undefined;
 
@@ -63,8 +69,29 @@ export class NodeRelay implements Relay {
 
   end(cause: RelayCause): void {
     this.#note(cause);
+    if (cause === "drained" && this.#open > 0) {
+      this.#endGently();
+      return;
+    }
     this.#client.stream.destroy();
     this.#peer.stream.destroy();
+  }
+
+  #endGently(): void {
+    if (this.#drain) return;
+    this.#idle.stop();
+    const drain = new Drain(() => this.#endLate());
+    this.#drain = drain;
+    this.#up.cut(() => drain.flushed());
+    this.#down.cut(() => drain.flushed());
+  }
+
+  /** Who did not get all that was meant for him must not believe in a clean end, where there is a way to say so. */
+  #endLate(): void {
+    for (const side of [this.#client, this.#peer]) {
+      if (side.stream.writableFinished) side.stream.destroy();
+      else side.abort();
+    }
   }
 
   onEnd(listener: (cause: RelayCause) => void): void {
@@ -95,7 +122,7 @@ export class NodeRelay implements Relay {
   #reset(side: Inlet, cause: "client_reset" | "peer_reset"): void {
     this.#note(cause);
     side.stream.destroy();
-    (side === this.#client ? this.#peer : this.#client).abort();
+    if (!this.#drain) (side === this.#client ? this.#peer : this.#client).abort(); // else it still has its bytes to get
   }
 
   /** The first event names the end; what follows from it does not. */
@@ -105,50 +132,7 @@ export class NodeRelay implements Relay {
 
   #finish(): void {
     this.#idle.stop();
+    this.#drain?.stop();
     this.#listener?.(this.#cause ?? "client_closed");
   }
-}
-
-/** One direction. Its handlers are made once; a chunk costs a write, no promise and no closure. */
-class Pump {
-  bytes = 0;
-  readonly #from: Inlet;
-  readonly #to: Inlet;
-  readonly #idle: Deadline;
-  readonly #atEnd: () => boolean;
-
-  /** `atEnd` hears of the end first, and says whether it is passed on. */
-  constructor(from: Inlet, to: Inlet, idle: Deadline, atEnd: () => boolean) {
-    this.#from = from;
-    this.#to = to;
-    this.#idle = idle;
-    this.#atEnd = atEnd;
-  }
-
-  start(): void {
-    const { stream } = this.#from;
-    const hadEnded = this.#from.ended;
-    const unread = this.#from.detach();
-    stream.on("data", this.#onData);
-    stream.on("end", this.#onEnd);
-    this.#to.stream.on("drain", this.#onDrain);
-    if (unread.length > 0) this.#onData(unread);
-    if (hadEnded) this.#onEnd();
-    else if (!this.#to.stream.writableNeedDrain) stream.resume();
-  }
-
-  readonly #onData = (chunk: Buffer): void => {
-    this.bytes += chunk.length;
-    this.#idle.rearm();
-    if (!this.#to.stream.write(chunk)) this.#from.stream.pause();
-  };
-
-  readonly #onDrain = (): void => {
-    this.#idle.rearm();
-    this.#from.stream.resume();
-  };
-
-  readonly #onEnd = (): void => {
-    if (this.#atEnd()) this.#to.stream.end();
-  };
 }

@@ -7,7 +7,8 @@ import { endingLaws } from "./carrier/ending.ts";
 import { headLaws } from "./carrier/head.ts";
 import { relayingLaws } from "./carrier/relaying.ts";
 import { takeOverLaws } from "./carrier/take-over.ts";
-import { relayLaws } from "./relay-laws.ts";
+import { drainLaws } from "./drain-laws.ts";
+import { type RelayBench, type RelayBenchOptions, relayLaws } from "./relay-laws.ts";
 
 /** What every carrier must obey: whoever accepts clients, looks at their first bytes, and carries them to a peer. */
 export function carrierLaws(name: string, start: () => TestedCarrier): void {
@@ -29,7 +30,7 @@ export function carrierLaws(name: string, start: () => TestedCarrier): void {
     relayingLaws(running);
     endingLaws(running);
     crowdLaws(running);
-    relayLaws("its relay", async ({ before, idleTimeoutMs }) => {
+    const make = async ({ before, idleTimeoutMs }: RelayBenchOptions): Promise<RelayBench> => {
       const says = before === "" ? {} : { says: before };
       const { relay, client, peer, incoming } = await running().relayed({ ...says, relay: { idleTimeoutMs } });
       const close = (): void => {
@@ -37,6 +38,8 @@ export function carrierLaws(name: string, start: () => TestedCarrier): void {
         void endOf(relay).then(() => incoming.whenClosed(() => {}));
       };
       return { relay, client, peer, close, held: () => 0 };
-    });
+    };
+    relayLaws("its relay", make);
+    drainLaws("its relay, ended gently", make);
   });
 }

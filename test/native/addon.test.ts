@@ -19,8 +19,10 @@ const METHODS = [
   "takeOver",
   "close",
   "kill",
+  "drain",
   "limit",
   "counters",
+
   "addresses",
   "release",
 ] as const;
@@ -80,7 +82,7 @@ test("whatever is done to a session in whatever order, the engine goes on", asyn
   await using server = await echo();
   const { port } = rig.listen();
   const step = fc.record({
-    method: fc.constantFrom("more", "relay", "close", "kill", "limit", "counters", "addresses", "release", "take"),
+    method: fc.constantFrom("more", "relay", "close", "kill", "drain", "limit", "counters", "addresses", "release", "take"),
     whose: fc.nat(9),
     number: fc.nat(10),
   });

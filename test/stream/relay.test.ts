@@ -2,11 +2,12 @@ import { Inlet } from "../../src/stream/inlet.ts";
 import { NodeRelay } from "../../src/stream/relay.ts";
 import { WireRelay } from "../../src/stream/wire/wire-relay.ts";
 import { Wires } from "../../src/stream/wire/wires.ts";
-import { type RelayBenchOptions, relayLaws } from "../laws/relay-laws.ts";
+import { drainLaws } from "../laws/drain-laws.ts";
+import { type RelayBench, type RelayBenchOptions, relayLaws } from "../laws/relay-laws.ts";
 import { socketPair } from "../support/sockets.ts";
 import { bindings, wirePair } from "../support/wires.ts";
 
-relayLaws("between sockets", async ({ before, ...options }: RelayBenchOptions) => {
+async function betweenSockets({ before, ...options }: RelayBenchOptions): Promise<RelayBench> {
   const [left, right] = await Promise.all([socketPair(), socketPair()]);
   const inlet = new Inlet(left.near);
   if (before) {
@@ -23,9 +24,9 @@ relayLaws("between sockets", async ({ before, ...options }: RelayBenchOptions) =
       for (const socket of all) socket.destroy();
     },
   };
-});
+}
 
-relayLaws("between wires", async ({ before, ...options }: RelayBenchOptions) => {
+async function betweenWires({ before, ...options }: RelayBenchOptions): Promise<RelayBench> {
   const wires = new Wires(bindings());
   const [left, right] = await Promise.all([wirePair(wires), wirePair(wires)]);
   const inlet = new Inlet(left.near);
@@ -42,4 +43,9 @@ relayLaws("between wires", async ({ before, ...options }: RelayBenchOptions) => 
       for (const socket of [left.far, right.far]) socket.destroy();
     },
   };
-});
+}
+
+relayLaws("between sockets", betweenSockets);
+relayLaws("between wires", betweenWires);
+drainLaws("between sockets, ended gently", betweenSockets);
+drainLaws("between wires, ended gently", betweenWires);

@@ -134,6 +134,11 @@ export interface Engine {
   close(session: number, reset: boolean): boolean;
   /** Ends a relay, a connect or a wait: `ended` follows, or `head` with the `reset` flag; `cause` is an index of {@link relayCauses}. */
   kill(session: number, cause: number): boolean;
+  /**
+   * Ends a relay gently: reads no more, sends what it has read, then the end, and closes when both sides have ended theirs, or it
+   * takes too long. `ended` follows. A connect is broken off. A `kill` cuts it short.
+   */
+  drain(session: number): boolean;
   /** Bytes per second, from the client and to it; 0: no limit. */
   limit(session: number, up: number, down: number): boolean;
   /** Puts bytes from the client, bytes to the client, and milliseconds since one moved into the first shared event. */

@@ -104,7 +104,8 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   end(cause: RelayCause): void {
-    this.#kill(cause);
+    if (cause === "drained") this.#carrier.engine.drain(this.#session);
+    else this.#kill(cause);
   }
 
   onEnd(listener: (cause: RelayCause) => void): void {

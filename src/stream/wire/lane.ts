@@ -8,6 +8,8 @@ export interface LaneEvents {
   onMove(): void;
   /** No byte will follow, and all of them are with the kernel. */
   onLaneEnd(lane: Lane): void;
+  /** The end of a lane that was cut has come. */
+  onLaneDry(): void;
   /** A socket broke: by a reset, or because it could not be written to. */
   onBreak(wire: Wire): void;
 }
@@ -34,7 +36,10 @@ export class Lane implements Writer {
   /** The other side has not taken the last bytes yet, so the buffer is not ours. */
   #isLent = false;
   #isReleased = false;
-  #endSeen = false;
+  /** Reads for nobody any more. */
+  #isCut = false;
+  /** Its wire has ended, or broke. */
+  isDry = false;
   #calmReads = 0;
   #shrinks = 0;
   #wasIdle = false;
@@ -51,8 +56,15 @@ export class Lane implements Writer {
 
   /** Begins with `first`, and ends there if the end was seen. */
   start(first: Uint8Array, hadEnded: boolean): void {
-    this.#endSeen = hadEnded;
+    this.isDry = hadEnded;
     if (first.length > 0) this.#send(first);
+    if (!this.#isLent) this.#goOn();
+  }
+
+  /** Takes nothing more: sends what was read; what still comes is thrown away. */
+  cut(): void {
+    if (this.#isCut || this.hasEnded) return;
+    this.#isCut = true;
     if (!this.#isLent) this.#goOn();
   }
 
@@ -75,7 +87,7 @@ export class Lane implements Writer {
 
   readonly #onRead = (): Buffer | undefined => {
     const size = this.wire.wires.lastRead;
-    if (size > 0) return this.#pass(size);
+    if (size > 0) return this.#isCut ? undefined : this.#pass(size);
     if (size < 0) this.#onStop(size);
     return undefined;
   };
@@ -101,16 +113,15 @@ export class Lane implements Writer {
   onWritten(status: number): void {
     this.#isLent = false;
     if (!this.wire.isOpen) this.release();
-    else if (status < 0) this.#events.onBreak(this.#to);
-    else {
-      this.#events.onMove();
-      this.#goOn();
-    }
+    if (!this.wire.isOpen && !this.#isCut) return; // one that was cut still has its end to pass on
+    if (status < 0) this.#events.onBreak(this.#to);
+    else this.#events.onMove();
+    if (this.wire.isOpen || this.#isCut) this.#goOn();
   }
 
   #goOn(): void {
-    if (this.#endSeen) this.#end();
-    else this.wire.read();
+    if (this.isDry || this.#isCut) this.#end();
+    if (!this.isDry) this.wire.read();
   }
 
   #end(): void {
@@ -119,8 +130,11 @@ export class Lane implements Writer {
   }
 
   #onStop(error: number): void {
-    if (this.wire.halt(error) === "ended") this.#end();
-    else this.#events.onBreak(this.wire);
+    const how = this.wire.halt(error);
+    this.isDry = true;
+    if (how === "reset") this.#events.onBreak(this.wire);
+    else if (this.#isCut) this.#events.onLaneDry();
+    else this.#end();
   }
 
   /** The buffer of the next read, where it is to be another one. */

@@ -1,4 +1,5 @@
 import { Alarm } from "../alarm.ts";
+import { Drain } from "../drain.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Relay, RelayCause } from "../relay.ts";
 import { Lane, type LaneEvents } from "./lane.ts";
@@ -21,6 +22,7 @@ export class WireRelay implements Relay, LaneEvents {
   readonly #idle: Alarm;
   readonly #unreadBytes: number;
   #cause: RelayCause | undefined;
+  #drain: Drain | undefined;
   #open = 2; // wires not closed yet
   #listener: ((cause: RelayCause) => void) | undefined;
 
@@ -53,7 +55,35 @@ export class WireRelay implements Relay, LaneEvents {
   }
 
   end(cause: RelayCause): void {
-    this.#close(cause, "end");
+    if (cause === "drained") this.#endGently();
+    else this.#close(cause, "end");
+  }
+
+  #endGently(): void {
+    this.#cause ??= "drained";
+    if (this.#drain || this.#open === 0) return;
+    this.#idle.stop();
+    this.#drain = new Drain(() => this.#endLate());
+    for (const lane of [this.#client, this.#peer]) {
+      if (lane.hasEnded) this.#drain.flushed();
+      else lane.cut();
+    }
+    this.#closeIfDone();
+  }
+
+  /** Who did not get all that was meant for him must not believe in a clean end. */
+  #endLate(): void {
+    this.#client.wire.close(this.#peer.hasEnded ? "end" : "reset");
+    this.#peer.wire.close(this.#client.hasEnded ? "end" : "reset");
+  }
+
+  /** A side that got all its bytes and has ended, or is gone, needs nothing more. */
+  #closeIfDone(): void {
+    const { wire: client } = this.#client;
+    const { wire: peer } = this.#peer;
+    const clientIsDone = !client.isOpen || (this.#client.isDry && this.#peer.hasEnded);
+    const peerIsDone = !peer.isOpen || (this.#peer.isDry && this.#client.hasEnded);
+    if (clientIsDone && peerIsDone) this.#close("drained", "end");
   }
 
   onEnd(listener: (cause: RelayCause) => void): void {
@@ -62,21 +92,29 @@ export class WireRelay implements Relay, LaneEvents {
   }
 
   onMove(): void {
-    this.#idle.set(performance.now() + this.#idleTimeoutMs);
+    if (!this.#drain) this.#idle.set(performance.now() + this.#idleTimeoutMs);
   }
 
   /** Once both sides have ended nothing is on its way any more, and closing says all. */
   onLaneEnd(lane: Lane): void {
     const other = lane === this.#client ? this.#peer : this.#client;
     this.#cause ??= lane === this.#client ? "client_closed" : "peer_closed";
-    if (other.hasEnded) this.#close(this.#cause, "end");
+    this.#drain?.flushed();
+    if (this.#drain) other.wire.shutdown();
+    else if (other.hasEnded) this.#close(this.#cause, "end");
     else other.wire.shutdown();
+  }
+
+  onLaneDry(): void {
+    this.#closeIfDone();
   }
 
   onBreak(wire: Wire): void {
     const isClient = wire === this.#client.wire;
     wire.close();
-    this.#close(isClient ? "client_reset" : "peer_reset", "reset");
+    if (this.#drain)
+      this.#closeIfDone(); // the other side still has its bytes to get
+    else this.#close(isClient ? "client_reset" : "peer_reset", "reset");
   }
 
   /** The first event names the end; what follows from it does not. */
@@ -90,6 +128,7 @@ export class WireRelay implements Relay, LaneEvents {
     lane.release();
     if (--this.#open > 0) return;
     this.#idle.stop();
+    this.#drain?.stop();
     this.#listener?.(this.#cause ?? "client_closed");
   }
 }
