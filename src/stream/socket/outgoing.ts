@@ -81,9 +81,11 @@ export class Outgoing {
     this.#idle = undefined;
     const { stream, transport } = this.#inlet;
     this.#inlet.detach();
-    if (isStuck) {
-      stream.destroy();
-      transport.destroy();
-    } else sayGoodbye(stream, true);
+    if (!isStuck && !stream.destroyed) {
+      sayGoodbye(stream, true);
+      return;
+    }
+    stream.destroy();
+    transport.destroy();
   }
 }
