@@ -16,7 +16,7 @@
 //   Access-Control-Allow-Origin: https://app.example
 //   Vary: Origin
 //   Access-Control-Allow-Methods: GET, PUT
-//   $ curl -s -i -H 'Origin: https://stranger.example' http://127.0.0.1:5050/top | grep -c Access-Control
+//   $ curl -s -i -H 'Origin: https://stranger.example' http://127.0.0.1:5050/top | grep Access-Control | wc -l
 //   0
 import { defineGateway, type HttpRequest, type HttpResponse, on, otherwise, proxy, reject } from "restyconf";
 import { http } from "restyconf/preread";
