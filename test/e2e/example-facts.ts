@@ -21,6 +21,7 @@ export const facts: Readonly<Record<string, (story: Story) => Promise<void>>> = 
   "passthrough-and-termination.ts": passthrough,
   "peer-from-redis.ts": peerFromRedis,
   "preread-hook.ts": prereadHook,
+  "redis-client.ts": redisClient,
   "starttls-custom.ts": startTlsCustom,
   "starttls-smtp.ts": startTlsMail,
   "sticky-players.ts": stickyPlayers,
@@ -156,6 +157,14 @@ async function startTlsMail({ gateway }: Story): Promise<void> {
   socket.write("EHLO x".repeat(200));
   expect((await readAll(socket)).toString()).toMatch(/^220 [^\n]+\n$/); // a line without an end
   socket.destroy();
+}
+
+async function redisClient(story: Story): Promise<void> {
+  const reasons = (await story.gateway.sessions(3)).map((line) => line["reason"]);
+  expect(reasons).toEqual([undefined, "rejected: banned", undefined]);
+  const { stdout } = await story.run("redis-cli -p 6379 INFO stats");
+  const opened = Number(/total_connections_received:(\d+)/.exec(stdout)?.[1]);
+  expect(opened - 4).toBeLessThanOrEqual(2); // the test itself has opened one to wait for the port, and three by redis-cli
 }
 
 async function stickyPlayers(story: Story): Promise<void> {
