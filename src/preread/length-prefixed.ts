@@ -64,7 +64,9 @@ export function lengthPrefixed<Inner = undefined>(
   const examples = candidates.filter((example) => sniff(example).kind === "match");
   const refuse: Sniffer<"lengthPrefixed", Frame<Inner>>["refuse"] = (refusal, info) => {
     const words = info.inner !== undefined ? inner?.refuse?.(refusal, info.inner) : undefined;
-    return words && words.length + extra < 256 ** size ? framed(words, field, extra) : undefined;
+    const pieces = words instanceof Uint8Array ? [words] : (words ?? []);
+    const fits = pieces.every((piece) => piece.length + extra < 256 ** size);
+    return fits ? pieces.map((piece) => framed(piece, field, extra)) : undefined;
   };
   return { name: "lengthPrefixed", examples, sniff, ...(begin && { begin }), ...(inner?.refuse && { refuse }) };
 }

@@ -21,9 +21,10 @@ export interface Sniffer<Name extends string = string, Info = unknown> {
   readonly begin?: () => (head: Uint8Array) => Verdict<Info>;
   /**
    * Says in the protocol's own words why a client that matched is turned away; nothing is said without it, unless the client
-   * spoke text. Asked only while nothing was written to the client. Pure: `info` is what `sniff` has told.
+   * spoke text. Asked only while nothing was written to the client. Pure: `info` is what `sniff` has told. Of a list, each piece is
+   * sent when the client has said something again, for protocols in which it must speak before it will listen.
    */
-  refuse?(refusal: Refusal, info: Info): Uint8Array | undefined;
+  refuse?(refusal: Refusal, info: Info): Uint8Array | readonly Uint8Array[] | undefined;
   /** First bytes that it accepts; two routes are compared by them at start. */
   readonly examples: readonly Uint8Array[];
 }

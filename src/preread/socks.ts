@@ -30,7 +30,7 @@ const NONE_ACCEPTABLE = 0xff; // a server's word, never a client's
 export function socks(): Sniffer<"socks", SocksInfo> {
   return {
     name: "socks",
-    refuse: (_refusal, info) => refuseSocks(info),
+    refuse: refuseSocks,
     examples: [
       Buffer.of(5, 1, 0),
       Buffer.from("\x04\x01\x00\x50\x7f\x00\x00\x01\0", "latin1"),

@@ -24,6 +24,7 @@ export class Client {
   #onLeft: ((how: "ended" | "reset") => void) | undefined;
   #readBeforeRelay = 0;
   #written = 0;
+  #later: readonly Uint8Array[] | undefined;
 
   constructor(incoming: Incoming, limits: Pick<Server, "preread" | "idleTimeoutMs">) {
     this.#incoming = incoming;
@@ -112,9 +113,10 @@ export class Client {
     return this.#relay !== undefined || this.#outlet !== undefined || this.#written > 0;
   }
 
-  /** Sends what the client should still read, without waiting for it. */
-  lastWords(bytes: Uint8Array): void {
+  /** Sends what the client should still read, without waiting for it. `later` follows when the client has said something again. */
+  lastWords(bytes: Uint8Array, later?: readonly Uint8Array[]): void {
     this.#written += bytes.length;
+    this.#later = later;
     this.inlet.stream.write(bytes);
   }
 
@@ -164,7 +166,7 @@ export class Client {
     const deservesTime = isAnswered || this.isSpokenTo;
     if (!this.#inlet && (wasReset || !deservesTime)) this.#incoming.close(wasReset ? "reset" : "end");
     else if (wasReset) this.inlet.abort();
-    else if (deservesTime) this.inlet.close();
+    else if (deservesTime) this.inlet.close(this.#later);
     else this.inlet.drop();
   }
 }

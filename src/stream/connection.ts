@@ -290,8 +290,8 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
       this.endCause = this.#stopped; // what failed because of that is no failure
     else if (error) {
       [this.status, this.endCause] = [error.status, specs[error.code].endCause];
-      const words = lastWordsFor(this, error);
-      if (words) this.client.lastWords(words);
+      const [words, ...later] = lastWordsFor(this, error);
+      if (words) this.client.lastWords(words, later);
     }
     this.#abort?.abort(ENDED);
     this.#hooks?.interrupt(ENDED);

@@ -5,24 +5,31 @@ import { mayReset } from "./reset.ts";
 const LINGER_MS = 1_000;
 const LINGER_BYTES = 1_048_576;
 
-/** Ends a connection: what was written is flushed, then no more is heard of it. */
-export function sayGoodbye(stream: Socket, hasEnded: boolean): void {
+/**
+ * Ends a connection: what was written is flushed, then no more is heard of it. Each of `later` is written when the other end has
+ * said something again, and our end comes behind the last one.
+ */
+export function sayGoodbye(stream: Socket, hasEnded: boolean, later: readonly Uint8Array[] = []): void {
   const goodbye = setTimeout(() => stream.destroy(), LINGER_MS); // whoever does not read our end is not waited for
   stream.once("close", () => clearTimeout(goodbye));
-  stream.end();
+  if (hasEnded || later.length === 0) stream.end();
   if (hasEnded) stream.destroySoon();
-  else linger(stream);
+  else linger(stream, later);
 }
 
 /**
  * Closing a socket with unread bytes makes the kernel reset it, and the reset overtakes our last words.
  * So what still comes is read and thrown away for a while (nginx: `lingering_close`).
  */
-function linger(stream: Socket): void {
+function linger(stream: Socket, later: readonly Uint8Array[]): void {
   let left = LINGER_BYTES;
+  let said = 0;
   stream.on("data", (chunk: Buffer) => {
     left -= chunk.length;
     if (left < 0) stream.destroy();
+    const words = later[said++];
+    if (words) stream.write(words);
+    if (words && said === later.length) stream.end();
   });
   stream.once("end", () => stream.destroySoon());
   stream.resume();

@@ -132,12 +132,12 @@ export class Inlet implements WireReader {
     return unread;
   }
 
-  /** Ends the connection: what was written is flushed, then no more is heard of it. */
-  close(): void {
+  /** Ends the connection: what was written is flushed, then no more is heard of it. `later`: as {@link sayGoodbye}. */
+  close(later?: readonly Uint8Array[]): void {
     this.#alarm?.stop();
     const { stream, ended } = this;
     if (this.#taps) stream.off("data", this.#taps.data);
-    sayGoodbye(stream, ended);
+    sayGoodbye(stream, ended, later);
   }
 
   /** Ends the connection with a reset, so that the other end does not take it for a clean close. */

@@ -33,21 +33,25 @@ const TOLD: Partial<Record<ErrorCode, number>> = {
   RC_PEER_CONNECT_TIMEOUT: 504,
 };
 
+type Words = Uint8Array | readonly Uint8Array[];
+
 /** What a `reject()` ends the session with. */
 export function rejected({ reason, status, retryAfterMs, redirect }: RejectAction): GatewayError {
   return new GatewayError("RC_REJECTED", reason, { status, refusal: { status, reason, retryAfterMs, redirect } });
 }
 
 /**
- * What a client should still read when its session ends with `error`, in its own protocol: by the sniffer that matched. Undefined:
+ * What a client should still read when its session ends with `error`, in its own protocol: by the sniffer that matched. Empty:
  * nothing, as the session has written or relayed something already, or there are no words for it. Nothing but what `reject()`
  * says, and standard phrases, is ever shown: the text of an error may tell of upstreams, files and code.
  */
-export function lastWordsFor(session: Connection, error: GatewayError): Uint8Array | undefined {
-  if (session.client.isSpokenTo) return undefined;
-  const refusal = refusalOf(error);
-  return refusal && inItsWords(session, refusal);
+export function lastWordsFor(session: Connection, error: GatewayError): readonly Uint8Array[] {
+  const refusal = session.client.isSpokenTo ? undefined : refusalOf(error);
+  const words = refusal && inItsWords(session, refusal);
+  return words instanceof Uint8Array ? [words] : (words ?? NONE);
 }
+
+const NONE: readonly Uint8Array[] = [];
 
 function refusalOf({ code, status: logged, refusal }: GatewayError): Refusal | undefined {
   if (!refusal && UNTOLD.has(code)) return undefined;
@@ -55,17 +59,18 @@ function refusalOf({ code, status: logged, refusal }: GatewayError): Refusal | u
   return { ...refusal, status, reason: refusal?.reason ?? phraseOf(status) };
 }
 
-function inItsWords(session: Connection, refusal: Refusal): Uint8Array | undefined {
+function inItsWords(session: Connection, refusal: Refusal): Words | undefined {
   const { sniffer, info, ssl, client } = session;
   if (sniffer?.refuse) return checked(session, () => sniffer.refuse?.(refusal, info));
   return ssl && !ssl.protocol ? refuseTls(refusal) : refuseUnknown(refusal, client.head.bytes);
 }
 
 /** A sniffer may be anybody's. */
-function checked({ settings, id, protocol }: Connection, refuse: () => unknown): Uint8Array | undefined {
+function checked({ settings, id, protocol }: Connection, refuse: () => Words | undefined): Words | undefined {
   try {
     const words = refuse();
-    if (words === undefined || words instanceof Uint8Array) return words;
+    const pieces: unknown = words ?? NONE;
+    if ([pieces].flat().every((piece) => piece instanceof Uint8Array)) return words;
     throw new TypeError(`returned no bytes but ${typeof words}`);
   } catch (cause) {
     settings.log.error("refuse failed", { session: id, protocol, err: cause });

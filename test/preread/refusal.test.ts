@@ -49,12 +49,13 @@ const closed: Refusal = { status: 403, reason: "closed for\r\nthe night" };
 const busy: Refusal = { status: 503, reason: "full", retryAfterMs: 1_500 };
 const moved: Refusal = { status: 403, reason: "moved", redirect: "other:1883" };
 
-/** What a client that says `head` is told, as Latin-1. */
+/** What a client that says `head` is told, as Latin-1; `…` stands for what it says in between. */
 function told(sniffer: Sniffer, head: string | Uint8Array, refusal: Refusal): string | undefined {
   const verdict = sniffer.sniff(typeof head === "string" ? Buffer.from(head, "latin1") : head);
   if (verdict.kind !== "match") throw new Error(verdict.kind);
   const words = sniffer.refuse?.(refusal, verdict.info);
-  return words && Buffer.from(words).toString("latin1");
+  const pieces = words instanceof Uint8Array ? [words] : words;
+  return pieces?.map((piece) => Buffer.from(piece).toString("latin1")).join("…");
 }
 
 describe("HTTP", () => {
@@ -176,10 +177,18 @@ describe("other protocols", () => {
       postgres(),
       "\0\0\0\x08\x04\xd2\x16\x2f",
       { status: 502, reason: "no" },
-      `N${fatal("\x1e", "SFATAL\0VFATAL\0C57P03\0Mno")}`,
+      `N…${fatal("\x1e", "SFATAL\0VFATAL\0C57P03\0Mno")}`,
+    ),
+    tcp(
+      "PostgreSQL behind a request for GSSAPI",
+      postgres(),
+      "\0\0\0\x08\x04\xd2\x16\x30",
+      { status: 502, reason: "no" },
+      `N…N…${fatal("\x1e", "SFATAL\0VFATAL\0C57P03\0Mno")}`,
     ),
     tcp("PostgreSQL's cancel", postgres(), `\0\0\0\x10\x04\xd2\x16\x2e${"\0".repeat(8)}`, closed, undefined),
-    tcp("SOCKS 5", socks(), "\x05\x01\0", closed, "\x05\xff"),
+    tcp("SOCKS 5", socks(), "\x05\x02\0\x02", closed, "\x05\0…\x05\x02\0\x01\0\0\0\0\0\0"),
+    tcp("SOCKS 5 with a login", socks(), "\x05\x01\x02", closed, "\x05\xff"),
     tcp("SOCKS 4", socks(), "\x04\x01\0\x50\x7f\0\0\x01\0", closed, "\0\x5b\0\0\0\0\0\0"),
     tcp(
       "DNS",

@@ -15,13 +15,20 @@ const STATES: StatusTable<string> = {
 };
 const NO = Buffer.from("N"); // to a request for encryption: not here, go on in plain
 
+/** Answers before the error, by what the client asked for; after GSSAPI most ask for TLS. A cancel request gets no answer, ever. */
+const BEFORE: ReadonlyMap<string, readonly Uint8Array[]> = new Map([
+  ["startup", []],
+  ["ssl", [NO]],
+  ["gssenc", [NO, NO]],
+]);
+
 /**
- * Refuses a PostgreSQL client with an ErrorResponse. A client that asked for TLS first is told that there is none, and finds the
- * error behind that: an error in the place of that answer is not shown to its user. A cancel request gets no answer, ever.
+ * Refuses a PostgreSQL client with an ErrorResponse. A client that asked for encryption first is told that there is none, and told
+ * the error when it has gone on: one in the place of that answer, or glued to it, is not shown to its user.
  */
-export function refusePostgres(refusal: Refusal, { kind }: { readonly kind: string }): Uint8Array | undefined {
-  if (kind === "cancel") return undefined;
-  return kind === "ssl" ? Buffer.concat([NO, errorResponse(refusal)]) : errorResponse(refusal);
+export function refusePostgres(refusal: Refusal, { kind }: { readonly kind: string }): Uint8Array[] | undefined {
+  const before = BEFORE.get(kind);
+  return before && [...before, errorResponse(refusal)];
 }
 
 /** Fields with a letter each, ended by NUL: severity, code, message and hint. */
