@@ -28,6 +28,7 @@ import {
   type Session,
   type SslSession,
   silent,
+  type UpstreamTlsSession,
 } from "../src/index.ts";
 import { bytes, http, lengthPrefixed, mqtt, msgpack, ssh } from "../src/preread/index.ts";
 import { validate } from "../src/worker/config/validate.ts";
@@ -110,6 +111,7 @@ describe("the compiler refuses", () => {
     defineGateway({ servers: { edge: { ...edge, phases: { ...phases, sslCertificate } } } });
     type Keys<View> = Extract<keyof View, "write" | "reader" | "peek" | "shutdown" | "startTls" | "status" | "hello">;
     expectTypeOf<Keys<SslSession>>().toEqualTypeOf<"hello">();
+    expectTypeOf<Keys<UpstreamTlsSession>>().toEqualTypeOf<never>();
     expectTypeOf<Keys<AccessSession>>().toEqualTypeOf<never>();
     expectTypeOf<Keys<LogSession>>().toEqualTypeOf<"status">();
     expectTypeOf<Extract<Keys<PrereadSession>, "write" | "reader" | "peek">>().toEqualTypeOf<
@@ -118,6 +120,22 @@ describe("the compiler refuses", () => {
     expectTypeOf<Extract<Keys<ContentSession>, "write" | "reader" | "shutdown">>().toEqualTypeOf<
       "write" | "reader" | "shutdown"
     >();
+  });
+
+  test("what hooks of TLS may not return", () => {
+    const ssl = { mode: "always", certs: "certs" } as const;
+    const old = { sslClientHello: () => ({ minVersion: "TLSv1.1" }) } as const;
+    // @ts-expect-error older versions are for the configuration
+    defineGateway({ servers: { edge: { ...edge, ssl, phases: old } } });
+    // @ts-expect-error a hello goes nowhere
+    defineGateway({ upstreams, servers: { edge: { ...edge, ssl, phases: { sslClientHello: () => proxy("api") } } } });
+    // @ts-expect-error a certificate needs its key
+    defineGateway({ servers: { edge: { ...edge, ssl, phases: { sslCertificate: () => ({ cert: "pem" }) } } } });
+    // @ts-expect-error so does one for a peer
+    defineGateway({ servers: { edge: { ...edge, phases: { upstreamCertificate: () => ({ cert: "pem" }) } } } });
+    // @ts-expect-error a verdict is true, false or nothing
+    defineGateway({ servers: { edge: { ...edge, phases: { upstreamVerify: () => "yes" } } } });
+    defineGateway({ servers: { edge: { ...edge, ssl, phases: { sslCertificate: () => ({ requestCert: true }) } } } });
   });
 
   test("a session's facts to be changed", () => {
