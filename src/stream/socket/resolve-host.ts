@@ -14,12 +14,12 @@ const resolver = new Resolver(); // one per process: names are asked for once, w
 
 /** Turns a host name into addresses, by the system's resolver; failures in the words of nginx's. */
 export async function resolveHost(host: string, signal: AbortSignal | undefined): Promise<Resolved> {
-  if (isReserved(host)) return { err: words(host, "ENOTFOUND") };
+  if (isReserved(host)) return { err: resolveFailure(host, "ENOTFOUND") };
   try {
     return { hosts: await resolver.resolve(host, { signal, timeoutMs: RESOLVE_MS }) };
   } catch (cause) {
     if (signal?.aborted) return { err: "aborted" };
-    return { err: words(host, cause instanceof GatewayError ? codeOf(cause) : "") };
+    return { err: resolveFailure(host, cause instanceof GatewayError ? codeOf(cause) : "") };
   }
 }
 
@@ -28,8 +28,8 @@ function isReserved(host: string): boolean {
   return /(?:^|\.)invalid\.?$/i.test(host);
 }
 
-/** The C library says EAI_AGAIN when no server answered in time. */
-function words(host: string, code: string): string {
+/** What it means that a name was not resolved; the C library says EAI_AGAIN when no server has answered in time. */
+export function resolveFailure(host: string, code: string): string {
   if (code === "ENOTFOUND" || code === "ENODATA") return `${host} could not be resolved (3: Host not found)`;
   if (code === "" || code === "EAI_AGAIN" || code === "ETIMEDOUT")
     return `${host} could not be resolved (110: Operation timed out)`;

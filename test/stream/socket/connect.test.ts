@@ -4,8 +4,11 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { GatewayError } from "../../../src/errors.ts";
 import { connect } from "../../../src/stream/socket/connect.ts";
 import type { ConnectOptions } from "../../../src/stream/socket/connect-settings.ts";
+import { resolveFailure } from "../../../src/stream/socket/resolve-host.ts";
+import { systemWords } from "../../../src/stream/socket/system-words.ts";
 import { BlackHole } from "../../support/black-hole.ts";
 import { echo, TestServer } from "../../support/servers.ts";
 import { freePorts } from "../../support/service.ts";
@@ -79,6 +82,38 @@ describe("connect(address, options) (§3.1)", () => {
     expect(await connect(server.address, { localAddress: "nonsense" })).toEqual({ err: "bad address" });
   });
 
+  test("an address to come from that is not ours: `cannot assign requested address`", async () => {
+    const server = await silent();
+    expect(await connect(server.address, { localAddress: "203.0.113.1" })).toEqual({
+      err: "cannot assign requested address",
+    });
+  });
+
+  test.each([
+    ["ENOTFOUND", "a.test could not be resolved (3: Host not found)"],
+    ["EAI_AGAIN", "a.test could not be resolved (110: Operation timed out)"],
+    ["", "a.test could not be resolved (110: Operation timed out)"], // our own limit
+    ["EAI_FAIL", "a.test could not be resolved (2: Server failure)"],
+  ])("a resolver that says %j: `%s`", (code, words) => {
+    expect(resolveFailure("a.test", code)).toBe(words);
+  });
+
+  test.each([
+    ["EHOSTUNREACH", "no route to host"],
+    ["ENETUNREACH", "network is unreachable"],
+    ["ECONNRESET", "connection reset by peer"],
+    ["EPIPE", "broken pipe"],
+    ["ETIMEDOUT", "connection timed out"],
+    ["EMFILE", "too many open files"],
+    ["ENOMEM", "no memory"],
+    ["EACCES", "permission denied"],
+    ["ENOTCONN", "transport endpoint is not connected"],
+  ])("the system's texts, lower-cased: %s is `%s`, also inside an error of ours", (code, words) => {
+    const cause = Object.assign(new Error("from Node"), { code });
+    expect(systemWords(cause)).toBe(words);
+    expect(systemWords(new GatewayError("RC_PEER_CONNECT", "there", { cause }))).toBe(words);
+  });
+
   test("a name with several addresses: the next one is tried", async () => {
     await using server = await TestServer.open((client) => client.end("here\n"), { host: "127.0.0.1" });
     for (let round = 0; round < 3; round++) {
@@ -141,6 +176,16 @@ describe("send(data) (§3.10)", () => {
     expect(said(await socket.receive())).toBe("still talking");
     expect(await socket.setKeepalive()).toEqual({ err: "closed" });
     expect(socket.close()).toEqual({ ok: true });
+  });
+
+  test("a signal that ends gives up a send that waits", async () => {
+    const ending = new AbortController();
+    const server = await serving((client) => void client.pause());
+    const socket = await socketTo(server.address, { signal: ending.signal });
+    const large = socket.send(Buffer.alloc(20_000_000));
+    setTimeout(() => ending.abort(), 30); // the buffers are full by then, or they are not: it is given up all the same
+    expect(await large).toEqual({ err: "aborted" });
+    expect(await socket.send("x")).toEqual({ err: "closed" });
   });
 
   test("errors close the write half", async () => {
