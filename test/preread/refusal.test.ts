@@ -210,7 +210,7 @@ describe("other protocols", () => {
       amqp(),
       "AMQP\0\0\x09\x01",
       busy,
-      `\x01\0\0\0\0\0\x21\0\x0a\0\x32\x01\x40\x16full; try again in 2 s\0\0\0\0\xce`,
+      `\x01\0\0\0\0\0\x1c\0\x0a\0\x0a\0\x09\0\0\0\0\0\0\0\x05PLAIN\0\0\0\x05en_US\xce…\x01\0\0\0\0\0\x21\0\x0a\0\x32\x01\x40\x16full; try again in 2 s\0\0\0\0\xce`,
     ),
     tcp("AMQP 1.0 behind SASL", amqp(), "AMQP\x03\x01\0\0", busy, undefined),
     tcp("bytes of one's own", bytes("GAME"), "GAME", busy, undefined),

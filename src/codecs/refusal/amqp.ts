@@ -22,30 +22,42 @@ const CONDITIONS: StatusTable<string> = {
   failed: "amqp:connection:forced",
 };
 
-/** Refuses an AMQP client by closing the connection that it asks for. Other versions, and 1.0 while it asks for TLS or SASL, have nothing for it. */
-export function refuseAmqp(refusal: Refusal, { version, layer }: RefusedAmqpClient): Uint8Array | undefined {
-  if (version === "0-9-1") return close091(refusal);
-  return version === "1.0" && layer === "amqp" ? close10(refusal) : undefined;
+/**
+ * Refuses an AMQP client by closing the connection that it asks for. In 0-9-1 it has to answer our start first: libraries take
+ * no other method in its place. Other versions, and 1.0 while it asks for TLS or SASL, have nothing for it.
+ */
+export function refuseAmqp(refusal: Refusal, { version, layer }: RefusedAmqpClient): Uint8Array[] | undefined {
+  if (version === "0-9-1") return [START, close091(refusal)];
+  return version === "1.0" && layer === "amqp" ? [close10(refusal)] : undefined;
 }
 
 const MAX_SHORT = 255; // of a short string, in bytes
 const METHOD_FRAME = 1;
 const FRAME_END = 0xce;
 const CONNECTION = 10;
-const CLOSE = 50;
 
-/** Connection.Close on channel 0 (§2.3.5, §1.4.2.7), caused by no method of the client. */
+/** Connection.Start (§1.4.2.1): version 0-9, no properties of ours, and what every client has as mechanism and locale. */
+const START = method(10, Buffer.of(0, 9), Buffer.alloc(4), long("PLAIN"), long("en_US"));
+
+/** Connection.Close (§1.4.2.7), caused by no method of the client. */
 function close091(refusal: Refusal): Buffer {
   const text = shortOf(sentenceOf(refusal));
-  const payload = Buffer.concat([Buffer.alloc(7), text, Buffer.alloc(4)]);
-  payload.writeUInt16BE(CONNECTION, 0);
-  payload.writeUInt16BE(CLOSE, 2);
-  payload.writeUInt16BE(codeOf(REPLY_CODES, refusal.status), 4);
-  payload.writeUInt8(text.length, 6);
-  const head = Buffer.alloc(7);
-  head.writeUInt8(METHOD_FRAME, 0);
+  const code = Buffer.alloc(2);
+  code.writeUInt16BE(codeOf(REPLY_CODES, refusal.status));
+  return method(50, code, Buffer.of(text.length), text, Buffer.alloc(4));
+}
+
+/** A frame of channel 0 with a method of the class connection (§2.3.5). */
+function method(id: number, ...fields: readonly Uint8Array[]): Buffer {
+  const payload = Buffer.concat([Buffer.of(0, CONNECTION, 0, id), ...fields]);
+  const head = Buffer.alloc(7, METHOD_FRAME);
+  head.writeUInt16BE(0, 1);
   head.writeUInt32BE(payload.length, 3);
   return Buffer.concat([head, payload, Buffer.of(FRAME_END)]);
+}
+
+function long(text: string): Buffer {
+  return Buffer.concat([Buffer.of(0, 0, 0, text.length), Buffer.from(text)]);
 }
 
 const HEADER_10 = Buffer.from("AMQP\0\x01\0\0");
