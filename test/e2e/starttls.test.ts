@@ -254,10 +254,14 @@ describe("what may go wrong", () => {
     expect(line).toMatchObject({ end_cause: "handshake_failed", status: 400, phase: "content" });
   });
 
-  test.each<[string, (socket: Socket) => unknown]>([
-    ["ended inside it", (socket) => socket.end()],
-    ["wrong version number", (socket) => socket.write("MAIL FROM:<eve>\n")], // no plain command gets in behind the hello
-  ])('"handshake failed": a client that goes on wrongly after its hello: %s', async (reason, act) => {
+  test.each<[string, RegExp, (socket: Socket) => unknown]>([
+    ["leaves", /the connection ended inside it$/, (socket) => socket.end()],
+    [
+      "puts a plain command in",
+      /: (wrong version number|data length too long)$/,
+      (socket) => socket.write("MAIL FROM:<eve>\n"),
+    ],
+  ])('"handshake failed": a client that %s behind its hello', async (_, reason, act) => {
     const noShares = [[51, Buffer.of(0, 0)]] as const; // so that it is asked for another hello (RFC 8446 §4.2.8)
     const hello = encodeClientHello({ groups: [0x001d], further: noShares });
     const line = await failed("content", "RC_TLS_HANDSHAKE", async (socket) => {
@@ -266,7 +270,7 @@ describe("what may go wrong", () => {
       await once(socket, "data");
       act(socket);
     });
-    expect(line).toMatchObject({ end_cause: "handshake_failed", reason: expect.stringContaining(reason) });
+    expect(line).toMatchObject({ end_cause: "handshake_failed", reason: expect.stringMatching(reason) });
   });
 
   test('"closed": a client that leaves instead', async () => {
