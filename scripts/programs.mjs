@@ -17,6 +17,8 @@ const NEEDED = [
   ["redis-cli", "redis-tools"],
   ["psql", "postgresql-client"],
   ["ssh", "openssh-client"],
+  ["dig", "bind9-dnsutils"],
+  ["amqp-publish", "amqp-tools"],
   ["haproxy", "haproxy"],
   ["ss", "iproute2"],
   ["python3", "python3"], // its struct module is what ours must agree with
