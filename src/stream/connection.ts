@@ -3,6 +3,7 @@ import type { Lease } from "../upstream/lease.ts";
 import { accessLine } from "./access-log.ts";
 import { Facts } from "./facts.ts";
 import type { FilterControl, FilterSide } from "./filter/stage.ts";
+import type { HookWatch } from "./hook-watch.ts";
 import { type HookHost, HookRunner } from "./hooks.ts";
 import type { Incoming } from "./incoming.ts";
 import { runLogHook } from "./log-hook.ts";
@@ -200,6 +201,10 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
   get #runner(): HookRunner {
     this.#hooks ??= new HookRunner(this);
     return this.#hooks;
+  }
+
+  get hookWatch(): HookWatch | undefined {
+    return this.settings.hookWatch;
   }
 
   limitMs(phase: Phase): number | undefined {

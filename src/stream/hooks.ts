@@ -1,9 +1,11 @@
 import { GatewayError, messageOf } from "../errors.ts";
+import { type HookWatch, watched } from "./hook-watch.ts";
 import type { Awaitable, Phase } from "./session.ts";
 
 /** What the hooks of a session need of it. */
 export interface HookHost {
   phase: Phase;
+  readonly hookWatch: HookWatch | undefined;
   /** How long hooks of that phase may wait; undefined: for as long as the session lives. */
   limitMs(phase: Phase): number | undefined;
   /** Reports a client that leaves, for as long as hooks wait. */
@@ -91,7 +93,7 @@ export class HookRunner {
   #call<Result>(phase: Phase, work: () => Awaitable<Result>): Awaitable<Result> | undefined {
     this.#isInside = true;
     try {
-      const result = work();
+      const result = watched(this.#host.hookWatch, phase, work);
       if (this.#exited && !isPending(result)) throw this.#exited;
       return result;
     } catch (cause) {
@@ -140,6 +142,7 @@ export class HookRunner {
 
   #expect(waiting: Waiting): void {
     this.#waiting.push(waiting);
+    this.#host.hookWatch?.begin();
     if (this.#waiting.length > 1) return;
     this.#host.watch((how) => {
       const isTaken = this.#host.clientLeft();
@@ -151,6 +154,7 @@ export class HookRunner {
     const place = this.#waiting.indexOf(waiting);
     if (place === -1) return;
     this.#waiting.splice(place, 1);
+    this.#host.hookWatch?.end();
     if (this.#waiting.length === 0) this.#host.unwatch();
   }
 }

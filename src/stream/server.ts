@@ -2,6 +2,7 @@ import type { Endpoint } from "../codecs/address.ts";
 import type { ServerSsl } from "../ssl/settings.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { RouteTable } from "./choose-route.ts";
+import type { HookWatch } from "./hook-watch.ts";
 import type { Log } from "./log.ts";
 import type { Hooks } from "./phase-chain.ts";
 import type { Phase } from "./session.ts";
@@ -32,5 +33,7 @@ export interface Server {
   /** All servers of the generation, for `dispatch`. */
   readonly servers: ReadonlyMap<string, Server>;
   readonly log: Log;
+  /** Sees hooks that hold the event loop; undefined: nobody looks. */
+  readonly hookWatch?: HookWatch | undefined;
   readonly worker: WorkerContext;
 }

@@ -2,6 +2,7 @@ import { type Endpoint, parseEndpoint } from "../codecs/address.ts";
 import type { GatewayConfig, ServerConfig } from "../gateway.ts";
 import { compileSsl } from "../ssl/settings.ts";
 import { compileRoutes } from "../stream/choose-route.ts";
+import type { HookWatch } from "../stream/hook-watch.ts";
 import type { Log } from "../stream/log.ts";
 import { joinPhases } from "../stream/phase-chain.ts";
 import type { Server } from "../stream/server.ts";
@@ -29,6 +30,7 @@ export interface GenerationParts {
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: Log;
+  readonly hookWatch: HookWatch | undefined;
   readonly worker: WorkerContext;
   /** What is known of peers; it survives a new generation. */
   readonly live: LivePeers;
@@ -91,7 +93,7 @@ async function compileServer(
   name: string,
   config: ServerConfig,
   { gateway, upstreams, servers }: Shared,
-  { number, baseDir, log, worker }: GenerationParts,
+  { number, baseDir, log, hookWatch, worker }: GenerationParts,
 ): Promise<Server> {
   const { proxyProtocol, ssl, preread } = config;
   const phases = joinPhases(gateway, config.phases ?? {});
@@ -121,6 +123,7 @@ async function compileServer(
     makeVars: compileVars(phases.set ?? {}, log),
     servers,
     log,
+    hookWatch,
     worker,
   });
 }

@@ -18,6 +18,8 @@ import { compileGeneration, type Generation } from "./generation.ts";
 import type { LiveSession } from "./live-session.ts";
 import { type PortChange, Ports } from "./ports.ts";
 import { Sessions } from "./sessions.ts";
+import { hasHooks } from "./slow-hooks/has-hooks.ts";
+import { SlowHooks } from "./slow-hooks/slow-hooks.ts";
 import { logTimers } from "./timer-log.ts";
 
 /** Whoever stops a process waits for it. */
@@ -44,6 +46,8 @@ interface Lasting {
   readonly live: LivePeers;
   readonly resolver: Resolver;
   readonly registry: Registry;
+  /** Made for the first generation that has hooks. */
+  slowHooks: Promise<SlowHooks | undefined> | undefined;
 }
 
 /** The process that serves: its ports, its sessions, and the generations that they belong to. */
@@ -82,7 +86,12 @@ export class Worker {
 
   /** Opens all ports of a checked configuration whose `init` has run, or none. @throws BindError, and TypeError for what only shows when it is built. */
   static async start(config: GatewayConfig, options: WorkerOptions): Promise<Worker> {
-    const lasting = { live: new LivePeers(), resolver: new Resolver(), registry: memoryRegistry() };
+    const lasting: Lasting = {
+      live: new LivePeers(),
+      resolver: new Resolver(),
+      registry: memoryRegistry(),
+      slowHooks: undefined,
+    };
     const end = new AbortController();
     const first = await compile(config, { number: 1, end, lasting, options });
     let worker: Worker;
@@ -179,6 +188,7 @@ export class Worker {
     for (const generation of [this.#current, this.#previous, ...this.#retired.values()])
       if (generation) await this.#end(generation);
     await timers.finish(TIMERS_END_MS);
+    await (await this.#lasting.slowHooks)?.close();
     await this.#lasting.registry[Symbol.asyncDispose]();
   }
 
@@ -208,14 +218,16 @@ export class Worker {
   }
 }
 
-function compile(
+async function compile(
   config: GatewayConfig,
   { number, end, lasting, options }: { number: number; end: AbortController; lasting: Lasting; options: WorkerOptions },
 ): Promise<Generation> {
   const { baseDir, log } = options;
   const { registry, live, resolver } = lasting;
   const worker = { id: 0, number: 0, masterId: 0, registry, generation: number, signal: end.signal };
-  return compileGeneration(config, { number, baseDir, log, worker, live, resolver });
+  if (hasHooks(config)) lasting.slowHooks ??= SlowHooks.start(log);
+  const hookWatch = await lasting.slowHooks;
+  return compileGeneration(config, { number, baseDir, log, hookWatch, worker, live, resolver });
 }
 
 async function exitWorker({ config, worker }: Generation, log: Log): Promise<void> {

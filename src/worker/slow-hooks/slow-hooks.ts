@@ -156,15 +156,12 @@ export class SlowHooks implements HookWatch {
   }
 
   #report({ phase, heldMs, frames }: Extract<ThreadMessage, { kind: "held" }>): void {
-    const at = placeOf(frames);
-    if (phase === undefined && at === undefined) return; // not a hook's doing
+    const place = placeOf(frames);
+    if (phase === undefined && !place) return; // not a hook's doing
     const name = phase === undefined ? undefined : [...this.#phases.keys()][phase];
-    if (!this.#isNew(at ?? `${name}`)) return;
-    this.#log.warn("slow hook", {
-      ms: heldMs,
-      ...(name !== undefined && { phase: name }),
-      ...(at !== undefined && { at }),
-    });
+    const lines = [name, place?.at, place?.from].map((text) => text?.replace(/:\d+(?=\)?$)/, "")); // without columns
+    if (!this.#isNew(lines.join(" "))) return;
+    this.#log.warn("slow hook", { phase: name, ms: heldMs, ...place });
   }
 
   #isNew(place: string): boolean {

@@ -1,12 +1,12 @@
 import { type Debugger, Session } from "node:inspector";
 import { setTimeout as delay } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import { BEAT_MS, type Frame, type ThreadInput, type ThreadMessage, words } from "./words.ts";
+import { type Frame, type ThreadInput, type ThreadMessage, words } from "./words.ts";
 
 // Watches the event loop from beside it: when a hook holds it, looks at the stack, and says where.
 
 /** A hold of this length is worth a look: looking takes some milliseconds too, and must not come too late. */
-const LOOK_MS = 40;
+const LOOK_MS = 30;
 
 /** A hold of this length is told of. */
 const SLOW_MS = 50;
@@ -14,7 +14,7 @@ const SLOW_MS = 50;
 /** How often the event loop is looked at while hooks run. */
 const POLL_MS = 10;
 
-/** How often while hooks wait and nothing else happens. */
+/** How often, at least, while hooks wait and none is called; where signs of life are quicker, as often as they. */
 const DOZE_MS = 50;
 
 /** So long after the last call the thread stays awake: waking it is dearer than a few looks. */
@@ -73,7 +73,7 @@ function nextHold(): Hold {
     const next = now();
     if (next.calls !== seen.calls) calledAt = at;
     if (next.beats !== seen.beats || next.beatDueMs !== seen.beatDueMs) beatAt = at;
-    if (next.calls !== seen.calls || isInCall(next) || next.beatDueMs === BEAT_MS) activeAt = at;
+    if (next.calls !== seen.calls || isInCall(next)) activeAt = at;
     seen = next;
     const beganAt = isInCall(seen)
       ? calledAt
@@ -92,7 +92,7 @@ function rest({ calls, beatDueMs }: Moment, activeAt: number): void {
   Atomics.store(shared, words.isAsleep, 1);
   // A call that came just before has not seen the word: then there is no sleep.
   if (Atomics.load(shared, words.calls) === calls) {
-    Atomics.wait(shared, words.wake, wake, beatDueMs > 0 ? DOZE_MS : Number.POSITIVE_INFINITY);
+    Atomics.wait(shared, words.wake, wake, beatDueMs === 0 ? Number.POSITIVE_INFINITY : Math.min(beatDueMs, DOZE_MS));
   }
   Atomics.store(shared, words.isAsleep, 0);
 }
