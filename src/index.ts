@@ -42,6 +42,13 @@ export type {
 } from "./stream/filter/body-filter.ts";
 export { type FrameFilter, type FrameOptions, type FrameResult, frames } from "./stream/filter/frames.ts";
 export type { HttpRequest, HttpTools, PrefaceTools } from "./stream/filter/header-tools.ts";
+export {
+  type HttpBodyFilter,
+  type HttpBodyOptions,
+  type HttpBodyPiece,
+  type HttpMessage,
+  httpBody,
+} from "./stream/filter/http-body.ts";
 export type {
   PeekOptions,
   ReadError,

@@ -1,3 +1,4 @@
+import { latin1 } from "../latin1.ts";
 import { type HeaderField, IS_TOKEN } from "./fields.ts";
 import { FRAMING_HEADERS } from "./framing.ts";
 
@@ -84,6 +85,14 @@ export class Headers implements HeaderEditor {
     return this.#lines.length < before;
   }
 
+  /** Says that the body is in chunks, or ends with the connection: for who changes the body, too. */
+  reframe(as: "chunked" | "close"): void {
+    this.#lines = this.#lines.filter(({ name }) => !FRAMING_HEADERS.has(name.toLowerCase()));
+    this.isEdited = true;
+    if (as === "close") this.set("Connection", "close");
+    else this.#lines.push({ name: "Transfer-Encoding", value: "chunked", place: undefined });
+  }
+
   /** The lines as text, each with its end; `came` are those of the head as it came. */
   text(came: readonly string[]): string {
     const lines = this.#lines.map(({ name, value, place }) => {
@@ -91,6 +100,13 @@ export class Headers implements HeaderEditor {
     });
     return lines.join("");
   }
+}
+
+/** A head with these headers, all else as it came; `firstLine` takes the place of its own. */
+export function editedHead(bytes: Uint8Array, headers: Headers, firstLine?: string): Buffer {
+  const [came = "", ...lines] = latin1(bytes).split(/(?<=\n)/);
+  const end = lines.at(-1) ?? "\r\n"; // the empty line
+  return Buffer.from(`${firstLine ?? came}${headers.text(lines)}${end}`, "latin1");
 }
 
 function newLine(name: string, value: string): Line {

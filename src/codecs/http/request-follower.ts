@@ -19,14 +19,15 @@ export class RequestFollower {
   malformed: string | undefined;
   /** Calls once when {@link follow} may go on where it stopped. */
   onReady: (() => void) | undefined;
+  /** Neither side speaks HTTP any more. */
+  isTunnel = false;
   readonly #scanner = new MessageScanner({ decode: decodeRequestHead, limits: HEAD_LIMITS });
-  #isTunnel = false;
   /** The request that may turn the connection into another protocol. */
   #turning: RequestHead | undefined;
 
   /** How many bytes of the chunk may go to the peer now. The others are to be given again when {@link onReady} calls. */
   follow(chunk: Uint8Array): number {
-    if (this.#isTunnel) return chunk.length;
+    if (this.isTunnel) return chunk.length;
     this.#scanner.feed(chunk);
     while (!this.#mustWait) {
       if (this.#scanner.skipBody()) continue;
@@ -42,14 +43,14 @@ export class RequestFollower {
   /** The oldest request was answered. */
   answered(as: "http" | "tunnel"): void {
     const request = this.waiting.shift();
-    if (as === "tunnel") this.#isTunnel = true;
+    if (as === "tunnel") this.isTunnel = true;
     if (this.#turning === request) this.#turning = undefined;
     this.#goOn();
   }
 
   /** No response comes any more that would have to be understood: all bytes go to the peer. */
   stop(): void {
-    this.#isTunnel = true;
+    this.isTunnel = true;
     this.#goOn();
   }
 
@@ -59,8 +60,13 @@ export class RequestFollower {
     onReady?.();
   }
 
+  /** Only the response to the last request tells what the next bytes are. */
+  get isTurning(): boolean {
+    return this.#turning !== undefined;
+  }
+
   get #mustWait(): boolean {
-    return this.#scanner.isIdle && (this.#turning !== undefined || this.waiting.length >= MAX_PIPELINED);
+    return this.#scanner.isIdle && (this.isTurning || this.waiting.length >= MAX_PIPELINED);
   }
 
   #begin(head: RequestHead): void {

@@ -1,6 +1,5 @@
-import { latin1 } from "../latin1.ts";
 import { isBodiless } from "./framing.ts";
-import { type HeaderEditor, Headers } from "./headers.ts";
+import { editedHead, type HeaderEditor, Headers } from "./headers.ts";
 import type { ResponseHead } from "./response-head.ts";
 
 /** The head of a response, to be changed in `phases.headerFilter` before it goes to the client. */
@@ -62,9 +61,7 @@ export class ResponseEditor implements HttpResponse {
   encode(): Uint8Array {
     const isStatusLineEdited = this.#status !== this.#head.status || this.#reason !== this.#head.reason;
     if (!isStatusLineEdited && !this.headers.isEdited) return this.#bytes;
-    const [statusLine = "", ...lines] = latin1(this.#bytes).split(/(?<=\n)/);
-    const first = isStatusLineEdited ? `HTTP/${this.version} ${this.#status} ${this.#reason}\r\n` : statusLine;
-    const end = lines.at(-1) ?? "\r\n"; // the empty line
-    return Buffer.from(`${first}${this.headers.text(lines)}${end}`, "latin1");
+    const statusLine = isStatusLineEdited ? `HTTP/${this.version} ${this.#status} ${this.#reason}\r\n` : undefined;
+    return editedHead(this.#bytes, this.headers, statusLine);
   }
 }

@@ -1,5 +1,5 @@
-import { isSuccess, responseFraming } from "./framing.ts";
-import { MessageScanner } from "./message-scanner.ts";
+import { type Framing, isSuccess, responseFraming } from "./framing.ts";
+import { MessageScanner, type Part } from "./message-scanner.ts";
 import { type RequestFollower, wantsUpgrade } from "./request-follower.ts";
 import type { RequestHead } from "./request-head.ts";
 import { decodeResponseHead, RESPONSE_HEAD_LIMITS, type ResponseHead } from "./response-head.ts";
@@ -12,11 +12,16 @@ export type ResponsePart =
       readonly bytes: Uint8Array;
       readonly response: ResponseHead;
       readonly request: RequestHead;
+      /** What follows the head; behind a tunnel's no side speaks HTTP any more. */
+      readonly framing: Framing | { readonly kind: "tunnel" };
     }
   | { readonly kind: "malformed"; readonly reason: string };
 
 const SWITCHING_PROTOCOLS = 101;
 const FIRST_ERROR = 400;
+
+/** A body that is read, not passed on: see {@link Part}. */
+export type BodyPart = Exclude<Part<ResponseHead>, { kind: "head" | "gap" }>;
 
 /** Finds the heads in what a peer sends, each with the request that it answers. */
 export class ResponseFollower {
@@ -45,6 +50,12 @@ export class ResponseFollower {
     }
   }
 
+  /** Behind a head, in the place of {@link next}: the next part of its body, up to and including its `end`. */
+  nextOfBody(): BodyPart | undefined {
+    const part = this.#scanner.next();
+    return part?.kind === "head" || part?.kind === "gap" ? undefined : part;
+  }
+
   /** Why the peer may not end here, if so: a head must be whole. A body that is cut short, the client sees for itself. */
   atEnd(): string | undefined {
     return this.#scanner.hasBegunHead ? "the peer ended within a head" : undefined;
@@ -66,14 +77,14 @@ export class ResponseFollower {
     if (request.method === "CONNECT" && isSuccess(response.status)) return this.#tunnel(response, bytes, request);
     this.#scanner.body(framing);
     this.#requests.answered("http");
-    return { kind: "head", bytes, response, request };
+    return { kind: "head", bytes, response, request, framing };
   }
 
   /** From here on neither side speaks HTTP. */
   #tunnel(response: ResponseHead, bytes: Uint8Array, request: RequestHead): ResponsePart {
     this.#scanner.body({ kind: "close" });
     this.#requests.answered("tunnel");
-    return { kind: "head", bytes, response, request };
+    return { kind: "head", bytes, response, request, framing: { kind: "tunnel" } };
   }
 
   /** A server's last words, as the 408 to a request that never became whole, are for the client as they are. */

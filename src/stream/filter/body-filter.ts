@@ -1,5 +1,7 @@
 import type { Awaitable, FilterSession } from "../session.ts";
 import { ChunkStage } from "./chunk-stage.ts";
+import type { HttpBodyFilter } from "./http-body.ts";
+import { httpBodyStages } from "./http-body-stages.ts";
 import type { FilterSide, Stage, Stages } from "./stage.ts";
 
 /** Text is UTF-8. The bytes are the gateway's from then on: change them no more. */
@@ -29,7 +31,7 @@ export interface StageFilter {
 }
 
 /** A filter of one direction. */
-export type Filter = ChunkFilter | ChunkFilterWithEnd | StageFilter;
+export type Filter = ChunkFilter | ChunkFilterWithEnd | StageFilter | HttpBodyFilter;
 
 /** `phases.bodyFilter`: sees and changes bytes while they are relayed. Several filters of a direction work one behind the other. */
 export interface BodyFilter {
@@ -48,10 +50,20 @@ export function joinFilters(first: BodyFilter | undefined, second: BodyFilter | 
 
 /** Makes the filters' stages for one session. */
 export function stagesOf(filter: BodyFilter, session: FilterSession): Stages {
+  const up = filtersOf(filter.client).map((each) => stagesOfOne(each, session, "client"));
+  const down = filtersOf(filter.upstream).map((each) => stagesOfOne(each, session, "upstream"));
+  const taps = [...up, ...down];
   return {
-    up: filtersOf(filter.client).map((each) => stageOf(each, session, "client")),
-    down: filtersOf(filter.upstream).map((each) => stageOf(each, session, "upstream")),
+    up: [...up.flatMap(({ stage }) => stage ?? []), ...taps.flatMap((each) => each.tapUp ?? [])],
+    down: [...taps.flatMap((each) => each.tapDown ?? []), ...down.flatMap(({ stage }) => stage ?? [])],
   };
+}
+
+/** What one filter makes. Taps change nothing, and stand next to the peer. */
+export interface FilterStages {
+  readonly stage?: Stage;
+  readonly tapUp?: Stage;
+  readonly tapDown?: Stage;
 }
 
 function filtersOf(filters: Filter | readonly Filter[] | undefined): readonly Filter[] {
@@ -63,15 +75,17 @@ function isList(filters: Filter | readonly Filter[]): filters is readonly Filter
   return Array.isArray(filters);
 }
 
-function stageOf(filter: Filter, session: FilterSession, from: FilterSide): Stage {
-  if (typeof filter === "function") return new ChunkStage({ chunk: filter }, session);
-  return "kind" in filter ? filter.stage(session, from) : new ChunkStage(filter, session);
+function stagesOfOne(filter: Filter, session: FilterSession, from: FilterSide): FilterStages {
+  if (typeof filter === "function") return { stage: new ChunkStage({ chunk: filter }, session) };
+  if (!("kind" in filter)) return { stage: new ChunkStage(filter, session) };
+  return filter.kind === "stage" ? { stage: filter.stage(session, from) } : httpBodyStages(filter, session, from);
 }
 
 /** True for what may stand in `phases.bodyFilter.client` or `.upstream`, but for a list. */
 export function isFilter(value: unknown): value is Filter {
   if (typeof value === "function") return true;
   if (typeof value !== "object" || value === null) return false;
+  if ("kind" in value && value.kind === "httpBody") return "piece" in value && typeof value.piece === "function";
   if ("kind" in value) return value.kind === "stage" && "stage" in value && typeof value.stage === "function";
   if (!("chunk" in value) || typeof value.chunk !== "function") return false;
   return !("end" in value) || value.end === undefined || typeof value.end === "function";

@@ -1,4 +1,5 @@
-import type { HeaderView } from "../../codecs/http/headers.ts";
+import { Headers, type HeaderView } from "../../codecs/http/headers.ts";
+import type { RequestHead } from "../../codecs/http/request-head.ts";
 import type { HttpResponse } from "../../codecs/http/response-editor.ts";
 import { isPending } from "../hooks.ts";
 import type { Awaitable, HeaderFilterSession, Phase } from "../session.ts";
@@ -61,4 +62,18 @@ export function runFilter(
   };
   if (isPending(running)) return running.then(leave);
   return leave();
+}
+
+/** A request to be looked at. Most filters look at a header or two of the request, or at none. */
+export function requestOf({ method, target, version, headers: fields }: RequestHead): HttpRequest {
+  let headers: Headers | undefined;
+  return {
+    method,
+    target,
+    version,
+    get headers() {
+      headers ??= new Headers(fields);
+      return headers;
+    },
+  };
 }
