@@ -35,6 +35,11 @@ const TOLD: Partial<Record<ErrorCode, number>> = {
 
 type Words = Uint8Array | readonly Uint8Array[];
 
+/** Where a standard phrase would not help, and these words give nothing away. */
+const REASONS: Partial<Record<ErrorCode, string>> = {
+  RC_TLS_PLAIN: "this port takes TLS only",
+};
+
 /** What a `reject()` ends the session with. */
 export function rejected({ reason, status, retryAfterMs, redirect }: RejectAction): GatewayError {
   return new GatewayError("RC_REJECTED", reason, { status, refusal: { status, reason, retryAfterMs, redirect } });
@@ -43,7 +48,7 @@ export function rejected({ reason, status, retryAfterMs, redirect }: RejectActio
 /**
  * What a client should still read when its session ends with `error`, in its own protocol: by the sniffer that matched. Empty:
  * nothing, as the session has written or relayed something already, or there are no words for it. Nothing but what `reject()`
- * says, and standard phrases, is ever shown: the text of an error may tell of upstreams, files and code.
+ * says, and phrases from here, is ever shown: the text of an error may tell of upstreams, files and code.
  */
 export function lastWordsFor(session: Connection, error: GatewayError): readonly Uint8Array[] {
   const refusal = session.client.isSpokenTo ? undefined : refusalOf(error);
@@ -56,7 +61,7 @@ const NONE: readonly Uint8Array[] = [];
 function refusalOf({ code, status: logged, refusal }: GatewayError): Refusal | undefined {
   if (!refusal && UNTOLD.has(code)) return undefined;
   const status = refusal?.status ?? TOLD[code] ?? logged;
-  return { ...refusal, status, reason: refusal?.reason ?? phraseOf(status) };
+  return { ...refusal, status, reason: refusal?.reason ?? REASONS[code] ?? phraseOf(status) };
 }
 
 function inItsWords(session: Connection, refusal: Refusal): Words | undefined {

@@ -136,7 +136,7 @@ async function peerFromRedis({ gateway, ports }: Story): Promise<void> {
 }
 
 async function prereadHook({ gateway }: Story): Promise<void> {
-  expect(await exchange(gateway.port(), "GOODBYE\n")).toBe("");
+  expect(await exchange(gateway.port(), "GOODBYE\n")).toBe("no hello\r\n");
   expect(await gateway.access((line) => line["status"] === 403)).toMatchObject({ reason: "rejected: no hello" });
 }
 

@@ -159,7 +159,9 @@ describe("versions", () => {
   });
 });
 
-describe("bytes that are no hello get an alert, and a code of their own", () => {
+const PLAIN = "this port takes TLS only\r\n";
+
+describe("bytes that are no hello get an alert or a word, and a code of their own", () => {
   test.each([
     [
       "an SSLv2 hello",
@@ -168,7 +170,8 @@ describe("bytes that are no hello get an alert, and a code of their own", () => 
       "RC_TLS_HELLO",
     ],
     ["a record with rubbish in it", "1603010004ffffffff", "15030300020232", "RC_TLS_HELLO"],
-    ["plain text", Buffer.from("GET / HTTP/1.1\r\n").toString("hex"), "", "RC_TLS_PLAIN"],
+    ["plain text", Buffer.from("hello\n").toString("hex"), Buffer.from(PLAIN).toString("hex"), "RC_TLS_PLAIN"],
+    ["plain bytes", "0001", "", "RC_TLS_PLAIN"],
   ])("%s", async (_name, sent, answer, code) => {
     const before = gateway.log.length;
     expect(
