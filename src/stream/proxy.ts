@@ -72,7 +72,8 @@ function filtersFor(session: Connection): MakeStages | undefined {
   return (control) => {
     const head = headerFilter && headerStages(headerFilter, session, control);
     session.filteredBy(control, head?.begin);
-    const stages = { ...stagesOf(bodyFilter ?? {}, session), limitMs: session.limitMs("bodyFilter") };
+    const limitMs = session.limitMs("bodyFilter");
+    const stages = { ...stagesOf(bodyFilter ?? {}, session), limitMs, watch: session.hookWatch };
     return head ? { ...stages, ...head.around(stages) } : stages;
   };
 }

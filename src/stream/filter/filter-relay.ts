@@ -1,6 +1,6 @@
 import { GatewayError, messageOf } from "../../errors.ts";
 import { Deadline } from "../deadline.ts";
-import { sayGoodbye } from "../goodbye.ts";
+import { Drain } from "../drain.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Relay, RelayCause } from "../relay.ts";
 import { wasReset } from "../reset.ts";
@@ -29,8 +29,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   readonly #idle: Deadline;
   #cause: RelayCause | undefined;
   #error: GatewayError | undefined;
-  #isFinishing = false;
-  #isOver = false;
+  #drain: Drain | undefined;
   #open = 2; // sockets not closed yet
   #listener: ((cause: RelayCause, error?: GatewayError) => void) | undefined;
 
@@ -41,9 +40,9 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
     this.#idle.onExpire = () => this.end("idle_timeout");
     this.#toClient = this.#sinkOf(client);
     this.#toPeer = this.#sinkOf(peer);
-    const { up, down, limitMs = Number.POSITIVE_INFINITY } = filters(this);
-    this.#up = new Flow({ from: client, to: this.#toPeer, stages: up, limitMs }, this);
-    this.#down = new Flow({ from: peer, to: this.#toClient, stages: down, limitMs }, this);
+    const { up, down, limitMs = Number.POSITIVE_INFINITY, watch } = filters(this);
+    this.#up = new Flow({ from: client, to: this.#toPeer, stages: up, limitMs, watch }, this);
+    this.#down = new Flow({ from: peer, to: this.#toClient, stages: down, limitMs, watch }, this);
     this.#watch(client, "client_reset");
     this.#watch(peer, "peer_reset");
     this.#up.start();
@@ -64,6 +63,10 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
 
   end(cause: RelayCause): void {
     this.#note(cause);
+    if (cause === "drained" && this.#open > 0) {
+      this.#endGently((flow) => flow.drain());
+      return;
+    }
     this.#stop();
     this.#client.stream.destroy();
     this.#peer.stream.destroy();
@@ -78,7 +81,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
     if (side !== "client" && side !== "upstream") throw new TypeError(`inject: no side is called ${String(side)}`);
     const sink = side === "client" ? this.#toClient : this.#toPeer;
     const piece = bytesOf(bytes);
-    if (!sink.isOpen || this.#isOver) return false;
+    if (!sink.isOpen) return false;
     sink.put(piece);
     sink.flush();
     if (!sink.isFull) return true;
@@ -89,19 +92,16 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
 
   finish(): void {
     this.#error ??= new GatewayError("RC_EXITED");
-    this.#isFinishing = true;
-    this.#up.cut();
-    this.#down.cut();
-    this.#leaveWhenDone();
+    this.#endGently((flow) => flow.cut());
   }
 
   exit(cause: GatewayError): void {
     this.#error ??= cause;
-    this.#leave();
+    this.#endGently((flow) => flow.stop());
   }
 
   onMove(): void {
-    this.#idle.rearm();
+    if (!this.#drain) this.#idle.rearm();
   }
 
   onSourceEnd(flow: Flow): boolean {
@@ -115,7 +115,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   }
 
   onDone(flow: Flow): void {
-    if (this.#isFinishing) this.#leaveWhenDone();
+    if (this.#drain) this.#closeIfOver(flow, this.#drain);
     else if (flow === this.#up) this.#toPeer.end();
     else this.#toClient.end();
   }
@@ -159,9 +159,38 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
 
   #reset(side: Inlet, cause: "client_reset" | "peer_reset"): void {
     this.#note(cause);
+    if (this.#drain) {
+      side.stream.destroy(); // the other side still has its bytes to get
+      return;
+    }
     this.#stop();
     side.stream.destroy();
     (side === this.#client ? this.#peer : this.#client).abort();
+  }
+
+  /** Lets the flows end, each in its own time, within that of a drain. */
+  #endGently(leave: (flow: Flow) => void): void {
+    this.#note("client_closed");
+    this.#idle.stop();
+    const drain = this.#drain ?? new Drain(() => this.#endLate());
+    this.#drain = drain;
+    for (const flow of [this.#up, this.#down]) {
+      leave(flow);
+      this.#closeIfOver(flow, drain);
+    }
+  }
+
+  #closeIfOver(flow: Flow, drain: Drain): void {
+    if (flow.isOver) flow.close(() => drain.flushed());
+  }
+
+  /** Who did not get all that was meant for him must not believe in a clean end, where there is a way to say so. */
+  #endLate(): void {
+    this.#stop();
+    for (const side of [this.#client, this.#peer]) {
+      if (side.stream.writableFinished) side.stream.destroy();
+      else side.abort();
+    }
   }
 
   /** The first event names the end; what follows from it does not. */
@@ -170,26 +199,14 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   }
 
   #stop(): void {
-    this.#isOver = true;
     this.#up.stop();
     this.#down.stop();
-  }
-
-  #leaveWhenDone(): void {
-    if (this.#up.isDone && this.#down.isDone) this.#leave();
-  }
-
-  /** Both sides get what is with their sockets, then the end. */
-  #leave(): void {
-    if (this.#isOver) return;
-    this.#note("client_closed");
-    this.#stop();
-    for (const { stream } of [this.#client, this.#peer]) sayGoodbye(stream, stream.readableEnded);
   }
 
   #tell(): void {
     this.#stop();
     this.#idle.stop();
+    this.#drain?.stop();
     this.#listener?.(this.#cause ?? "client_closed", this.#error);
   }
 }

@@ -1,5 +1,6 @@
 import { GatewayError } from "../../errors.ts";
 import { Alarm } from "../alarm.ts";
+import type { HookWatch } from "../hook-watch.ts";
 import { isPending } from "../hooks.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Awaitable } from "../session.ts";
@@ -15,7 +16,7 @@ export interface FlowHost {
   onMove(): void;
   /** The source has ended. True when the end is one, and may be passed on. */
   onSourceEnd(flow: Flow): boolean;
-  /** All that will ever go down this way is with the sink. */
+  /** All that will ever go this way is with the sink. */
   onDone(flow: Flow): void;
   /** A stage failed. */
   onFail(cause: unknown): void;
@@ -27,6 +28,7 @@ export interface FlowOptions {
   readonly stages: readonly Stage[];
   /** How long a stage may wait. */
   readonly limitMs: number;
+  readonly watch: HookWatch | undefined;
 }
 
 /**
@@ -42,21 +44,24 @@ export class Flow {
   readonly #links: readonly Link[];
   readonly #host: FlowHost;
   readonly #limitMs: number;
+  readonly #watch: HookWatch | undefined;
   #limit: Alarm | undefined;
-  /** `ended`: by the source. `cut`: from here, gently. `stopped`: nothing moves any more. */
+  /** `ended`: no more is read. `cut`: nor will stages see what they have not seen. `stopped`: nothing moves any more. */
   #state: "open" | "ended" | "cut" | "stopped" = "open";
   #isWaiting = false;
   #isRunning = false;
   #isPaused = true;
   #isDone = false;
+  #isClosed = false;
   /** The stage that was asked last. */
   #current = 0;
 
-  constructor({ from, to, stages, limitMs }: FlowOptions, host: FlowHost) {
+  constructor({ from, to, stages, limitMs, watch }: FlowOptions, host: FlowHost) {
     this.#from = from;
     this.#to = to;
     this.#links = stages.map((stage) => new Link(stage));
     this.#limitMs = limitMs;
+    this.#watch = watch;
     this.#host = host;
   }
 
@@ -75,14 +80,26 @@ export class Flow {
   run(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
+    this.#watch?.enter("bodyFilter");
     try {
       while (this.#mayGo() && this.#step()) {}
-      this.#to.flush();
     } catch (cause) {
       this.#fail(cause);
     }
+    this.#watch?.leave();
+    this.#to.flush();
     this.#isRunning = false;
     this.#throttle();
+  }
+
+  /** Reads no more; what was read goes all the way. */
+  drain(): void {
+    if (this.#state !== "open") return;
+    const { stream } = this.#from;
+    for (let chunk: Buffer | null = stream.read(); chunk !== null; chunk = stream.read()) this.#take(chunk);
+    this.#state = "ended";
+    this.#unlisten();
+    this.run();
   }
 
   /** Reads no more. What stages have answered, and what they still hold back, goes out; what they have not seen does not. */
@@ -94,25 +111,31 @@ export class Flow {
     this.run();
   }
 
+  /** Sends the end behind what was sent. `onFlushed`: all of it is with the kernel, or never will be; called once. */
+  close(onFlushed: () => void): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#to.end(onFlushed);
+  }
+
   /** Nothing moves any more; what stages still answer is forgotten. */
   stop(): void {
     if (this.#state === "stopped") return;
-    this.#state = "stopped";
-    this.#limit?.stop();
     this.#to.flush();
+    this.#state = "stopped";
+    this.#settled();
+    this.#limit?.stop();
     this.#unlisten();
   }
 
-  get isDone(): boolean {
-    return this.#isDone;
+  /** Nothing more will be sent. */
+  get isOver(): boolean {
+    return this.#isDone || this.#state === "stopped";
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.bytes += chunk.length;
     this.#host.onMove();
-    const [first] = this.#links;
-    if (first) first.take([chunk]);
-    else this.#to.put(chunk);
+    this.#take(chunk);
     this.run();
   };
 
@@ -121,6 +144,13 @@ export class Flow {
     this.#state = "ended";
     this.run();
   };
+
+  #take(chunk: Buffer): void {
+    this.bytes += chunk.length;
+    const [first] = this.#links;
+    if (first) first.take([chunk]);
+    else this.#to.put(chunk);
+  }
 
   #mayGo(): boolean {
     if (this.#isWaiting || this.#isDone || this.#state === "stopped") return false;
@@ -160,6 +190,7 @@ export class Flow {
       return;
     }
     this.#isWaiting = true;
+    this.#watch?.begin();
     this.#await(this.#links[at]?.isUnlimited ? Number.POSITIVE_INFINITY : this.#limitMs);
     answer.then(
       (pieces) => this.#resume(at, pieces),
@@ -174,16 +205,23 @@ export class Flow {
   }
 
   #resume(at: number, pieces: Pieces | undefined): void {
-    this.#isWaiting = false;
-    this.#limit?.set(Number.POSITIVE_INFINITY);
     if (this.#state === "stopped") return;
+    this.#settled();
+    this.#limit?.set(Number.POSITIVE_INFINITY);
     this.#pass(at, pieces);
     this.run();
   }
 
+  /** Nobody waits any more. */
+  #settled(): void {
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    this.#watch?.end();
+  }
+
   #pass(at: number, pieces: Pieces | undefined): void {
     this.#links[at]?.answered(pieces);
-    if (pieces === undefined) return;
+    if (pieces === undefined || this.#state === "stopped") return;
     const next = this.#links[at + 1];
     if (next) next.take(Buffer.isBuffer(pieces) ? [pieces] : pieces);
     else if (Buffer.isBuffer(pieces)) this.#to.put(pieces);
@@ -205,9 +243,10 @@ export class Flow {
     else this.#from.stream.resume();
   }
 
+  /** What still comes is read and thrown away: closing a socket with unread bytes would reset it. */
   #unlisten(): void {
-    this.#from.stream.pause();
     this.#from.stream.off("data", this.#onData).off("end", this.#onEnd);
+    this.#from.stream.resume();
   }
 }
 

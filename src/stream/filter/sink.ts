@@ -61,10 +61,11 @@ export class Sink {
     if (this.#write(pieces)) this.#onMove();
   }
 
-  /** Sends the end behind what has been put. */
-  end(): void {
+  /** Sends the end behind what has been put. `onFlushed`: the kernel has all, or the socket is gone. */
+  end(onFlushed: () => void = () => {}): void {
     this.flush();
-    this.#stream.end();
+    if (this.#stream.writableFinished || this.#stream.destroyed) onFlushed();
+    else this.#stream.end(onFlushed); // also after its end was asked for
   }
 
   #gather(): void {

@@ -1,4 +1,5 @@
 import type { GatewayError } from "../../errors.ts";
+import type { HookWatch } from "../hook-watch.ts";
 import type { Awaitable } from "../session.ts";
 
 /** Bytes on their way to the next stage, in order; an empty list stands for none. */
@@ -31,6 +32,8 @@ export interface Stages {
   readonly down: readonly Stage[];
   /** How long a stage may wait; undefined: for as long as the session lives. */
   readonly limitMs?: number | undefined;
+  /** Sees stages hold the event loop. */
+  readonly watch?: HookWatch | undefined;
 }
 
 /** The side that bytes came from, or go to. */

@@ -321,6 +321,26 @@ describe("end", () => {
   });
 });
 
+test("a session that is drained sends what it has read through its filters first", async () => {
+  const waiting = gate<undefined>();
+  let asked = 0;
+  const filter = async (chunk: Buffer): Promise<string> => {
+    if (asked++ === 0) await waiting.promise;
+    return upper(chunk);
+  };
+  using bench = await benchWith({ client: { chunk: filter, end: () => "." } });
+  bench.client.write("a");
+  await eventually(() => expect(asked).toBe(1));
+  bench.client.write("b");
+  await eventually(() => expect(bench.unread()).toBe(1)); // read from the kernel, seen by nobody
+  bench.relay.end("drained");
+  waiting.open(undefined);
+  expect((await readAll(bench.peer)).toString()).toBe("AB.");
+  bench.peer.end();
+  bench.client.end();
+  expect(await bench.ended).toEqual({ cause: "drained", error: undefined });
+});
+
 test("a chunk that filters answer at once costs no promise", async () => {
   const weather = { pauses: [0], lags: [0], room: 1_048_576 };
   const [client, peer] = [new ScriptedSocket(weather), new ScriptedSocket(weather)];

@@ -1,7 +1,8 @@
 import { FilterRelay } from "../../../src/stream/filter/filter-relay.ts";
 import type { Stage } from "../../../src/stream/filter/stage.ts";
 import { Inlet } from "../../../src/stream/inlet.ts";
-import { type RelayBenchOptions, relayLaws } from "../../laws/relay-laws.ts";
+import { drainLaws } from "../../laws/drain-laws.ts";
+import { type RelayBench, type RelayBenchOptions, relayLaws } from "../../laws/relay-laws.ts";
 import { socketPair } from "../../support/sockets.ts";
 
 /** Passes all on as it is. */
@@ -39,7 +40,7 @@ const kinds: Record<string, () => readonly Stage[]> = {
 };
 
 for (const [name, stages] of Object.entries(kinds)) {
-  relayLaws(`between sockets, ${name}`, async ({ before, ...options }: RelayBenchOptions) => {
+  const make = async ({ before, ...options }: RelayBenchOptions): Promise<RelayBench> => {
     const [left, right] = await Promise.all([socketPair(), socketPair()]);
     const inlet = new Inlet(left.near);
     if (before) {
@@ -56,5 +57,7 @@ for (const [name, stages] of Object.entries(kinds)) {
         for (const socket of [left.near, left.far, right.near, right.far]) socket.destroy();
       },
     };
-  });
+  };
+  relayLaws(`between sockets, ${name}`, make);
+  drainLaws(`between sockets, ${name}, ended gently`, make);
 }

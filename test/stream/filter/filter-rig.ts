@@ -41,6 +41,7 @@ export async function benchWith(filter: BodyFilter, options?: Parameters<typeof 
     ...relayWith(left.near, right.near, filter, options),
     client: left.far,
     peer: right.far,
+    unread: () => left.near.readableLength,
     held: () => left.near.writableLength + right.near.writableLength,
     [Symbol.dispose]: () => {
       for (const socket of sockets) socket.destroy();
