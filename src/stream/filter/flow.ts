@@ -95,9 +95,10 @@ export class Flow {
   /** Reads no more; what was read goes all the way. */
   drain(): void {
     if (this.#state !== "open") return;
-    const { stream } = this.#from;
-    for (let chunk: Buffer | null = stream.read(); chunk !== null; chunk = stream.read()) this.#take(chunk);
     this.#state = "ended";
+    const { stream } = this.#from;
+    stream.off("data", this.#onData); // or it would hear of what is read here
+    for (let chunk: Buffer | null = stream.read(); chunk !== null; chunk = stream.read()) this.#take(chunk);
     this.#unlisten();
     this.run();
   }
