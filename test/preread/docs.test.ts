@@ -4,7 +4,15 @@ import { snifferLaws } from "../laws/sniffer-laws.ts";
 import { game } from "./own-sniffer.ts";
 
 const PAGES = new URL("../../docs/sniffers/", import.meta.url);
-const SECTIONS = ["Who speaks first", "Bytes looked at", "Verdict rules", "Info", "False-match odds", "Example"];
+const SECTIONS = [
+  "Who speaks first",
+  "Bytes looked at",
+  "Verdict rules",
+  "Info",
+  "False-match odds",
+  "Refusal",
+  "Example",
+];
 
 const page = (name: string): string => readFileSync(new URL(name, PAGES), "utf8");
 const source = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8");

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeConnect } from "../../src/codecs/mqtt/connect.ts";
@@ -256,6 +257,41 @@ describe("other protocols", () => {
     const answer = told(amqp(), "AMQP\0\x01\0\0", closed) ?? "";
     expect(answer.startsWith("AMQP\0\x01\0\0\0\0\0\x1f\x02\0\0\0\0\x53\x10\xd0")).toBe(true);
     expect(answer).toContain("\xa3\x18amqp:unauthorized-access\xa1\x15closed for  the night");
+  });
+});
+
+describe("docs/refusal.md", () => {
+  const page = readFileSync(new URL("../../docs/refusal.md", import.meta.url), "utf8");
+  const rows = [...page.matchAll(/^\| (\d{3})[^|]* \| (.*) \|$/gm)].map(([, status, cells = ""]) => ({
+    status: Number(status),
+    cells: cells.split(" | "),
+  }));
+
+  test("has a row for each sniffer that refuses in its own words", () => {
+    for (const { name } of sniffers) expect(page, name).toMatch(new RegExp(`^\\| \\[${name}\\]\\(`, "m"));
+  });
+
+  test.each(rows)("says what $status is in other protocols", ({ status, cells }) => {
+    const refusal = { status, reason: "r" };
+    const byteAt = (sniffer: Sniffer, head: string | Uint8Array, at: number) =>
+      told(sniffer, head, refusal)?.charCodeAt(at) ?? -1;
+    const hex = (value: number) => `0x${value.toString(16)}`;
+    const [startup = Buffer.alloc(0)] = postgres().examples;
+    const connect = (version: 4 | 5) => encodeConnect({ version, clientId: "a" });
+    const amqp091 = (told(amqp(), "AMQP\0\0\x09\x01", refusal) ?? "").split("…")[1] ?? "";
+    expect(cells).toEqual([
+      String(byteAt(mqtt(), connect(4), 3)),
+      hex(byteAt(mqtt(), connect(5), 3)),
+      hex(byteAt(http2(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 9 + 9 + 7)),
+      String(byteAt(tls(), hello(), 6)),
+      String(byteAt(ssh(), "SSH-2.0-x\r\n", 19 + 9)),
+      /C(\w{5})\0/.exec(told(postgres(), startup, refusal) ?? "")?.[1],
+      String(amqp091.charCodeAt(11) * 256 + amqp091.charCodeAt(12)),
+      /amqp:([\w:-]+)/.exec(told(amqp(), "AMQP\0\x01\0\0", refusal) ?? "")?.[1],
+      String(byteAt(socks(), "\x05\x01\0", 4)),
+      String(byteAt(dns(), dns().examples[0] ?? "", 5)),
+      /stream:error><([\w-]+)/.exec(told(xmpp(), xmpp().examples[0] ?? "", refusal) ?? "")?.[1],
+    ]);
   });
 });
 
