@@ -37,11 +37,12 @@ interface ExplainOptions extends ConfigOption {
 const MAX_STDIN_BYTES = 1024 * 1024;
 
 async function start(given: string | undefined, options: ConfigOption): Promise<void> {
-  const { config, loaded } = await loadGateway(pathOf(given, options));
+  const gateway = await loadGateway(pathOf(given, options));
+  const { config, loaded } = gateway;
   const log = createLog(config.log, loaded);
   const notices = [nodeNotice(process.versions.node, new Date()), ...noticesOf(config)];
   for (const notice of notices) if (notice !== undefined) log.warn(notice);
-  const listening = await runGateway(config, { path: loaded.path, baseDir: loaded.baseDir, log });
+  const listening = await runGateway(gateway, log);
   for (const { address, server } of listening) print(`listening ${address} ${server}`);
 }
 

@@ -39,14 +39,16 @@ export class Listener implements Port {
     this.server = createServer(tcp, (socket) => this.#accept(socket));
   }
 
-  /** Opens the address. @throws BindError */
-  static open(endpoint: Endpoint, options: PortOptions): Promise<Listener> {
-    return bind(endpoint, async () => {
+  /** Opens the address, or listens at a handle that the process was given. @throws BindError */
+  static open(endpoint: Endpoint, options: PortOptions, inherited?: object): Promise<Listener> {
+    const isOpen = inherited !== undefined;
+    const open = async (): Promise<Listener> => {
       const listener = new Listener(endpoint, options);
       listener.#wires = endpoint.kind === "tcp" ? await loadWires() : undefined;
-      await listener.#listen();
+      await listener.#listen(inherited);
       return listener;
-    });
+    };
+    return bind(endpoint, open, { isOpen });
   }
 
   get address(): string {
@@ -64,12 +66,12 @@ export class Listener implements Port {
     this.server.close();
   }
 
-  #listen(): Promise<void> {
+  #listen(inherited?: object): Promise<void> {
     const at =
       this.#bound.kind === "unix" ? { path: this.#bound.path } : { host: this.#bound.host, port: this.#bound.port };
     return new Promise((resolve, reject) => {
       this.server.once("error", reject);
-      this.server.listen({ ...at, backlog: BACKLOG, ipv6Only: this.#options.ipv6Only }, () => {
+      const onListening = (): void => {
         this.server.off("error", reject);
         this.server.on("error", this.#pause);
         this.#learnAddress();
@@ -81,7 +83,9 @@ export class Listener implements Port {
             (wire) => this.#acceptWire(wire),
           );
         resolve();
-      });
+      };
+      if (inherited) this.server.listen(inherited, BACKLOG, onListening);
+      else this.server.listen({ ...at, backlog: BACKLOG, ipv6Only: this.#options.ipv6Only }, onListening);
     });
   }
 

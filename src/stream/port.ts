@@ -38,7 +38,7 @@ export interface PortOptions {
 export const BACKLOG = 4_096;
 
 /** Opens an address by whoever accepts there. `isOpen`: it is another's, and living. @throws BindError, whatever went wrong */
-export async function bind<Opened extends Port>(
+export async function bind<Opened>(
   endpoint: Endpoint,
   open: () => Opened | Promise<Opened>,
   { isOpen = false }: { readonly isOpen?: boolean } = {},

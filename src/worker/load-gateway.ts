@@ -1,4 +1,5 @@
 import type { GatewayConfig } from "../gateway.ts";
+import type { Snapshot } from "./config/bundle.ts";
 import { ConfigError } from "./config/config-error.ts";
 import { fileFaults } from "./config/file-faults.ts";
 import { type Loaded, loadConfig } from "./config/load-config.ts";
@@ -9,6 +10,8 @@ import { validate } from "./config/validate.ts";
 export interface LoadedGateway {
   readonly config: GatewayConfig;
   readonly loaded: Loaded;
+  /** What was read, for the processes that serve it. */
+  readonly snapshot: Snapshot;
 }
 
 /**
@@ -16,11 +19,12 @@ export interface LoadedGateway {
  * @throws UsageError, ConfigError, and what the hooks throw
  */
 export async function loadGateway(path: string | undefined): Promise<LoadedGateway> {
-  const loaded = await loadConfig(path);
+  const snapshot: Snapshot = new Map();
+  const loaded = await loadConfig(path, process.cwd(), snapshot);
   const config = validate(loaded);
   await config.phases?.init?.(); // it may make the very files that are looked for next
   const faults = await fileFaults(config, { baseDir: loaded.baseDir, warn: () => {} }); // start says the warnings itself
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${shortPath(loaded.path)}: ${fault}`));
   await config.phases?.check?.();
-  return { config, loaded };
+  return { config, loaded, snapshot };
 }

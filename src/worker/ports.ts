@@ -33,16 +33,20 @@ class OpenPort {
 }
 
 /** An address of a server, with the name by which a reload finds it again. */
-interface Wanted {
+export interface WantedPort<Of extends Listens = Listens> {
   readonly key: string;
   readonly endpoint: Endpoint;
-  readonly server: Server;
+  readonly server: Of;
+  readonly ipv6Only: boolean;
 }
+
+/** What of a server its ports depend on. */
+type Listens = Pick<Server, "name" | "listen">;
 
 /** What a reload would change. */
 export interface PortChange {
   readonly added: ReadonlyMap<string, OpenPort>;
-  readonly wanted: readonly Wanted[];
+  readonly wanted: readonly WantedPort<Server>[];
 }
 
 /** Where a worker accepts. A port outlives generations: one that both have stays open and never misses a client. */
@@ -118,13 +122,13 @@ export class Ports {
 }
 
 /** All addresses of all servers. Those with port 0 are known by their server and place, since each is another port. */
-export function wantedPorts(servers: readonly Server[]): readonly Wanted[] {
+export function wantedPorts<Of extends Listens>(servers: readonly Of[]): readonly WantedPort<Of>[] {
   return servers.flatMap((server) =>
     server.listen.map((endpoint, place) => {
       const isFree = endpoint.kind === "tcp" && endpoint.port === 0;
-      const twin = hasV4Twin(endpoint, server.listen) ? " v6only" : ""; // cannot be changed on an open socket
-      const key = `${formatEndpoint(endpoint)}${isFree ? ` ${server.name} ${place}` : ""}${twin}`;
-      return { key, endpoint, server };
+      const ipv6Only = hasV4Twin(endpoint, server.listen); // cannot be changed on an open socket
+      const key = `${formatEndpoint(endpoint)}${isFree ? ` ${server.name} ${place}` : ""}${ipv6Only ? " v6only" : ""}`;
+      return { key, endpoint, server, ipv6Only };
     }),
   );
 }

@@ -1,9 +1,11 @@
 import { GatewayError, messageOf } from "../errors.ts";
-import type { GatewayConfig } from "../gateway.ts";
 import { ConfigError } from "./config/config-error.ts";
-import { loadGateway } from "./load-gateway.ts";
+import { type LoadedGateway, loadGateway } from "./load-gateway.ts";
 import type { OpenLog } from "./log.ts";
-import { Worker } from "./worker.ts";
+import { Master } from "./master/master.ts";
+import type { RunningGateway } from "./master/running-gateway.ts";
+import { Single } from "./master/single.ts";
+import { workersOf } from "./master/workers-of.ts";
 
 /** Sessions that a quick stop has told to end get so long for their log hooks. */
 const QUICK_STOP_MS = 5_000;
@@ -11,67 +13,61 @@ const QUICK_STOP_MS = 5_000;
 /** After an exception that nobody caught the state may be broken: sessions get so long to end by themselves. */
 const CRASH_DRAIN_MS = 30_000;
 
-interface RunOptions {
-  /** Of the configuration: a reload reads it again. */
-  readonly path: string;
-  /** Paths in the configuration are relative to it. */
-  readonly baseDir: string;
-  readonly log: OpenLog;
-}
-
 /**
- * Serves in this process until a signal ends it: TERM and INT at once, QUIT when the sessions have ended. USR1 reopens the
- * log, HUP reads the configuration again. Resolves with the open ports. @throws BindError when a port cannot be opened
+ * Serves until a signal ends it: TERM and INT at once, QUIT when the sessions have ended. USR1 reopens the log, HUP reads the
+ * configuration again, USR2 replaces the workers. Resolves with the open ports. @throws BindError when a port cannot be opened
  */
-export async function runGateway(config: GatewayConfig, options: RunOptions): Promise<Worker["listening"]> {
-  const lifetime = new Lifetime(options);
-  const worker = await Worker.start(config, options);
-  lifetime.serves(worker);
-  return worker.listening;
+export async function runGateway(loaded: LoadedGateway, log: OpenLog): Promise<RunningGateway["listening"]> {
+  const lifetime = new Lifetime(loaded.loaded.path, log);
+  const start = workersOf(loaded.config) === 1 ? Single.start : Master.start;
+  const gateway = await start(loaded, log);
+  lifetime.serves(gateway);
+  return gateway.listening;
 }
 
-/** Ends this process in the right order: sessions, log, exit. */
+/** Does what signals say, one thing after the other, and ends this process in the right order: sessions, log, exit. */
 class Lifetime {
   readonly #path: string;
   readonly #log: OpenLog;
-  #worker: Worker | undefined;
-  /** Reloads come one after the other. */
-  #reloading: Promise<void> = Promise.resolve();
+  #gateway: RunningGateway | undefined;
+  /** Changes of the gateway come one after the other. */
+  #changing: Promise<void> = Promise.resolve();
   #crashed = false;
 
-  constructor({ path, log }: RunOptions) {
+  constructor(path: string, log: OpenLog) {
     this.#path = path;
     this.#log = log;
     process.on("SIGTERM", () => this.#stop("quick"));
     process.on("SIGINT", () => this.#stop("quick"));
     process.on("SIGQUIT", () => this.#stop("drain"));
-    process.on("SIGHUP", () => this.#reload());
-    process.on("SIGUSR1", () => log.reopen());
+    process.on("SIGHUP", () => this.#change("reload", (gateway) => this.#reload(gateway)));
+    process.on("SIGUSR1", () => void this.#gateway?.reopen());
+    process.on("SIGUSR2", () => this.#change("replacement", (gateway) => gateway.replace()));
     process.on("uncaughtException", (cause, origin) => this.#crash(cause, origin));
     process.on("exit", () => log.flush());
   }
 
-  serves(worker: Worker): void {
-    this.#worker = worker;
+  serves(gateway: RunningGateway): void {
+    this.#gateway = gateway;
   }
 
-  #reload(): void {
-    this.#reloading = this.#reloading.then(() => this.#reloadNow());
+  async #reload(gateway: RunningGateway): Promise<void> {
+    await gateway.reload(await loadGateway(this.#path));
   }
 
-  /** What fails leaves the old configuration where it was, and says why. */
-  async #reloadNow(): Promise<void> {
-    const worker = this.#worker;
-    if (!worker) return;
-    try {
-      const { config } = await loadGateway(this.#path);
-      const candidate = await worker.prepare(config);
-      worker.commit(candidate);
-      this.#log.info("reloaded", { generation: worker.generation });
-    } catch (cause) {
-      const reason = cause instanceof ConfigError ? cause.lines.join("; ") : messageOf(cause);
-      this.#log.error("reload failed", { generation: worker.generation, reason });
-    }
+  /** What fails leaves everything as it was, and says why. */
+  #change(what: "reload" | "replacement", work: (gateway: RunningGateway) => Promise<void>): void {
+    this.#changing = this.#changing.then(async () => {
+      const gateway = this.#gateway;
+      if (!gateway) return;
+      try {
+        await work(gateway);
+        this.#log.info(`${what} done`, { generation: gateway.generation });
+      } catch (cause) {
+        const reason = cause instanceof ConfigError ? cause.lines.join("; ") : messageOf(cause);
+        this.#log.error(`${what} failed`, { generation: gateway.generation, reason });
+      }
+    });
   }
 
   #stop(how: "quick" | "drain"): void {
@@ -92,7 +88,7 @@ class Lifetime {
 
   async #end(how: "quick" | "drain"): Promise<void> {
     try {
-      await this.#worker?.close(how);
+      await this.#gateway?.close(how);
     } catch (cause) {
       process.exitCode = 1;
       this.#log.error("stop failed", { err: cause });

@@ -8,7 +8,7 @@ import { NativePort } from "../stream/carrier/native-port.ts";
 import { Deadline } from "../stream/deadline.ts";
 import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
-import type { Port, PortOptions } from "../stream/port.ts";
+import { BACKLOG, type Port, type PortOptions } from "../stream/port.ts";
 import type { Server } from "../stream/server.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
 import { Resolver } from "../upstream/resolve.ts";
@@ -16,6 +16,8 @@ import { chooseCarrier } from "./choose-carrier.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
 import type { LiveSession } from "./live-session.ts";
+import type { WorkerIds } from "./master/calls.ts";
+import type { InheritedSockets } from "./master/inherited-sockets.ts";
 import { type PortChange, Ports } from "./ports.ts";
 import { Sessions } from "./sessions.ts";
 import { hasHooks } from "./slow-hooks/has-hooks.ts";
@@ -30,6 +32,12 @@ const TIMERS_END_MS = 5_000;
 
 /** What a worker is told by whoever starts it. */
 export interface WorkerOptions {
+  /** Which process this is; a gateway with one has the numbers 0. */
+  readonly ids?: WorkerIds;
+  /** Number of the first generation. Default 1. */
+  readonly generation?: number;
+  /** Sockets that the master has opened, by the key of their port. Undefined: the worker opens its ports itself. */
+  readonly sockets?: InheritedSockets;
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: Log;
@@ -63,7 +71,6 @@ export class Worker {
   #current: Generation;
   /** The one before, kept whole for a rollback. */
   #previous: Generation | undefined;
-  #numbers: number;
 
   private constructor(first: Generation, end: AbortController, lasting: Lasting, options: WorkerOptions) {
     const { sessions: max, openFiles } = sessionLimit(first.servers.flatMap(({ listen }) => listen).length);
@@ -72,13 +79,12 @@ export class Worker {
     this.#options = options;
     this.#lasting = lasting;
     this.#current = first;
-    this.#numbers = first.number;
     this.#ends.set(first.number, end);
     this.#carrier = chooseCarrier(process.env["RESTYCONF_CARRIER"], process.env["RESTYCONF_ENGINE"], max, log);
     this.#sessions = new Sessions({ max, carrier: this.#carrier, onUnused: (number) => this.#unused(number) });
     this.#ports = new Ports({
       log,
-      open: (_, endpoint, server, port) => this.#open(endpoint, server, port),
+      open: (key, endpoint, server, port) => this.#open(key, endpoint, server, port),
       hasRoom: (server) => this.#sessions.hasRoom(server),
       serve: (incoming, server) => this.#sessions.serve(incoming, server),
     });
@@ -93,7 +99,7 @@ export class Worker {
       slowHooks: undefined,
     };
     const end = new AbortController();
-    const first = await compile(config, { number: 1, end, lasting, options });
+    const first = await compile(config, { number: options.generation ?? 1, end, lasting, options });
     let worker: Worker;
     try {
       worker = new Worker(first, end, lasting, options);
@@ -118,6 +124,15 @@ export class Worker {
     return this.#ports.listening;
   }
 
+  /** Sessions that live, or whose socket still lingers. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  get carrier(): "native" | "node" {
+    return this.#carrier ? "native" : "node";
+  }
+
   /** Number of the generation that serves new sessions. */
   get generation(): number {
     return this.#current.number;
@@ -137,8 +152,7 @@ export class Worker {
   }
 
   /** Builds a new generation off to the side and opens its new ports. What fails leaves everything as it was. */
-  async prepare(config: GatewayConfig): Promise<Candidate> {
-    const number = ++this.#numbers;
+  async prepare(config: GatewayConfig, number: number): Promise<Candidate> {
     const end = new AbortController();
     const generation = await compile(config, { number, end, lasting: this.#lasting, options: this.#options });
     this.#ends.set(number, end);
@@ -192,8 +206,12 @@ export class Worker {
     await this.#lasting.registry[Symbol.asyncDispose]();
   }
 
-  #open(endpoint: Endpoint, server: Server, options: PortOptions): Promise<Port> {
-    return this.#carrier ? NativePort.open(this.#carrier, endpoint, server, options) : Listener.open(endpoint, options);
+  #open(key: string, endpoint: Endpoint, server: Server, options: PortOptions): Promise<Port> {
+    const inherited = this.#options.sockets?.take(key, endpoint);
+    if (!this.#carrier) return Listener.open(endpoint, options, inherited);
+    inherited?.listen(BACKLOG); // the engine wants a socket that listens; nobody accepts before the event loop turns
+    const opened = NativePort.open(this.#carrier, endpoint, server, { ...options, listenFd: inherited?.fd });
+    return opened.finally(() => inherited?.close()); // the engine has its own copy
   }
 
   #retire(generation: Generation): void {
@@ -222,9 +240,9 @@ async function compile(
   config: GatewayConfig,
   { number, end, lasting, options }: { number: number; end: AbortController; lasting: Lasting; options: WorkerOptions },
 ): Promise<Generation> {
-  const { baseDir, log } = options;
+  const { baseDir, log, ids = { number: 0, masterId: 0 } } = options;
   const { registry, live, resolver } = lasting;
-  const worker = { id: 0, number: 0, masterId: 0, registry, generation: number, signal: end.signal };
+  const worker = { ...ids, id: ids.masterId * 10 + ids.number, registry, generation: number, signal: end.signal };
   if (hasHooks(config)) lasting.slowHooks ??= SlowHooks.start(log);
   const hookWatch = await lasting.slowHooks;
   return compileGeneration(config, { number, baseDir, log, hookWatch, worker, live, resolver });

@@ -39,7 +39,8 @@ class Reloaded {
     const before = this.gateway.log.length;
     this.gateway.process.kill("SIGHUP");
     return this.gateway.line(
-      (line) => ["reloaded", "reload failed"].includes(String(line["msg"])) && this.gateway.log.indexOf(line) >= before,
+      (line) =>
+        ["reload done", "reload failed"].includes(String(line["msg"])) && this.gateway.log.indexOf(line) >= before,
     );
   }
 }
@@ -53,7 +54,7 @@ describe("a reload", () => {
     expect(
       await new Reloaded(gateway).to(config(`edge: { listen: "127.0.0.1:0", routes: [${answers("new")}] }`)),
     ).toMatchObject({
-      msg: "reloaded",
+      msg: "reload done",
       generation: 2,
     });
     expect(await exchange(gateway.port(), "x")).toBe("new");

@@ -293,12 +293,12 @@ describe("signals", () => {
     client.destroy();
   });
 
-  test("SIGHUP is warned of, and ends no session", async () => {
+  test("SIGHUP reads the configuration again, and ends no session", async () => {
     await using gateway = await Gateway.start(waiting);
     const client = await dialIn(gateway.port());
     await once(client, "data");
     gateway.process.kill("SIGHUP");
-    await gateway.line((line) => String(line["msg"]).startsWith("SIGHUP"));
+    await gateway.line((line) => line["msg"] === "reload done");
     client.end("bye");
     await readAll(client);
     expect(await gateway.stop("SIGQUIT")).toBe(0);

@@ -10,17 +10,22 @@ import { buildFaults, shortPath, thrownFault } from "./source-place.ts";
 /** The exports of a module. */
 export type Exports = Readonly<Record<string, unknown>>;
 
+/** What files held when a configuration was read, so that other processes read the same: modules as their bundles. */
+export type Snapshot = Map<string, string>;
+
 /**
  * Loads a TypeScript or JavaScript module as it is on disk now, however often it was loaded before, together with the
  * local modules that it imports; packages and RestyConf itself stay shared. One call at a time.
  * @throws ConfigError with the place in the source
  */
-export async function importFresh(path: string): Promise<Exports> {
+export async function importFresh(path: string, snapshot: Snapshot = new Map()): Promise<Exports> {
   process.setSourceMapsEnabled(true); // errors of hooks must name the user's lines, not the bundle's
   const folder = await mkdtemp(join(tmpdir(), "restyconf-module-"));
   const file = join(folder, "module.mjs"); // its own name each time: Node never forgets a module
   try {
-    await writeFile(file, await bundle(path, file));
+    const text = snapshot.get(path) ?? (await bundle(path, file));
+    snapshot.set(path, text);
+    await writeFile(file, text);
     return await evaluate(path, file);
   } finally {
     await rm(folder, { recursive: true, force: true });

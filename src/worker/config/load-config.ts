@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, extname, join, resolve } from "node:path";
 import { messageOf } from "../../errors.ts";
-import { type Exports, importFresh, jsonFaults } from "./bundle.ts";
+import { type Exports, importFresh, jsonFaults, type Snapshot } from "./bundle.ts";
 import { ConfigError, UsageError } from "./config-error.ts";
 import { type Data, type Positions, parseJson, parseYaml } from "./data/parse.ts";
 import { isRecord } from "./schema/schema.ts";
@@ -33,10 +33,15 @@ const DEFAULT_NAMES = ["ts", "mts", "js", "mjs", "json", "yaml", "yml"].map((end
 const MAX_DATA_BYTES = 1024 * 1024;
 
 /**
- * Reads a configuration: TypeScript and JavaScript are run, JSON and YAML are parsed, and the hooks they name are run.
+ * Reads a configuration: TypeScript and JavaScript are run, JSON and YAML are parsed, and the hooks they name are run. What is in
+ * the snapshot is not read again; what is read is put there.
  * @throws UsageError where there is no such file, ConfigError where it cannot be read as what it is
  */
-export async function loadConfig(given: string | undefined, folder: string = process.cwd()): Promise<Loaded> {
+export async function loadConfig(
+  given: string | undefined,
+  folder: string = process.cwd(),
+  snapshot: Snapshot = new Map(),
+): Promise<Loaded> {
   const path = findConfig(given, folder);
   const baseDir = dirname(path);
   switch (extname(path)) {
@@ -44,12 +49,16 @@ export async function loadConfig(given: string | undefined, folder: string = pro
     case ".mts":
     case ".js":
     case ".mjs":
-      return { path, baseDir, config: defaultExport(await importFresh(path), path) };
+      return { path, baseDir, config: defaultExport(await importFresh(path, snapshot), path) };
     case ".json":
-      return { path, baseDir, ...(await loadData(await parsedJson(path), baseDir)) };
+      return { path, baseDir, ...(await loadData(await parsedJson(path, snapshot), baseDir, snapshot)) };
     case ".yaml":
     case ".yml":
-      return { path, baseDir, ...(await loadData(parseYaml(await readText(path), shortPath(path)), baseDir)) };
+      return {
+        path,
+        baseDir,
+        ...(await loadData(parseYaml(await readText(path, snapshot), shortPath(path)), baseDir, snapshot)),
+      };
     default:
       throw new UsageError(`${shortPath(path)}: expected .ts, .mts, .js, .mjs, .json, .yaml or .yml`);
   }
@@ -71,14 +80,16 @@ function defaultExport(exports: Exports, path: string): unknown {
   throw new ConfigError([`${shortPath(path)}: expected a default export, like export default defineGateway({ … })`]);
 }
 
-async function parsedJson(path: string): Promise<Data> {
-  const source = await readText(path);
+async function parsedJson(path: string, snapshot: Snapshot): Promise<Data> {
+  const source = await readText(path, snapshot);
   const parsed = parseJson(source, shortPath(path));
   if (parsed) return parsed;
   throw new ConfigError(await jsonFaults(source, path));
 }
 
-async function readText(path: string): Promise<string> {
+async function readText(path: string, snapshot: Snapshot): Promise<string> {
+  const known = snapshot.get(path);
+  if (known !== undefined) return known;
   let bytes: Buffer;
   try {
     bytes = await readFile(path);
@@ -86,12 +97,18 @@ async function readText(path: string): Promise<string> {
     throw new UsageError(`${shortPath(path)}: ${messageOf(cause)}`, { cause });
   }
   if (bytes.length > MAX_DATA_BYTES) throw new ConfigError([`${shortPath(path)}: larger than ${MAX_DATA_BYTES} bytes`]);
-  return bytes.toString("utf8").replace(/^\uFEFF/, "");
+  const text = bytes.toString("utf8").replace(/^\uFEFF/, "");
+  snapshot.set(path, text);
+  return text;
 }
 
-async function loadData({ value, positions }: Data, baseDir: string): Promise<{ config: unknown; data: DataFile }> {
+async function loadData(
+  { value, positions }: Data,
+  baseDir: string,
+  snapshot: Snapshot,
+): Promise<{ config: unknown; data: DataFile }> {
   const modules = new Map<string, Exports | ConfigError>();
-  for (const name of moduleNames(value)) modules.set(name, await loadModule(resolve(baseDir, name)));
+  for (const name of moduleNames(value)) modules.set(name, await loadModule(resolve(baseDir, name), snapshot));
   return { config: value, data: { positions, modules } };
 }
 
@@ -103,9 +120,9 @@ function moduleNames(config: unknown): readonly string[] {
   return [...new Set(phases.filter((name) => typeof name === "string"))];
 }
 
-async function loadModule(path: string): Promise<Exports | ConfigError> {
+async function loadModule(path: string, snapshot: Snapshot): Promise<Exports | ConfigError> {
   try {
-    return hooksOf(await importFresh(path));
+    return hooksOf(await importFresh(path, snapshot));
   } catch (cause) {
     if (cause instanceof ConfigError) return cause;
     throw cause;

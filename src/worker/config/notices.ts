@@ -4,7 +4,6 @@ import { endOfNodeLine } from "../node-lines.ts";
 
 /** Keys that are checked, and do nothing yet. This is the one list of them. */
 const UNUSED: Readonly<Record<string, (config: GatewayConfig) => boolean>> = {
-  workers: ({ workers = 1 }) => workers !== 1,
   redis: ({ redis }) => redis !== undefined,
   shared: ({ shared }) => shared !== undefined,
   stateDir: ({ stateDir }) => stateDir !== undefined,

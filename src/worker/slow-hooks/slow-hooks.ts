@@ -67,6 +67,7 @@ export class SlowHooks implements HookWatch {
     this.#log = log;
     this.#isDebugged = isDebugged;
     this.#words = new Int32Array(memory);
+    this.#noteDebugger();
     this.#thread = new Worker(new URL(`thread${extname(import.meta.url)}`, import.meta.url), {
       name: "slow hooks",
       workerData: { memory } satisfies ThreadInput,
@@ -125,8 +126,12 @@ export class SlowHooks implements HookWatch {
     return number;
   }
 
-  #wake(): void {
+  #noteDebugger(): void {
     this.#words[words.isDebugged] = this.#isDebugged() ? 1 : 0;
+  }
+
+  #wake(): void {
+    this.#noteDebugger();
     Atomics.store(this.#words, words.isAsleep, 0);
     Atomics.add(this.#words, words.wake, 1);
     Atomics.notify(this.#words, words.wake);
@@ -134,7 +139,7 @@ export class SlowHooks implements HookWatch {
 
   /** Goes on for as long as hooks wait. Stopping at once would cost each hook a timer. */
   readonly #beat = (): void => {
-    this.#words[words.isDebugged] = this.#isDebugged() ? 1 : 0;
+    this.#noteDebugger();
     Atomics.store(this.#words, words.beats, ++this.#beats | 0);
     if (this.#waiting === 0) {
       this.#timer = undefined;

@@ -1,0 +1,79 @@
+import type { LiveSession } from "../live-session.ts";
+
+/** A configuration as the master has read it: every worker builds its generation from the same texts. */
+export interface Source {
+  /** Counts the configurations that the gateway has had, from 1. */
+  readonly generation: number;
+  /** Path of the configuration. */
+  readonly path: string;
+  /** What its files held, by path; modules as their bundles. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/** Which process this is. */
+export interface WorkerIds {
+  readonly number: number;
+  readonly masterId: number;
+}
+
+/** What a worker says of itself. */
+export interface WorkerStatus extends WorkerIds {
+  readonly pid: number;
+  readonly generation: number;
+  readonly sessions: number;
+  readonly startedAt: string;
+  readonly carrier: "native" | "node";
+}
+
+/** What the master asks of a worker, in its own process or in another. All may fail with what the worker says. */
+export interface WorkerCalls {
+  /** Builds a generation off to the side; `commit` makes it serve new sessions, `abandon` forgets it. */
+  prepare(source: Source): Promise<void>;
+  commit(): Promise<void>;
+  abandon(): Promise<void>;
+  /** Back to the generation before. False: there is none. */
+  rollback(): Promise<boolean>;
+  sessions(): Promise<readonly LiveSession[]>;
+  kill(session: string): Promise<boolean>;
+  status(): Promise<WorkerStatus>;
+  /** Goes on in new log files. */
+  reopen(): Promise<void>;
+}
+
+/** A call on its way to a worker. */
+export type CallMessage = {
+  readonly [Name in keyof WorkerCalls]: {
+    readonly kind: "call";
+    readonly id: number;
+    readonly name: Name;
+    readonly parameters: Parameters<WorkerCalls[Name]>;
+  };
+}[keyof WorkerCalls];
+
+/** What the master sends. */
+export type ToWorker =
+  | CallMessage
+  /** The first message: the sockets have come before it. */
+  | { readonly kind: "start"; readonly source: Source; readonly ids: WorkerIds }
+  /** With a handle: a listening socket, by its name among the ports. */
+  | { readonly kind: "socket"; readonly key: string }
+  /** No answer: the process ends when it is done. */
+  | { readonly kind: "close"; readonly how: "quick" | "drain" };
+
+/** What a worker sends. */
+export type ToMaster =
+  /** It serves. */
+  | { readonly kind: "ready" }
+  /** It serves no new session, and ends when the others have: another one is to take its place. */
+  | { readonly kind: "crashed" }
+  /** It does not, and ends. */
+  | { readonly kind: "failed"; readonly reason: Failure }
+  | { readonly kind: "answer"; readonly id: number; readonly value: unknown }
+  | { readonly kind: "refusal"; readonly id: number; readonly reason: Failure };
+
+/** An error on its way between processes. */
+export interface Failure {
+  readonly message: string;
+  /** Of a ConfigError. */
+  readonly lines?: readonly string[] | undefined;
+}

@@ -1,0 +1,59 @@
+import { loadConfig } from "../config/load-config.ts";
+import { validate } from "../config/validate.ts";
+import type { OpenLog } from "../log.ts";
+import type { Candidate, Worker } from "../worker.ts";
+import type { Source, WorkerCalls, WorkerIds, WorkerStatus } from "./calls.ts";
+
+/** A worker as the master sees it, in the worker's own process. */
+export class LocalWorker implements WorkerCalls {
+  readonly #worker: Worker;
+  readonly #ids: WorkerIds;
+  readonly #log: OpenLog;
+  readonly #startedAt: string = new Date().toISOString();
+  #candidate: Candidate | undefined;
+
+  constructor(worker: Worker, ids: WorkerIds, log: OpenLog) {
+    this.#worker = worker;
+    this.#ids = ids;
+    this.#log = log;
+  }
+
+  async prepare(source: Source): Promise<void> {
+    const loaded = await loadConfig(source.path, process.cwd(), new Map(Object.entries(source.files)));
+    this.#candidate = await this.#worker.prepare(validate(loaded), source.generation);
+  }
+
+  async commit(): Promise<void> {
+    const candidate = this.#candidate;
+    if (!candidate) throw new TypeError("commit: nothing was prepared");
+    this.#candidate = undefined;
+    this.#worker.commit(candidate);
+  }
+
+  async abandon(): Promise<void> {
+    const candidate = this.#candidate;
+    this.#candidate = undefined;
+    if (candidate) await this.#worker.abandon(candidate);
+  }
+
+  rollback(): Promise<boolean> {
+    return this.#worker.rollback();
+  }
+
+  async sessions(): Promise<ReturnType<Worker["sessions"]>> {
+    return this.#worker.sessions();
+  }
+
+  async kill(session: string): Promise<boolean> {
+    return this.#worker.kill(session);
+  }
+
+  async status(): Promise<WorkerStatus> {
+    const { generation, size: sessions, carrier } = this.#worker;
+    return { ...this.#ids, pid: process.pid, generation, sessions, startedAt: this.#startedAt, carrier };
+  }
+
+  async reopen(): Promise<void> {
+    this.#log.reopen();
+  }
+}

@@ -1,0 +1,176 @@
+import { parseEndpoint } from "../../codecs/address.ts";
+import type { GatewayConfig } from "../../gateway.ts";
+import type { LoadedGateway } from "../load-gateway.ts";
+import type { OpenLog } from "../log.ts";
+import { type WantedPort, wantedPorts } from "../ports.ts";
+import type { Source, WorkerStatus } from "./calls.ts";
+import { type AddedSockets, handlesOf, ListeningSockets, type SocketHandle } from "./listening-sockets.ts";
+import type { RunningGateway } from "./running-gateway.ts";
+import { Slot, type SlotHost } from "./slot.ts";
+import type { WorkerProcess } from "./worker-process.ts";
+import { workersOf } from "./workers-of.ts";
+
+/** A configuration with what the master itself needs of it. */
+interface Plan {
+  readonly source: Source;
+  readonly wanted: readonly WantedPort[];
+  readonly workers: number;
+}
+
+/** A gateway of several processes: the master opens the ports, keeps its workers alive, and serves nothing itself. */
+export class Master implements RunningGateway, SlotHost {
+  readonly log: OpenLog;
+  readonly #sockets = new ListeningSockets();
+  #slots: Slot[] = [];
+  #current: Plan;
+  #previous: Plan | undefined;
+  #generations = 1;
+  #isClosed = false;
+
+  private constructor(first: Plan, log: OpenLog) {
+    this.#current = first;
+    this.log = log;
+  }
+
+  /** Resolves when all workers serve. @throws BindError, and what a worker failed with; nothing is left then */
+  static async start(loaded: LoadedGateway, log: OpenLog): Promise<Master> {
+    const plan = planOf(loaded, 1);
+    const master = new Master(plan, log);
+    try {
+      master.#sockets.commit(plan.wanted, await master.#sockets.prepare(plan.wanted));
+      await master.#resize(plan.workers);
+    } catch (cause) {
+      await master.close("quick");
+      throw cause;
+    }
+    return master;
+  }
+
+  get source(): Source {
+    return this.#current.source;
+  }
+
+  get sockets(): ReadonlyMap<string, SocketHandle> {
+    return this.#sockets.handles;
+  }
+
+  get listening(): RunningGateway["listening"] {
+    return this.#sockets.listening;
+  }
+
+  get generation(): number {
+    return this.source.generation;
+  }
+
+  async reload(loaded: LoadedGateway): Promise<void> {
+    const next = planOf(loaded, ++this.#generations);
+    const added = await this.#sockets.prepare(next.wanted);
+    const workers = this.#workers;
+    try {
+      await Promise.all(workers.map((worker) => prepareAt(worker, next, added)));
+    } catch (cause) {
+      await Promise.allSettled(workers.map((worker) => worker.abandon()));
+      this.#sockets.abandon(added);
+      throw cause;
+    }
+    this.#previous = this.#current;
+    this.#current = next; // whoever dies from here on comes back with it
+    this.#sockets.commit(next.wanted, added);
+    await this.#settle(workers.map((worker) => worker.commit()));
+    await this.#resize(next.workers);
+  }
+
+  async rollback(): Promise<boolean> {
+    const back = this.#previous;
+    if (!back) return false;
+    const added = await this.#sockets.prepare(back.wanted);
+    this.#previous = undefined;
+    this.#current = back;
+    this.#sockets.commit(back.wanted, added);
+    const workers = this.#workers;
+    for (const worker of workers) worker.giveSockets(handlesOf(added));
+    await this.#settle(workers.map((worker) => worker.rollback()));
+    await this.#resize(back.workers);
+    return true;
+  }
+
+  /** nginx upgrades its binary by `USR2`; here new processes run the code that is on disk now. */
+  async replace(): Promise<void> {
+    for (const slot of this.#slots) await slot.start();
+  }
+
+  async sessions(): ReturnType<RunningGateway["sessions"]> {
+    const lists = await this.#ask((worker) => worker.sessions());
+    return lists.flat();
+  }
+
+  async kill(session: string): Promise<boolean> {
+    const answers = await this.#ask((worker) => worker.kill(session));
+    return answers.includes(true);
+  }
+
+  status(): Promise<readonly WorkerStatus[]> {
+    return this.#ask((worker) => worker.status());
+  }
+
+  async reopen(): Promise<void> {
+    this.log.reopen();
+    await this.#ask((worker) => worker.reopen());
+  }
+
+  async close(how: "quick" | "drain"): Promise<void> {
+    this.#isClosed = true;
+    this.#sockets.close();
+    await Promise.all(this.#slots.map((slot) => slot.close(how)));
+  }
+
+  /** Who serves now. */
+  get #workers(): readonly WorkerProcess[] {
+    return this.#slots.flatMap(({ process }) => (process ? [process] : []));
+  }
+
+  /** Asks all workers, those that end included; one that ends meanwhile has nothing to say. */
+  async #ask<Value>(question: (worker: WorkerProcess) => Promise<Value>): Promise<Value[]> {
+    const all = this.#slots.flatMap((slot) => [...(slot.process ? [slot.process] : []), ...slot.leaving]);
+    const answers = await Promise.allSettled(all.map(question));
+    return answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
+  }
+
+  /** A worker that could not follow is replaced: all serve the same, and what was decided is not taken back. */
+  async #settle(answers: readonly Promise<unknown>[]): Promise<void> {
+    await Promise.allSettled(answers);
+    for (const slot of this.#slots) {
+      const { process } = slot;
+      const status = await process?.status().catch(() => undefined);
+      if (process && status?.generation !== this.generation) await slot.start();
+    }
+  }
+
+  /** A worker too many ends with its sessions; its number is free for the next one. */
+  async #resize(workers: number): Promise<void> {
+    for (const slot of this.#slots.splice(workers)) void slot.close("drain");
+    const added = Array.from({ length: Math.max(0, workers - this.#slots.length) }, (_, index) => {
+      return new Slot({ number: this.#slots.length + index, masterId: 0 }, this);
+    });
+    this.#slots.push(...added);
+    await Promise.all(added.map((slot) => slot.start()));
+    if (this.#isClosed) await Promise.all(added.map((slot) => slot.close("quick")));
+  }
+}
+
+async function prepareAt(worker: WorkerProcess, { source }: Plan, added: AddedSockets): Promise<void> {
+  worker.giveSockets(handlesOf(added));
+  await worker.prepare(source);
+}
+
+function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number): Plan {
+  const source = { generation, path: loaded.path, files: Object.fromEntries(snapshot) };
+  return { source, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
+}
+
+function serversOf(config: GatewayConfig): Parameters<typeof wantedPorts>[0] {
+  return Object.entries(config.servers).map(([name, { listen }]) => ({
+    name,
+    listen: [listen].flat().flatMap((text) => parseEndpoint(text) ?? []),
+  }));
+}

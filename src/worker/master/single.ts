@@ -1,0 +1,69 @@
+import type { LoadedGateway } from "../load-gateway.ts";
+import type { OpenLog } from "../log.ts";
+import { Worker } from "../worker.ts";
+import { LocalWorker } from "./local-worker.ts";
+import type { RunningGateway } from "./running-gateway.ts";
+import { workersOf } from "./workers-of.ts";
+
+const IDS = { number: 0, masterId: 0 };
+
+/** A gateway that is one process: its worker serves where it was started. */
+export class Single implements RunningGateway {
+  readonly #worker: Worker;
+  readonly #calls: LocalWorker;
+  readonly #log: OpenLog;
+  #generations = 1;
+
+  private constructor(worker: Worker, log: OpenLog) {
+    this.#worker = worker;
+    this.#calls = new LocalWorker(worker, IDS, log);
+    this.#log = log;
+  }
+
+  /** @throws BindError when a port cannot be opened; TypeError for what only shows when the configuration is built */
+  static async start({ config, loaded }: LoadedGateway, log: OpenLog): Promise<Single> {
+    return new Single(await Worker.start(config, { baseDir: loaded.baseDir, log, ids: IDS }), log);
+  }
+
+  get listening(): RunningGateway["listening"] {
+    return this.#worker.listening;
+  }
+
+  get generation(): number {
+    return this.#worker.generation;
+  }
+
+  async reload({ config }: LoadedGateway): Promise<void> {
+    const candidate = await this.#worker.prepare(config, ++this.#generations);
+    this.#worker.commit(candidate);
+    if (workersOf(config) !== 1) this.#log.warn("workers: one process can only become several by a new start");
+  }
+
+  rollback(): Promise<boolean> {
+    return this.#worker.rollback();
+  }
+
+  async replace(): Promise<void> {
+    throw new Error("one process cannot replace itself: set workers to 2 or more");
+  }
+
+  sessions(): ReturnType<RunningGateway["sessions"]> {
+    return this.#calls.sessions();
+  }
+
+  kill(session: string): Promise<boolean> {
+    return this.#calls.kill(session);
+  }
+
+  async status(): ReturnType<RunningGateway["status"]> {
+    return [await this.#calls.status()];
+  }
+
+  reopen(): Promise<void> {
+    return this.#calls.reopen();
+  }
+
+  close(how: "quick" | "drain"): Promise<void> {
+    return this.#worker.close(how);
+  }
+}

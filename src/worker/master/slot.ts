@@ -1,0 +1,112 @@
+import type { Log } from "../../stream/log.ts";
+import type { Source, WorkerIds } from "./calls.ts";
+import type { SocketHandle } from "./listening-sockets.ts";
+import { WorkerProcess } from "./worker-process.ts";
+
+/** A worker that has served for so long was no failure of the start: the next pause is the first again. */
+const HEALTHY_MS = 60_000;
+
+/** Pauses before a worker that has ended is started anew: the first at once, then longer, so that a broken one does not spin. */
+const PAUSES_MS = [0, 1_000, 2_000, 5_000, 10_000, 30_000];
+
+/** What a slot asks its master. */
+export interface SlotHost {
+  readonly log: Log;
+  /** What a worker that starts now is to serve. */
+  readonly source: Source;
+  readonly sockets: ReadonlyMap<string, SocketHandle>;
+}
+
+/** The place of one worker, by its number: whoever has it dies, another takes it. */
+export class Slot {
+  readonly ids: WorkerIds;
+  readonly #host: SlotHost;
+  /** Those that end: crashed, or replaced. */
+  readonly #leaving = new Set<WorkerProcess>();
+  #process: WorkerProcess | undefined;
+  #startedAt = 0;
+  #failures = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(ids: WorkerIds, host: SlotHost) {
+    this.ids = ids;
+    this.#host = host;
+  }
+
+  /** Who serves; undefined while nobody does. */
+  get process(): WorkerProcess | undefined {
+    return this.#process;
+  }
+
+  /** Those that end, and still have sessions. */
+  get leaving(): ReadonlySet<WorkerProcess> {
+    return this.#leaving;
+  }
+
+  /** Starts a worker, and resolves when it serves; the one before it, if any, serves until then and is drained. */
+  async start(ids: WorkerIds = this.ids): Promise<void> {
+    const { source, sockets } = this.#host;
+    const process = new WorkerProcess(source, ids, sockets);
+    try {
+      await process.ready;
+    } catch (cause) {
+      process.close("quick");
+      throw cause;
+    }
+    const before = this.#process;
+    this.#process = process;
+    this.#startedAt = performance.now();
+    process.onCrash = () => this.#leave(process);
+    void process.ended.then((how) => this.#onEnded(process, how));
+    if (before) this.#drain(before);
+    if (this.#isClosed) process.close("quick");
+  }
+
+  /** Ends all of its workers. */
+  async close(how: "quick" | "drain"): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#retry);
+    const all = [...this.#leaving, ...(this.#process ? [this.#process] : [])];
+    for (const process of all) process.close(how);
+    await Promise.all(all.map(({ ended }) => ended));
+  }
+
+  #drain(process: WorkerProcess): void {
+    this.#leaving.add(process);
+    void process.ended.then(() => this.#leaving.delete(process));
+    process.close("drain");
+  }
+
+  /** It ends by itself, when its sessions have: its place is free now. */
+  #leave(process: WorkerProcess): void {
+    if (this.#process !== process) return;
+    this.#leaving.add(process);
+    void process.ended.then(() => this.#leaving.delete(process));
+    this.#replace();
+  }
+
+  #onEnded(process: WorkerProcess, how: number | NodeJS.Signals): void {
+    if (this.#process !== process) return;
+    if (!this.#isClosed) this.#host.log.error("worker ended", { worker: this.ids.number, pid: process.pid, how });
+    this.#replace();
+  }
+
+  #replace(): void {
+    this.#process = undefined;
+    if (this.#isClosed) return;
+    if (performance.now() - this.#startedAt > HEALTHY_MS) this.#failures = 0;
+    const pauseMs = PAUSES_MS[Math.min(this.#failures++, PAUSES_MS.length - 1)] ?? 0;
+    this.#retry = setTimeout(() => this.#restart(), pauseMs);
+  }
+
+  #restart(): void {
+    this.start().then(
+      () => this.#host.log.info("worker replaced", { worker: this.ids.number, pid: this.#process?.pid }),
+      (cause: unknown) => {
+        this.#host.log.error("worker not started", { worker: this.ids.number, err: cause });
+        if (!this.#process) this.#replace();
+      },
+    );
+  }
+}

@@ -1,0 +1,142 @@
+import { type ChildProcess, fork, type SendHandle } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { LiveSession } from "../live-session.ts";
+import type { CallMessage, Source, ToMaster, ToWorker, WorkerCalls, WorkerIds, WorkerStatus } from "./calls.ts";
+import { errorOf } from "./failure.ts";
+import type { SocketHandle } from "./listening-sockets.ts";
+
+/** What a worker's process runs. */
+const ENTRY = fileURLToPath(new URL("../worker-main.js", import.meta.url));
+
+/** A worker that does not answer for so long is stuck: whoever waits for it is told. */
+const ANSWER_MS = 30_000;
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(cause: Error): void;
+}
+
+/** A worker in a process of its own, as the master sees it. */
+export class WorkerProcess implements WorkerCalls {
+  readonly ids: WorkerIds;
+  /** Resolves with its exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>;
+  /** Resolves when it serves; rejects with why it does not. */
+  readonly ready: Promise<void>;
+  /** It has told that it is going down by itself. */
+  onCrash: (() => void) | undefined;
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<number, Waiting>();
+  #calls = 0;
+
+  /** Starts a process and hands it the sockets. */
+  constructor(source: Source, ids: WorkerIds, sockets: ReadonlyMap<string, SocketHandle>) {
+    this.ids = ids;
+    this.#child = fork(ENTRY, { stdio: ["ignore", "inherit", "inherit", "ipc"], serialization: "advanced" });
+    this.#child.on("error", () => {}); // an exit follows, or the send's own callback tells
+    this.ended = new Promise((resolve) => {
+      this.#child.once("exit", (code, signal) => resolve(code ?? signal ?? 1));
+    });
+    this.ready = new Promise((resolve, reject) => this.#listen(resolve, reject));
+    this.ready.catch(() => {}); // whoever waits for it hears of it
+    this.giveSockets(sockets);
+    this.#send({ kind: "start", source, ids });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  giveSockets(sockets: ReadonlyMap<string, SocketHandle>): void {
+    for (const [key, handle] of sockets) this.#send({ kind: "socket", key }, handle);
+  }
+
+  async prepare(source: Source): Promise<void> {
+    await this.#call({ name: "prepare", parameters: [source] });
+  }
+
+  async commit(): Promise<void> {
+    await this.#call({ name: "commit", parameters: [] });
+  }
+
+  async abandon(): Promise<void> {
+    await this.#call({ name: "abandon", parameters: [] });
+  }
+
+  async rollback(): Promise<boolean> {
+    return (await this.#call({ name: "rollback", parameters: [] })) === true;
+  }
+
+  sessions(): Promise<readonly LiveSession[]> {
+    return this.#call<readonly LiveSession[]>({ name: "sessions", parameters: [] });
+  }
+
+  kill(session: string): Promise<boolean> {
+    return this.#call<boolean>({ name: "kill", parameters: [session] });
+  }
+
+  status(): Promise<WorkerStatus> {
+    return this.#call<WorkerStatus>({ name: "status", parameters: [] });
+  }
+
+  async reopen(): Promise<void> {
+    await this.#call({ name: "reopen", parameters: [] });
+  }
+
+  /** Tells it to end; see {@link ended}. */
+  close(how: "quick" | "drain"): void {
+    this.#send({ kind: "close", how });
+  }
+
+  /** For a process that does not end by itself. */
+  destroy(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  #listen(onReady: () => void, onFailed: (cause: Error) => void): void {
+    // What comes over this channel was sent by our own code of the same version.
+    this.#child.on("message", (message: ToMaster) => {
+      if (message.kind === "ready") onReady();
+      else if (message.kind === "failed") onFailed(errorOf(message.reason));
+      else if (message.kind === "crashed") this.onCrash?.();
+      else if (message.kind === "answer") this.#waiting.get(message.id)?.resolve(message.value);
+      else this.#waiting.get(message.id)?.reject(errorOf(message.reason));
+    });
+    void this.ended.then((how) => {
+      const gone = new Error(`worker ${this.ids.number} has ended: ${how}`);
+      onFailed(gone);
+      for (const { reject } of this.#waiting.values()) reject(gone);
+    });
+  }
+
+  #call<Value>(call: Pick<CallMessage, "name" | "parameters">): Promise<Value> {
+    const id = ++this.#calls;
+    return new Promise<Value>((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new Error(`worker ${this.ids.number} did not answer within ${ANSWER_MS} ms: ${call.name}`)),
+        ANSWER_MS,
+      );
+      const settle = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(id);
+      };
+      this.#waiting.set(id, {
+        resolve: (value) => {
+          settle();
+          resolve(value as Value);
+        },
+        reject: (cause) => {
+          settle();
+          reject(cause);
+        },
+      });
+      this.#send({ kind: "call", id, ...call } as CallMessage);
+    });
+  }
+
+  /** A process that has gone is told nothing; its end is known already, or about to be. */
+  #send(message: ToWorker, handle?: SocketHandle): void {
+    // Node sends its own handles as they are; the types know only what it makes of them.
+    if (this.#child.connected) this.#child.send(message, handle as SendHandle | undefined, {}, () => {});
+  }
+}

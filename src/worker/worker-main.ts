@@ -1,0 +1,95 @@
+import process from "node:process";
+import { GatewayError } from "./../errors.ts";
+import { loadConfig } from "./config/load-config.ts";
+import { validate } from "./config/validate.ts";
+import { createLog, type OpenLog } from "./log.ts";
+import type { CallMessage, Source, ToMaster, ToWorker, WorkerIds } from "./master/calls.ts";
+import { failureOf } from "./master/failure.ts";
+import { InheritedSockets } from "./master/inherited-sockets.ts";
+import { LocalWorker } from "./master/local-worker.ts";
+import { Worker } from "./worker.ts";
+
+// What a worker's process runs: it serves, and does what its master says. Without a master it ends.
+
+/** Sessions that a quick stop has told to end get so long for their log hooks. */
+const QUICK_STOP_MS = 5_000;
+
+/** After an exception that nobody caught, and without a master, sessions get so long to end by themselves. */
+const LAST_DRAIN_MS = 30_000;
+
+const sockets = new InheritedSockets();
+let serving: { readonly worker: Worker; readonly calls: LocalWorker; readonly log: OpenLog } | undefined;
+let isEnding = false;
+
+process.on("message", (message: ToWorker, handle: unknown) => {
+  // What comes over this channel was sent by our own code of the same version.
+  if (message.kind === "socket") sockets.add(message.key, handle);
+  else if (message.kind === "start") void start(message.source, message.ids);
+  else if (message.kind === "call") void answer(message);
+  else void end(message.how);
+});
+process.on("disconnect", () => void end("drain")); // the master has gone, and with it whoever would replace or stop us
+for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"]) process.on(signal, () => {}); // a terminal's are the master's to hear
+process.on("SIGTERM", () => void end("quick"));
+process.on("SIGQUIT", () => void end("drain"));
+process.on("exit", () => serving?.log.flush());
+process.on("uncaughtException", (cause, origin) => {
+  if (cause instanceof GatewayError && cause.code === "RC_EXITED") return; // it ended its session, from a callback of a hook
+  serving?.log.error("uncaught", { code: GatewayError.from(cause).code, phase: "worker", origin, err: cause });
+  process.exitCode = 1;
+  if (isEnding) return;
+  tell({ kind: "crashed" });
+  void end("drain");
+});
+
+async function start(source: Source, ids: WorkerIds): Promise<void> {
+  try {
+    const loaded = await loadConfig(source.path, process.cwd(), new Map(Object.entries(source.files)));
+    const config = validate(loaded);
+    const log = createLog(config.log, loaded);
+    const worker = await Worker.start(config, {
+      baseDir: loaded.baseDir,
+      log,
+      ids,
+      sockets,
+      generation: source.generation,
+    });
+    serving = { worker, calls: new LocalWorker(worker, ids, log), log };
+    tell({ kind: "ready" });
+  } catch (cause) {
+    tell({ kind: "failed", reason: failureOf(cause) });
+    process.exitCode = 1;
+    process.disconnect();
+  }
+}
+
+async function answer({ id, name, parameters }: CallMessage): Promise<void> {
+  try {
+    if (!serving) throw new Error("the worker does not serve yet");
+    const call: (...parameters: never[]) => Promise<unknown> = serving.calls[name].bind(serving.calls);
+    const value = await call(...(parameters as never[]));
+    if (name === "abandon") sockets.clear();
+    tell({ kind: "answer", id, value });
+  } catch (cause) {
+    if (name === "prepare") sockets.clear();
+    tell({ kind: "refusal", id, reason: failureOf(cause) });
+  }
+}
+
+async function end(how: "quick" | "drain"): Promise<void> {
+  const limitMs = how === "quick" ? QUICK_STOP_MS : process.connected ? undefined : LAST_DRAIN_MS;
+  if (limitMs !== undefined) setTimeout(() => process.exit(), limitMs).unref();
+  isEnding = true;
+  sockets.clear();
+  try {
+    await serving?.worker.close(how);
+  } catch (cause) {
+    process.exitCode = 1;
+    serving?.log.error("stop failed", { err: cause });
+  }
+  process.exit();
+}
+
+function tell(message: ToMaster): void {
+  if (process.connected) process.send?.(message);
+}
