@@ -1,6 +1,6 @@
 import { refuseUnknown } from "../codecs/refusal/text.ts";
 import { refuseTls } from "../codecs/refusal/tls.ts";
-import { phraseOf } from "../codecs/refusal/words.ts";
+import { phraseOf, reasonOf } from "../codecs/refusal/words.ts";
 import { type ErrorCode, GatewayError, type Refusal } from "../errors.ts";
 import type { RejectAction } from "./action.ts";
 import type { Connection } from "./connection.ts";
@@ -61,7 +61,8 @@ const NONE: readonly Uint8Array[] = [];
 function refusalOf({ code, status: logged, refusal }: GatewayError): Refusal | undefined {
   if (!refusal && UNTOLD.has(code)) return undefined;
   const status = refusal?.status ?? TOLD[code] ?? logged;
-  return { ...refusal, status, reason: refusal?.reason ?? REASONS[code] ?? phraseOf(status) };
+  const reason = refusal?.reason ?? REASONS[code] ?? phraseOf(status);
+  return { ...refusal, status, reason: reasonOf({ status, reason }) }; // one line, for sniffers of users as well
 }
 
 function inItsWords(session: Connection, refusal: Refusal): Words | undefined {

@@ -26,7 +26,9 @@ import {
   tls,
   xmpp,
 } from "../../src/preread/index.ts";
+import { importFresh } from "../../src/worker/config/bundle.ts";
 import { refusalLaws } from "../laws/refusal-laws.ts";
+import { TempFolder } from "../worker/temp-folder.ts";
 
 const sniffers: readonly Sniffer[] = [
   amqp(),
@@ -269,6 +271,15 @@ describe("docs/refusal.md", () => {
 
   test("has a row for each sniffer that refuses in its own words", () => {
     for (const { name } of sniffers) expect(page, name).toMatch(new RegExp(`^\\| \\[${name}\\]\\(`, "m"));
+  });
+
+  test("shows a sniffer of one's own that refuses", async () => {
+    const code = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, block = ""]) => block).at(-1) ?? "";
+    using folder = new TempFolder({ "game.ts": code });
+    const { game } = await importFresh(`${folder.path}/game.ts`);
+    const sniffer = (game as () => Sniffer)();
+    expect(told(sniffer, "GAME\x02", closed)).toBe("NO 403 closed for\r\nthe night\n");
+    expect(told(sniffer, "GAME\x01", closed)).toBeUndefined();
   });
 
   test.each(rows)("says what $status is in other protocols", ({ status, cells }) => {
