@@ -1,131 +1,103 @@
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { dialIn, exchange, readUntil } from "../support/client.ts";
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { exchange, readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
-import { Gateway, type LogLine } from "../support/gateway.ts";
+import { Gateway } from "../support/gateway.ts";
 
-// Tasks beside the hooks of a session: OpenResty's light threads, as hooks use them.
+// Tasks in sessions of a gateway: docs/tasks.md as it stands, and what is left when clients go.
 
-const CLIENTS = 1_000;
-let gateway: Gateway;
+const page = readFileSync(new URL("../../docs/tasks.md", import.meta.url), "utf8");
+const [, example = ""] = /```ts\n(\/\/ restyconf\.config\.ts\n[\s\S]+?)```/.exec(page) ?? [];
+const [, generators = ""] = /```ts\n\/\/ generators\n([\s\S]+?)```/.exec(page) ?? [];
 
-beforeAll(async () => {
-  gateway = await Gateway.start(
-    `
+const CONFIG = `
 import { content, defineGateway, otherwise, sleep } from "restyconf";
-const handler = (work) => ({ listen: "127.0.0.1:0", routes: [otherwise(content(work))] });
-const never = () => new Promise(() => {});
-const say = (what) => console.error(JSON.stringify(what));
+${generators}
+const server = (work) => ({ listen: "127.0.0.1:0", routes: [otherwise(content(work))] });
+const count = (kind) => process.getActiveResourcesInfo().filter((name) => name === kind).length;
 export default defineGateway({
   servers: {
-    beside: handler(async (session) => {
-      const order = [];
-      const slow = session.spawn(async (task) => { order.push("begun"); await sleep(50, task); return "slow"; });
-      const quick = session.spawn(async (task) => { await sleep(5, task); return "quick"; });
-      order.push("spawned");
-      const first = await session.waitAny([slow, quick]);
-      const values = await session.waitAll([slow]);
-      await session.end([...order, first.value, ...values].join(" "));
+    sleeping: server(async (session) => {
+      for (let count = 0; count < 3; count++) session.spawn(({ signal }) => sleep(10_000, { signal }));
+      await session.write("asleep");
     }),
-    outlives: handler((session) => { session.spawn(async (task) => { await sleep(20, task); await session.write("from the task"); }); }),
-    exits: handler(async (session) => { session.spawn(async () => { await null; session.exit(503); }); await never(); }),
-    throws: handler(async (session) => { session.spawn(() => { throw new Error("of a task"); }); await session.write("fine"); }),
-    awaited: handler(async (session) => { await session.spawn(async () => { throw new Error("of an awaited task"); }); }),
-    sleeping: handler(async (session) => {
-      await session.write("in");
-      session.spawn((task) => sleep(10_000, task));
-      await sleep(10_000, session);
+    info: server((session) => session.end(JSON.stringify(count("Timeout")))),
+    throwing: server(async (session) => {
+      session.spawn(async () => { throw new Error("in a task"); });
+      await sleep(1);
+      await session.write("unharmed");
     }),
-    resources: handler(async (session) => {
-      await session.end(String(process.getActiveResourcesInfo().filter((name) => name === "Timeout").length));
+    numbering: server(async (session) => {
+      const numbers = numbered(1);
+      for await (const line of lines(() => session.reader.receive())) {
+        const { value } = line === "five" ? numbers.next(5) : numbers.next();
+        await session.write(value + " " + line + "\\n");
+      }
     }),
-    aborting: handler(async (session) => {
-      session.onAbort(() => { say({ aborted: session.server }); session.exit(499); });
-      let twice = "";
-      try { session.onAbort(() => {}); } catch (error) { twice = error.message; }
-      await session.write("in " + twice);
-      await never();
+    leaving: server(async (session) => {
+      session.onAbort(async ({ signal }) => { console.error("abort seen", signal.aborted); session.exit(499); });
+      await session.write("ready");
+      await new Promise(() => {});
     }),
-    ignoring: handler(async (session) => {
-      session.onAbort(() => say({ aborted: session.server }));
-      await session.write("in");
-      await sleep(100, session);
-      say({ finished: session.server });
-    }),
-    finishing: handler(async (session) => { session.onAbort(() => say({ aborted: session.server })); await session.write("done"); }),
   },
-});`,
-    { ports: 10 },
-  );
+});
+`;
+
+let gateway: Gateway;
+beforeAll(async () => {
+  gateway = await Gateway.start(CONFIG, { ports: 5, file: "restyconf.config.mts" });
 });
 afterAll(() => gateway[Symbol.asyncDispose]());
 
-async function lineAfter(server: string, act: () => Promise<unknown>): Promise<LogLine> {
-  const before = gateway.log.length;
-  await act();
-  return gateway.access((line) => line["server"] === server && gateway.log.indexOf(line) >= before);
+/** A client that has been answered. */
+async function greeted(port: number): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  socket.write("x");
+  await once(socket, "data");
+  return socket;
 }
 
-describe("a task", () => {
-  test("runs at once until it first waits, and is waited for singly or together", async () => {
-    expect(await exchange(gateway.port("beside"), "x")).toBe("begun spawned quick slow");
-  });
-
-  test("keeps its content handler's session until it has ended", async () => {
-    expect(await exchange(gateway.port("outlives"), "x")).toBe("from the task");
-  });
-
-  test("may end the session", async () => {
-    const line = await lineAfter("exits", () => exchange(gateway.port("exits"), "x"));
-    expect(line).toMatchObject({ status: 503, end_cause: "exited" });
-  });
-
-  test("that throws is logged and disturbs nobody, unless it is awaited", async () => {
-    expect(await exchange(gateway.port("throws"), "x")).toBe("fine");
-    const error = await gateway.line((line) => line["msg"] === "task failed");
-    expect(error).toMatchObject({ server: "throws", err: { message: "of a task" } });
-    const line = await lineAfter("awaited", () => exchange(gateway.port("awaited"), "x"));
-    expect(line).toMatchObject({ code: "RC_HOOK_FAILED", reason: "hook failed: content: of an awaited task" });
-  });
+test("docs/tasks.md has an example that talks and listens at the same time", async () => {
+  await using documented = await Gateway.start(example.replace(":5050", ":0"));
+  const client = connect(documented.port(), "127.0.0.1");
+  await readUntil(client, "tick\n");
+  client.write("hello\n");
+  expect(await readAll(client)).toMatch(/^(tick\n)*you said hello\n$/);
 });
 
-test("1,000 sessions that are closed while they sleep leave no timer behind", async () => {
-  const before = Number(await exchange(gateway.port("resources"), "x"));
-  const sockets = await Promise.all(Array.from({ length: CLIENTS }, () => dialIn(gateway.port("sleeping"))));
-  await Promise.all(sockets.map((socket) => readUntil(socket, (text) => text === "in")));
-  for (const socket of sockets) socket.resetAndDestroy();
-  await eventually(async () => {
-    expect(gateway.log.filter((line) => line["server"] === "sleeping" && line["end_cause"])).toHaveLength(CLIENTS);
-    expect(Number(await exchange(gateway.port("resources"), "x"))).toBeLessThanOrEqual(before + 2);
-  });
+test("docs/tasks.md has generators that hand out lines and numbers", async () => {
+  expect(await exchange(gateway.port("numbering"), "a\nb\nfive\nc\n")).toBe("1 a\n2 b\n5 five\n6 c\n");
 });
 
-describe("onAbort", () => {
-  test.each(["end", "reset"])("runs when the client leaves by %s, and may end the session", async (how) => {
-    const line = await lineAfter("aborting", async () => {
-      const socket = await dialIn(gateway.port("aborting"));
-      expect(await readUntil(socket, (text) => text.endsWith("call"))).toBe("in duplicate call");
-      if (how === "end") socket.end();
-      else socket.resetAndDestroy();
-      await once(socket, "close");
-    });
-    expect(line).toMatchObject({ status: 499, end_cause: "exited" });
-  });
+test("what a task throws is logged, and ends nothing", async () => {
+  expect(await exchange(gateway.port("throwing"), "x")).toBe("unharmed");
+  const line = await gateway.line(({ msg }) => msg === "task failed");
+  expect(line).toMatchObject({ level: "error", server: "throwing", err: { message: "in a task" } });
+});
 
-  test("that does nothing lets the handler finish, also after a reset", async () => {
-    const socket = await dialIn(gateway.port("ignoring"));
-    await readUntil(socket, (text) => text === "in");
-    socket.resetAndDestroy();
-    await gateway.line((line) => line["aborted"] === "ignoring");
-    await gateway.line((line) => line["finished"] === "ignoring");
+test("onAbort runs when the client leaves, and may end the session", async () => {
+  const client = await greeted(gateway.port("leaving"));
+  client.end();
+  expect(await gateway.access(({ server }) => server === "leaving")).toMatchObject({
+    status: 499,
+    end_cause: "exited",
   });
+  expect(gateway.stderr).toContain("abort seen false\n");
+});
 
-  test("does not run where the handler ends first", async () => {
-    const socket = await dialIn(gateway.port("finishing"));
-    await lineAfter("finishing", () => readUntil(socket, (text) => text === "done"));
-    socket.destroy();
-    await sleep(50); // enough for a task that must not come
-    expect(gateway.log.filter((line) => line["aborted"] === "finishing")).toEqual([]);
-  });
+test("1,000 sessions that are reset during sleeps of 10 s leave no timer behind", { timeout: 60_000 }, async () => {
+  const timers = async (): Promise<number> => Number(await exchange(gateway.port("info"), "x"));
+  const before = await timers();
+  const clients: Socket[] = [];
+  for (let batch = 0; batch < 10; batch++) {
+    const hundred = Array.from({ length: 100 }, () => greeted(gateway.port("sleeping")));
+    clients.push(...(await Promise.all(hundred)));
+  }
+  const began = performance.now();
+  for (const client of clients) client.resetAndDestroy();
+  await eventually(async () => expect(await timers()).toBeLessThan(before + 5));
+  expect(performance.now() - began).toBeLessThan(9_000);
 });
