@@ -104,9 +104,20 @@ export class Headers implements HeaderEditor {
 
 /** A head with these headers, all else as it came; `firstLine` takes the place of its own. */
 export function editedHead(bytes: Uint8Array, headers: Headers, firstLine?: string): Buffer {
-  const [came = "", ...lines] = latin1(bytes).split(/(?<=\n)/);
+  const [came = "", ...lines] = linesOf(latin1(bytes));
   const end = lines.at(-1) ?? "\r\n"; // the empty line
   return Buffer.from(`${firstLine ?? came}${headers.text(lines)}${end}`, "latin1");
+}
+
+/** Lines with their ends; by hand, because splitting behind a match takes three times as long. */
+function linesOf(text: string): string[] {
+  const lines: string[] = [];
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf("\n", at) + 1 || text.length;
+    lines.push(text.slice(at, end));
+    at = end;
+  }
+  return lines;
 }
 
 function newLine(name: string, value: string): Line {
