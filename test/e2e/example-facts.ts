@@ -1,5 +1,7 @@
 import { expect } from "vitest";
+import { mqtt } from "../../src/codecs/mqtt/mqtt.ts";
 import { decodeProxyHeader } from "../../src/codecs/proxy-protocol/decode.ts";
+import { recorded } from "../fixtures/mqtt-connect.ts";
 import { authority } from "../ssl/made-certificates.ts";
 import { dialIn, dialTls, exchange, readAll, readUntil } from "../support/client.ts";
 import type { Story } from "../support/story.ts";
@@ -17,10 +19,12 @@ export const facts: Readonly<Record<string, (story: Story) => Promise<void>>> = 
   "failover.ts": failover,
   "gateway.yaml": data,
   "line-service.ts": lineService,
+  "mqtt-topic-firewall.ts": topicFirewall,
   "msgpack-by-field.ts": largeMessage,
   "passthrough-and-termination.ts": passthrough,
   "peer-from-redis.ts": peerFromRedis,
   "preread-hook.ts": prereadHook,
+  "rate-shaper.ts": rateShaper,
   "redis-client.ts": redisClient,
   "starttls-custom.ts": startTlsCustom,
   "starttls-smtp.ts": startTlsMail,
@@ -157,6 +161,24 @@ async function startTlsMail({ gateway }: Story): Promise<void> {
   socket.write("EHLO x".repeat(200));
   expect((await readAll(socket)).toString()).toMatch(/^220 [^\n]+\n$/); // a line without an end
   socket.destroy();
+}
+
+/** A message that cannot be refused any other way ends the session. */
+async function topicFirewall({ gateway }: Story): Promise<void> {
+  const codec = mqtt({ version: 4 });
+  const message = { topic: "admin/x", payload: "now", qos: 2, messageId: 1, dup: false, retain: false } as const;
+  const socket = await dialIn(gateway.port());
+  socket.write(recorded.v311);
+  socket.write(codec.encode({ cmd: "publish", ...message }));
+  expect(await readAll(socket)).not.toContain(0x50); // PUBREC
+  socket.destroy();
+  expect(await gateway.access((line) => line["end_cause"] === "exited")).toMatchObject({ status: 200 });
+}
+
+async function rateShaper({ gateway }: Story): Promise<void> {
+  const { session_time: seconds, bytes_sent: bytes } = await gateway.access();
+  expect(bytes).toBe(500_005);
+  expect(seconds).toBeGreaterThan(2);
 }
 
 async function redisClient(story: Story): Promise<void> {
