@@ -113,6 +113,16 @@ export class Timers {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Begins a time of which no timer is left when it is disposed of; none of those is called. */
+  stretch(): Disposable {
+    const before = new Set(this.#pending);
+    return {
+      [Symbol.dispose]: () => {
+        for (const entry of [...this.#pending]) if (!before.has(entry)) this.#remove(entry);
+      },
+    };
+  }
+
   /** The process stops: all that wait are called now, a last time, with `premature` true. */
   expire(): void {
     if (this.#state !== "open") return;

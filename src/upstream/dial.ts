@@ -4,6 +4,7 @@ import { formatEndpoint } from "../codecs/address.ts";
 import { type ErrorCode, GatewayError, messageOf } from "../errors.ts";
 import { abortError, type Life } from "./abort.ts";
 import { connectFailure } from "./connect-failure.ts";
+import { network } from "./network.ts";
 import type { PeerEndpoint } from "./peer-endpoint.ts";
 import type { PeerSsl } from "./peer-ssl.ts";
 import { type JudgePeer, judgePeer } from "./peer-verdict.ts";
@@ -73,7 +74,12 @@ export async function dial(peer: PeerEndpoint, { preface, life, judge }: DialOpt
 }
 
 /** Paused from the start: bytes of a peer that speaks first stay where they are until somebody asks. */
-function open({ endpoint, localAddress }: PeerEndpoint): Socket {
+function open(peer: PeerEndpoint): Socket {
+  const socket = network.getStore()?.connect(peer) ?? systemSocket(peer);
+  return socket.on("error", ignore).pause();
+}
+
+function systemSocket({ endpoint, localAddress }: PeerEndpoint): Socket {
   const shared = {
     allowHalfOpen: true,
     noDelay: true,
@@ -81,17 +87,15 @@ function open({ endpoint, localAddress }: PeerEndpoint): Socket {
     keepAliveInitialDelay: KEEP_ALIVE_MS,
     highWaterMark: BUFFER_BYTES,
   };
-  const socket =
-    endpoint.kind === "unix"
-      ? connect({ ...shared, path: endpoint.path })
-      : connect({
-          ...shared,
-          host: endpoint.host,
-          port: endpoint.port,
-          autoSelectFamily: false, // one address is one attempt; others are tried by the caller
-          ...(localAddress !== undefined && { localAddress }),
-        });
-  return socket.on("error", ignore).pause();
+  return endpoint.kind === "unix"
+    ? connect({ ...shared, path: endpoint.path })
+    : connect({
+        ...shared,
+        host: endpoint.host,
+        port: endpoint.port,
+        autoSelectFamily: false, // one address is one attempt; others are tried by the caller
+        ...(localAddress !== undefined && { localAddress }),
+      });
 }
 
 function startTls(transport: Socket, peer: PeerEndpoint, { ssl, judge }: { ssl: PeerSsl } & DialOptions): TLSSocket {

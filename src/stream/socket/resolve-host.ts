@@ -1,4 +1,5 @@
 import { GatewayError } from "../../errors.ts";
+import { network } from "../../upstream/network.ts";
 import { Resolver } from "../../upstream/resolve.ts";
 import { codeOf } from "./system-words.ts";
 
@@ -16,7 +17,8 @@ const resolver = new Resolver(); // one per process: names are asked for once, w
 export async function resolveHost(host: string, signal: AbortSignal | undefined): Promise<Resolved> {
   if (isReserved(host)) return { err: resolveFailure(host, "ENOTFOUND") };
   try {
-    return { hosts: await resolver.resolve(host, { signal, timeoutMs: RESOLVE_MS }) };
+    const names = network.getStore()?.resolver ?? resolver;
+    return { hosts: await names.resolve(host, { signal, timeoutMs: RESOLVE_MS }) };
   } catch (cause) {
     if (signal?.aborted) return { err: "aborted" };
     return { err: resolveFailure(host, cause instanceof GatewayError ? codeOf(cause) : "") };
