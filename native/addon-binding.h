@@ -28,6 +28,9 @@ struct call {
 /** False, and an exception is pending, when `this` is no engine or arguments are missing. */
 bool begin_call(napi_env env, napi_callback_info info, size_t arguments, struct call *call);
 
+/** `open`: a socket that listens, without an engine. */
+napi_value open_function(napi_env env, napi_callback_info info);
+
 /** Gives the engine's methods to `object`. */
 bool define_engine(napi_env env, napi_value object);
 

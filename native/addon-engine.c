@@ -35,23 +35,43 @@ static bool read_listen(napi_env env, napi_value from, struct listen_options *to
   return places == 1 || fail_type(env, "one of host, path and listenFd must be given");
 }
 
+static napi_value opened_of(napi_env env, const struct listening *opened) {
+  napi_value result;
+  if (napi_create_object(env, &result) != napi_ok || !set(env, result, "listener", to_number(env, opened->listener)) ||
+      !set(env, result, "port", to_number(env, opened->port)) || !set(env, result, "fd", to_number(env, opened->fd)))
+    return NULL;
+  return result;
+}
+
+napi_value open_function(napi_env env, napi_callback_info info) {
+  struct listen_options options;
+  struct text host;
+  struct text path;
+  struct listening opened = {0};
+  napi_value argument;
+  size_t count = 1;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok ||
+      !read_listen(env, argument, &options, &host, &path))
+    return NULL;
+  const int error = open_listening(&options, &opened);
+  if (error == 0) return opened_of(env, &opened);
+  fail_system(env, "listen", error);
+  return NULL;
+}
+
 static napi_value listen_method(napi_env env, napi_callback_info info) {
   struct call call;
   struct listen_options options;
   struct text host;
   struct text path;
   struct listening opened;
-  napi_value result;
   if (!begin_call(env, info, 1, &call) || !read_listen(env, call.arguments[0], &options, &host, &path)) return NULL;
   int error = engine_listen(call.binding->engine, &options, &opened);
   if (error != 0) {
     fail_system(env, "listen", error);
     return NULL;
   }
-  if (napi_create_object(env, &result) != napi_ok || !set(env, result, "listener", to_number(env, opened.listener)) ||
-      !set(env, result, "port", to_number(env, opened.port)) || !set(env, result, "fd", to_number(env, opened.fd)))
-    return NULL;
-  return result;
+  return opened_of(env, &opened);
 }
 
 static napi_value with_port(napi_env env, napi_callback_info info, bool (*what)(struct engine *, double)) {

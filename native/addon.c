@@ -6,7 +6,7 @@
 #include <string.h>
 
 /** As CONTRACT in src/stream/carrier/addon.ts. */
-#define CONTRACT 2
+#define CONTRACT 3
 
 /** Marks engines, so that no method believes in another object. Random. */
 static const napi_type_tag engine_tag = {0x8f3a61d24c7b95e0, 0x1d7c40b9e6f2835a};
@@ -178,8 +178,10 @@ static napi_value start(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   napi_value function;
+  napi_value open;
   if (napi_create_function(env, "start", NAPI_AUTO_LENGTH, start, NULL, &function) != napi_ok ||
-      !set(env, exports, "contract", to_number(env, CONTRACT)) || !set(env, exports, "start", function))
+      !set(env, exports, "contract", to_number(env, CONTRACT)) || !set(env, exports, "start", function) ||
+      napi_create_function(env, "open", NAPI_AUTO_LENGTH, open_function, NULL, &open) != napi_ok || !set(env, exports, "open", open))
     return NULL;
   return exports;
 }

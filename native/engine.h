@@ -136,6 +136,8 @@ void engine_stop(struct engine *engine);
 void engine_free(struct engine *engine);
 const char *engine_kind(const struct engine *engine);
 
+/** Opens a socket that listens, for others to accept at: no engine has to do with it. 0, or an errno; the socket is the caller's. */
+int open_listening(const struct listen_options *options, struct listening *out);
 /** 0, or an errno. */
 int engine_listen(struct engine *engine, const struct listen_options *options, struct listening *out);
 /** The port stays open, and its clients wait in the kernel's queue. */

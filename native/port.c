@@ -95,6 +95,14 @@ static int have_port(struct port *port) {
   return size == 0 ? EINVAL : open_port(port, size);
 }
 
+int open_listening(const struct listen_options *options, struct listening *out) {
+  struct port port = {.fd = -1, .options = *options};
+  const int error = have_port(&port);
+  if (error == 0) *out = (struct listening){.port = target_port(&port.target), .fd = port.fd};
+  else if (port.fd >= 0) close(port.fd);
+  return error;
+}
+
 struct addition {
   struct port *port;
   bool done;

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.ts";
 
 /** Says how the native part and this file talk; a binary of another number is refused. */
-const CONTRACT = 2;
+const CONTRACT = 3;
 
 /** What one event says; see {@link EventField}. */
 export const eventKinds = {
@@ -187,6 +187,8 @@ export interface Addon {
   readonly contract: number;
   /** @throws Error with the system's `code`, also where it lacks the wanted kind */
   start(options: EngineOptions): Engine;
+  /** Opens a socket that listens, for others to accept at; its number is the caller's to close. @throws Error with the system's `code` */
+  open(options: NativeListen): { readonly fd: number; readonly port: number };
 }
 
 /** The addon, or why it cannot be used here. */
