@@ -242,4 +242,8 @@ export const timers: Timers = new Timers();
  * Calls functions later: the timers of this process. They never keep it alive; any phase. OpenResty: `ngx.timer`.
  * Answers `{ ok: true, name, cancel }`, or `{ err }` with `process exiting` or `too many pending timers`.
  */
-export const timer: Pick<Timers, "at" | "every" | "counts"> = timers;
+export const timer: Pick<Timers, "at" | "every" | "counts"> = {
+  at: (delayMs, callback, ...args) => timers.at(delayMs, callback, ...args),
+  every: (delayMs, callback, ...args) => timers.every(delayMs, callback, ...args),
+  counts: () => timers.counts(),
+};
