@@ -11,12 +11,12 @@
 /** Out of file descriptors, the next try is not worth making at once. */
 #define PAUSE_MS 100
 
-bool port_waits(const struct port *port) { return port->options.waits; }
+bool port_waits(const struct port *port) { return port->options.rules.waits; }
 uint32_t port_number(const struct port *port) { return port->number; }
 const char *port_path(const struct port *port) { return port->target.path.sun_path; }
 uint16_t port_bound(const struct port *port) { return target_port(&port->target); }
-uint32_t port_head_bytes(const struct port *port) { return port->options.head_bytes; }
-uint32_t port_first_byte_ms(const struct port *port) { return port->options.first_byte_ms; }
+uint32_t port_head_bytes(const struct port *port) { return port->options.rules.head_bytes; }
+uint32_t port_first_byte_ms(const struct port *port) { return port->options.rules.first_byte_ms; }
 
 static void note_trouble(struct engine *engine, struct port *port, int error) {
   pthread_mutex_lock(&engine->lock);
@@ -83,7 +83,7 @@ void port_watch(struct engine *engine, struct port *port) {
 
 static void open_session(struct engine *engine, struct port *port, int fd, const union target *remote) {
   uint32_t sessions = atomic_load_explicit(&engine->sessions, memory_order_relaxed);
-  bool is_full = port->held >= port->options.max_sessions || sessions >= engine->options.max_sessions;
+  bool is_full = group_is_full(port) || sessions >= engine->options.max_sessions;
   struct session *session = is_full ? NULL : session_new(engine);
   if (session == NULL) {
     close(fd);
@@ -93,7 +93,7 @@ static void open_session(struct engine *engine, struct port *port, int fd, const
   union target local = port->target;
   socklen_t size = sizeof local;
   if (port->is_wildcard) getsockname(fd, &local.any, &size);
-  port->held++;
+  group_count(port, 1);
   session->port = port;
   session->client.fd = fd;
   session->ends = ends_of(remote, &local);

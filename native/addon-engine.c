@@ -9,28 +9,36 @@ static napi_value answer_of(const struct call *call, enum answer answer, const c
   return NULL;
 }
 
+static bool read_rules(napi_env env, napi_value from, struct port_rules *to) {
+  double head_bytes;
+  double group;
+  double max_sessions;
+  bool read = bool_of(env, from, "noDelay", &to->no_delay) && ms_of(env, from, "keepAliveMs", &to->keep_alive_ms) &&
+              bool_of(env, from, "waits", &to->waits) && ms_of(env, from, "firstByteMs", &to->first_byte_ms) &&
+              whole_of(env, from, "headBytes", 1, INT32_MAX, &head_bytes) &&
+              whole_of(env, from, "group", 0, UINT32_MAX, &group) &&
+              whole_of(env, from, "maxSessions", 0, UINT32_MAX, &max_sessions);
+  if (!read) return false;
+  to->head_bytes = (uint32_t)head_bytes;
+  to->group = (uint32_t)group;
+  to->max_sessions = (uint32_t)max_sessions;
+  return true;
+}
+
 static bool read_listen(napi_env env, napi_value from, struct listen_options *to, struct text *host, struct text *path) {
   double port;
   double backlog;
-  double head_bytes;
-  double max_sessions;
   double fd;
   bool read = object_given(env, from, "options") && text_of(env, from, "host", host) && text_of(env, from, "path", path) &&
               whole_of(env, from, "port", 0, UINT16_MAX, &port) && whole_of(env, from, "backlog", 0, INT32_MAX, &backlog) &&
               bool_of(env, from, "ipv6Only", &to->ipv6_only) && bool_of(env, from, "reusePort", &to->reuse_port) &&
-              bool_of(env, from, "noDelay", &to->no_delay) && fd_of(env, from, "listenFd", &fd) &&
-              ms_of(env, from, "keepAliveMs", &to->keep_alive_ms) && bool_of(env, from, "waits", &to->waits) &&
-              ms_of(env, from, "firstByteMs", &to->first_byte_ms) &&
-              whole_of(env, from, "headBytes", 1, INT32_MAX, &head_bytes) &&
-              whole_of(env, from, "maxSessions", 0, UINT32_MAX, &max_sessions);
+              fd_of(env, from, "listenFd", &fd) && read_rules(env, from, &to->rules);
   if (!read) return false;
   to->host = host->is_given ? host->chars : NULL;
   to->path = path->is_given ? path->chars : NULL;
   to->fd = (int)fd;
   to->port = (uint16_t)port;
   to->backlog = (int)backlog;
-  to->head_bytes = (uint32_t)head_bytes;
-  to->max_sessions = (uint32_t)max_sessions;
   const int places = host->is_given + path->is_given + (to->fd >= 0);
   return places == 1 || fail_type(env, "one of host, path and listenFd must be given");
 }
@@ -85,10 +93,61 @@ static napi_value unlisten_method(napi_env env, napi_callback_info info) { retur
 static napi_value pause_method(napi_env env, napi_callback_info info) { return with_port(env, info, engine_pause); }
 static napi_value resume_method(napi_env env, napi_callback_info info) { return with_port(env, info, engine_resume); }
 
+static napi_value adjust_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double listener;
+  struct port_rules rules;
+  if (!begin_call(env, info, 2, &call) || !read_double(env, call.arguments[0], "listener", &listener) ||
+      !object_given(env, call.arguments[1], "rules") || !read_rules(env, call.arguments[1], &rules))
+    return NULL;
+  return to_boolean(env, engine_adjust(call.binding->engine, listener, &rules));
+}
+
 static napi_value open_silent_method(napi_env env, napi_callback_info info) {
   struct call call;
   if (begin_call(env, info, 0, &call)) engine_open_silent(call.binding->engine);
   return NULL;
+}
+
+static napi_value open_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double session;
+  if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "session", &session)) return NULL;
+  return to_boolean(env, engine_open(call.binding->engine, session));
+}
+
+static napi_value silent_entry(napi_env env, const struct silent *silent) {
+  struct address_pair pair;
+  napi_value entry;
+  silent_addresses(silent, &pair);
+  if (napi_create_array_with_length(env, 7, &entry) != napi_ok) return NULL;
+  napi_set_element(env, entry, 0, to_number(env, silent->session));
+  napi_set_element(env, entry, 1, to_number(env, silent->listener));
+  napi_set_element(env, entry, 2, to_number(env, silent->accepted_ms));
+  napi_set_element(env, entry, 3, to_text(env, pair.remote));
+  napi_set_element(env, entry, 4, to_number(env, pair.remote_port));
+  napi_set_element(env, entry, 5, to_text(env, pair.local));
+  napi_set_element(env, entry, 6, to_number(env, pair.local_port));
+  return entry;
+}
+
+/** Each entry has a scope of its own: there may be very many. */
+static napi_value silent_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  size_t count;
+  napi_value list;
+  if (!begin_call(env, info, 0, &call)) return NULL;
+  struct silent *all = engine_silent(call.binding->engine, &count);
+  napi_status status = napi_create_array_with_length(env, count, &list);
+  for (size_t at = 0; at < count && status == napi_ok; at++) {
+    napi_handle_scope scope;
+    status = napi_open_handle_scope(env, &scope);
+    if (status != napi_ok) break;
+    status = napi_set_element(env, list, (uint32_t)at, silent_entry(env, &all[at]));
+    napi_close_handle_scope(env, scope);
+  }
+  free(all);
+  return status == napi_ok ? list : NULL;
 }
 
 /** Where the shared arrays are now. An engine that was stopped has given them back: then they have no room. */
@@ -283,7 +342,8 @@ static napi_value kind_getter(napi_env env, napi_callback_info info) {
 bool define_engine(napi_env env, napi_value object) {
   const napi_property_descriptor properties[] = {
       METHOD("listen", listen_method),     METHOD("unlisten", unlisten_method), METHOD("pause", pause_method),
-      METHOD("resume", resume_method),     METHOD("openSilent", open_silent_method),
+      METHOD("resume", resume_method),     METHOD("adjust", adjust_method),
+      METHOD("silent", silent_method),     METHOD("open", open_method),         METHOD("openSilent", open_silent_method),
       METHOD("take", take_method),         METHOD("more", more_method),         METHOD("relay", relay_method),
       METHOD("takeOver", take_over_method), METHOD("close", close_method),       METHOD("kill", kill_method),
       METHOD("drain", drain_method),       METHOD("limit", limit_method),       METHOD("counters", counters_method), METHOD("addresses", addresses_method),

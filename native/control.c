@@ -9,8 +9,8 @@
 
 /** The session of an id; NULL: there is none such, or not any more, or the driver has not heard of it. */
 static struct session *find(struct engine *engine, double id) {
-  // Beyond 2^52 a place cannot be told from its neighbour. NaN is not in between either.
-  if (engine->stopped || !(id >= 0 && id < 4503599627370496.0) || id != floor(id)) return NULL;
+  // NaN is not in between either.
+  if (engine->stopped || !(id >= 0 && id < MOST_IDS) || id != floor(id)) return NULL;
   const uint64_t number = (uint64_t)id;
   struct session *session = session_at(engine, (uint32_t)(number & (MAX_SLOTS - 1)));
   if (session == NULL || session->hold == UNKNOWN) return NULL;
@@ -143,15 +143,9 @@ bool engine_counters(struct engine *engine, double id, struct counters *out) {
 bool engine_addresses(struct engine *engine, double id, struct address_pair *out) {
   struct session *session = find(engine, id);
   if (session == NULL) return false;
-  out->remote_port = session->ends.remote_port;
-  out->local_port = port_bound(session->port);
-  if (session->ends.family == AF_UNIX) {
-    snprintf(out->remote, sizeof out->remote, "unix:");
-    snprintf(out->local, sizeof out->local, "unix:%s", port_path(session->port));
-    return true;
-  }
-  ip_text(&session->ends, session->ends.remote_ip, out->remote, sizeof out->remote);
-  ip_text(&session->ends, session->ends.local_ip, out->local, sizeof out->local);
+  const struct silent like = {.local_port = port_bound(session->port), .ends = session->ends};
+  silent_addresses(&like, out);
+  if (like.ends.family == AF_UNIX) snprintf(out->local, sizeof out->local, "unix:%s", port_path(session->port));
   return true;
 }
 
@@ -164,16 +158,4 @@ bool engine_release(struct engine *engine, double id) {
   if (is_open) command(engine, session, CMD_CLOSE);
   command(engine, session, CMD_RELEASE);
   return true;
-}
-
-static void open_waiting(struct engine *engine, void *argument) {
-  (void)argument;
-  for (uint32_t slot = 0; slot < engine->slots; slot++) {
-    struct session *session = session_at(engine, slot);
-    if (session->state == WAITING) head_over(engine, session, HEAD_TIMEOUT);
-  }
-}
-
-void engine_open_silent(struct engine *engine) {
-  if (!engine->stopped) ask(engine, open_waiting, NULL);
 }

@@ -3,6 +3,8 @@
 #ifndef CARRIER_ENGINE_H
 #define CARRIER_ENGINE_H
 
+#include "address.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +61,18 @@ struct engine_options {
   void *context;
 };
 
+/** How a port treats its clients: what may change while it is open. */
+struct port_rules {
+  bool no_delay;
+  uint32_t keep_alive_ms;
+  bool waits;
+  uint32_t first_byte_ms;
+  uint32_t head_bytes;
+  /** Ports of one group count their sessions together; 0: this one for itself. */
+  uint32_t group;
+  uint32_t max_sessions;
+};
+
 struct listen_options {
   /** An IP address; or NULL, and `path` is that of a unix socket. */
   const char *host;
@@ -69,12 +83,7 @@ struct listen_options {
   int backlog;
   bool ipv6_only;
   bool reuse_port;
-  bool no_delay;
-  uint32_t keep_alive_ms;
-  bool waits;
-  uint32_t first_byte_ms;
-  uint32_t head_bytes;
-  uint32_t max_sessions;
+  struct port_rules rules;
 };
 
 struct listening {
@@ -128,6 +137,15 @@ struct address_pair {
   uint16_t local_port;
 };
 
+/** A client that has said nothing yet. The path of a unix socket is that of its port. */
+struct silent {
+  double session;
+  uint32_t listener;
+  uint16_t local_port;
+  double accepted_ms;
+  struct ends ends;
+};
+
 /** NULL, with errno set, when the system has no thread or no file descriptor left, or not the wanted kind. */
 struct engine *engine_start(const struct engine_options *options);
 /** Ends the thread and closes every socket that is still the engine's. A second call does nothing. */
@@ -144,6 +162,14 @@ int engine_listen(struct engine *engine, const struct listen_options *options, s
 bool engine_pause(struct engine *engine, double listener);
 bool engine_resume(struct engine *engine, double listener);
 bool engine_unlisten(struct engine *engine, double listener);
+/** Clients from now on are treated so; false: there is no such port, or no memory. */
+bool engine_adjust(struct engine *engine, double listener, const struct port_rules *rules);
+
+/** Clients that have said nothing yet. The list is the caller's to free; NULL: there are none, or no memory. */
+struct silent *engine_silent(struct engine *engine, size_t *count);
+void silent_addresses(const struct silent *silent, struct address_pair *out);
+/** Opens one of them as if its time were over; false: it is none of them. */
+bool engine_open(struct engine *engine, double session);
 void engine_open_silent(struct engine *engine);
 
 size_t engine_take(struct engine *engine, const struct taken *to);

@@ -7,7 +7,6 @@
 #ifndef CARRIER_PARTS_H
 #define CARRIER_PARTS_H
 
-#include "address.h"
 #include "engine.h"
 #include "loop.h"
 #include "timer.h"
@@ -84,6 +83,7 @@ struct lanes;   // lane.c
 struct limit;   // limit.c
 struct pipe;    // splice.c
 struct pipes;   // splice.c
+struct group;   // port-group.c
 struct port;    // port.c, accept.c
 
 struct session {
@@ -174,6 +174,7 @@ struct engine {
   _Atomic(struct session *) chunks[CHUNKS];
   _Atomic uint32_t sessions; // accepted and not released
   struct port *ports;        // driver, and the engine in requests
+  struct group *groups;      // engine
   struct port *paused;       // engine: out of file descriptors
   struct port *dead_ports;   // engine: freed after this turn
   uint32_t last_port;        // driver
@@ -190,6 +191,9 @@ static inline uint32_t idle_ms_of(const struct session *session, int64_t now_ms)
 static inline void note_moved(struct session *session, int64_t now_ms) {
   atomic_store_explicit(&session->moved_ms, (uint32_t)now_ms, memory_order_relaxed);
 }
+
+/** 2^52: beyond it, a number cannot be told from its neighbour. */
+#define MOST_IDS 4503599627370496.0
 
 /** A session's bit in `events`. */
 static inline uint8_t event_bit(enum event_kind kind) { return (uint8_t)(1u << kind); }

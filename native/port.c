@@ -21,14 +21,14 @@ static int set_options(int fd, const struct listen_options *options, int family)
   return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof on) == 0 ? 0 : errno;
 }
 
-/** Accepted sockets inherit these, which saves a system call for each: 0, or an errno. */
-static int set_client_options(int fd, const struct listen_options *options, int family) {
-  const int on = 1;
+int port_set_client_options(int fd, const struct port_rules *rules, int family) {
+  const int no_delay = rules->no_delay;
+  const int keep_alive = rules->keep_alive_ms > 0;
   if (family == AF_UNIX) return 0;
-  if (options->no_delay && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return errno;
-  if (options->keep_alive_ms == 0) return 0;
-  const int seconds = (int)(options->keep_alive_ms / 1000) + (options->keep_alive_ms % 1000 != 0);
-  if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0) return errno;
+  if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay) != 0) return errno;
+  if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keep_alive, sizeof keep_alive) != 0) return errno;
+  if (!keep_alive) return 0;
+  const int seconds = (int)(rules->keep_alive_ms / 1000) + (rules->keep_alive_ms % 1000 != 0);
   return setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds) == 0 ? 0 : errno;
 }
 
@@ -52,7 +52,7 @@ static int open_port(struct port *port, socklen_t size) {
   port->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (port->fd < 0) return errno;
   int error = set_options(port->fd, &port->options, family);
-  if (error == 0) error = set_client_options(port->fd, &port->options, family);
+  if (error == 0) error = port_set_client_options(port->fd, &port->options.rules, family);
   if (error != 0) return error;
   if (bind(port->fd, &port->target.any, size) != 0) return errno;
   if (listen(port->fd, port->options.backlog) != 0) return errno;
@@ -83,7 +83,7 @@ static int inherit_port(struct port *port) {
   // Those who share it share this, too. Without it, who comes second for a client would wait for the next one.
   const int flags = fcntl(port->fd, F_GETFL);
   if (flags < 0 || fcntl(port->fd, F_SETFL, flags | O_NONBLOCK) != 0) return errno;
-  return set_client_options(port->fd, &port->options, port->target.any.sa_family);
+  return port_set_client_options(port->fd, &port->options.rules, port->target.any.sa_family);
 }
 
 /** 0, or an errno. */
@@ -111,8 +111,11 @@ struct addition {
 static void add_port(struct engine *engine, void *argument) {
   struct addition *addition = argument;
   struct port *port = addition->port;
-  addition->done = loop_watch_port(&engine->loop, port->fd, port, port->is_inherited);
-  if (!addition->done) return;
+  addition->done = group_join(engine, port) && loop_watch_port(&engine->loop, port->fd, port, port->is_inherited);
+  if (!addition->done) {
+    group_leave(engine, port);
+    return;
+  }
   port->next = engine->ports;
   engine->ports = port;
 }
@@ -141,25 +144,26 @@ int engine_listen(struct engine *engine, const struct listen_options *options, s
 }
 
 /** Events of this turn may still point to it, so it is freed at the end. */
-static void free_later(struct engine *engine, struct port *port) {
+void port_free_later(struct engine *engine, struct port *port) {
   port->next = engine->dead_ports;
   engine->dead_ports = port;
 }
 
 void port_leave(struct engine *engine, struct port *port) {
-  port->held--;
-  if (port->is_closed && port->held == 0) free_later(engine, port);
+  group_count(port, -1);
+  if (port->is_closed && port->held == 0) port_free_later(engine, port);
 }
 
 void ports_free_dead(struct engine *engine) {
   while (engine->dead_ports != NULL) {
     struct port *port = engine->dead_ports;
     engine->dead_ports = port->next;
+    group_leave(engine, port);
     free(port);
   }
 }
 
-static void close_port(struct engine *engine, void *argument) {
+void port_close(struct engine *engine, void *argument) {
   struct port *port = argument;
   struct port **link = &engine->ports;
   while (*link != port) link = &(*link)->next;
@@ -168,38 +172,10 @@ static void close_port(struct engine *engine, void *argument) {
   port->is_closed = true;
   close(port->fd);
   if (!port->is_inherited) remove_path(port);
-  if (port->held == 0) free_later(engine, port);
+  if (port->held == 0) port_free_later(engine, port);
 }
-
-static void pause_port(struct engine *engine, void *argument) {
-  struct port *port = argument;
-  if (port->is_paused) return;
-  port->is_paused = true;
-  port_rest(engine, port);
-}
-
-static void resume_port(struct engine *engine, void *argument) {
-  struct port *port = argument;
-  if (!port->is_paused) return;
-  port->is_paused = false;
-  port_watch(engine, port);
-}
-
-/** Has the engine do something with the port of a number; false: there is none. */
-static bool ask_for_port(struct engine *engine, double listener, void (*run)(struct engine *, void *)) {
-  if (engine->stopped) return false;
-  struct port *port = engine->ports;
-  while (port != NULL && (double)port->number != listener) port = port->next;
-  if (port == NULL) return false;
-  ask(engine, run, port);
-  return true;
-}
-
-bool engine_pause(struct engine *engine, double listener) { return ask_for_port(engine, listener, pause_port); }
-bool engine_resume(struct engine *engine, double listener) { return ask_for_port(engine, listener, resume_port); }
-bool engine_unlisten(struct engine *engine, double listener) { return ask_for_port(engine, listener, close_port); }
 
 void ports_close(struct engine *engine) {
-  while (engine->ports != NULL) close_port(engine, engine->ports);
+  while (engine->ports != NULL) port_close(engine, engine->ports);
   ports_free_dead(engine);
 }

@@ -78,12 +78,12 @@ struct listen_options usual_port(void) {
   return (struct listen_options){.host = "127.0.0.1",
                                  .fd = -1,
                                  .backlog = 1024,
-                                 .no_delay = true,
-                                 .keep_alive_ms = 30000,
-                                 .waits = true,
-                                 .first_byte_ms = 30000,
-                                 .head_bytes = 4096,
-                                 .max_sessions = MAX_PLACES};
+                                 .rules = {.no_delay = true,
+                                           .keep_alive_ms = 30000,
+                                           .waits = true,
+                                           .first_byte_ms = 30000,
+                                           .head_bytes = 4096,
+                                           .max_sessions = MAX_PLACES}};
 }
 
 struct listening rig_open(struct rig *rig, const struct listen_options *options) {

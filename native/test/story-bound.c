@@ -11,6 +11,43 @@
 
 #define CLIENTS 12
 
+static void leave_open(struct rig *rig, struct known *known, enum event_kind kind) {
+  (void)rig, (void)known, (void)kind;
+}
+
+/** Two ports of one group, one of them moved to another while it has a session. */
+static void story_groups(void) {
+  struct rig *rig = malloc(sizeof *rig);
+  struct listen_options options = usual_port();
+  int fds[4];
+  rig_start(rig, MAX_PLACES);
+  rig->decide = leave_open;
+  options.rules.group = 9;
+  options.rules.max_sessions = 2;
+  const struct listening one = rig_open(rig, &options);
+  const struct listening other = rig_open(rig, &options);
+  for (int at = 0; at < 3; at++) fds[at] = connect_to(at == 1 ? other.port : one.port);
+  for (int left = 200; rig->turned_away < 1; left--) {
+    check(left > 0, "none was turned away");
+    rig_run(rig, 5);
+  }
+  check(engine_sessions(rig->engine) == 2, "%u sessions", engine_sessions(rig->engine));
+  options.rules.group = 10;
+  check(engine_adjust(rig->engine, other.listener, &options.rules), "cannot adjust");
+  fds[3] = connect_to(other.port);
+  send_all(fds[3], "x", 1);
+  rig_wait(rig, &rig->opened, 1); // its old session counts where it came in
+  options.rules.group = 0;
+  options.rules.max_sessions = 0;
+  check(engine_adjust(rig->engine, other.listener, &options.rules), "cannot adjust");
+  check(engine_pause(rig->engine, other.listener) && engine_adjust(rig->engine, other.listener, &options.rules), "cannot adjust");
+  check(!engine_adjust(rig->engine, 77, &options.rules), "adjusted what is not there");
+  check(engine_unlisten(rig->engine, other.listener), "no such port");
+  for (int at = 0; at < 4; at++) close(fds[at]);
+  rig_stop(rig);
+  free(rig);
+}
+
 void story_limits(void) {
   struct rig *rig = malloc(sizeof *rig);
   struct peer echo;
@@ -19,7 +56,7 @@ void story_limits(void) {
   peer_start(&echo, ECHO, NULL);
   rig_start(rig, 8);
   rig_send_to(rig, "127.0.0.1", echo.port);
-  options.max_sessions = 5;
+  options.rules.max_sessions = 5;
   uint16_t port = rig_listen(rig, &options);
   uint16_t other = rig_listen(rig, &options);
   for (int at = 0; at < CLIENTS; at++) {
@@ -42,6 +79,7 @@ void story_limits(void) {
   peer_stop(&echo);
   rig_stop(rig);
   free(rig);
+  story_groups();
 }
 
 void story_exhaustion(void) {

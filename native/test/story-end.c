@@ -58,6 +58,7 @@ void story_failures(void) {
 struct talker {
   uint16_t port;
   unsigned seed;
+  _Atomic bool is_there;
   pthread_t thread;
 };
 
@@ -66,6 +67,7 @@ static void *talk(void *argument) {
   struct talker *talker = argument;
   uint8_t bytes[2000] = {0};
   int fd = connect_to(talker->port);
+  atomic_store(&talker->is_there, true);
   for (;;) {
     size_t count = 1 + (size_t)rand_r(&talker->seed) % sizeof bytes;
     if (send(fd, bytes, count, MSG_NOSIGNAL) <= 0 || recv(fd, bytes, count, MSG_WAITALL) <= 0) break;
@@ -206,7 +208,10 @@ void story_stop(void) {
       check(pthread_create(&all[at].thread, NULL, talk, &all[at]) == 0, "no thread");
     }
     rig_run(rig, (int)round * 4);
-    sleep_ms(30);
+    for (unsigned at = 0; at < 20; at++) {
+      while (!atomic_load(&all[at].is_there)) sleep_ms(1);
+    }
+    sleep_ms(20);
     engine_stop(rig->engine);
     engine_stop(rig->engine);
     check(engine_more(rig->engine, 1048576, 1, 1) == GONE && !engine_release(rig->engine, 1048576), "alive after stop");

@@ -95,15 +95,15 @@ static void story_head_resets(struct rig *rig, uint16_t port) {
 
 static void story_not_waiting(struct rig *rig) {
   struct listen_options options = usual_port();
-  options.waits = false;
+  options.rules.waits = false;
   uint16_t port = rig_listen(rig, &options);
   int fd = connect_to(port);
   rig_wait(rig, &rig->opened, rig->opened + 1);
   struct known *known = known_by_port(rig, port_of(fd));
   check(known->head_bytes == 0 && known->head_flags == 0, "bytes of a client that said nothing");
   let_go(rig, known, fd);
-  options.waits = true;
-  options.first_byte_ms = 40;
+  options.rules.waits = true;
+  options.rules.first_byte_ms = 40;
   port = rig_listen(rig, &options);
   fd = connect_to(port);
   const int64_t before = now_ms();
@@ -118,6 +118,18 @@ static void story_silent(struct rig *rig, uint16_t port) {
   for (int at = 0; at < 5; at++) fds[at] = connect_to(port);
   rig_run(rig, 30);
   const uint32_t before = rig->opened;
+  size_t count;
+  struct silent *all = engine_silent(rig->engine, &count);
+  check(count == 5, "%zu are silent", count);
+  for (int at = 0; at < 5; at++) {
+    struct address_pair pair;
+    silent_addresses(&all[at], &pair);
+    check(strcmp(pair.remote, "127.0.0.1") == 0 && pair.local_port == port, "from %s to port %u", pair.remote, pair.local_port);
+  }
+  check(engine_open(rig->engine, all[2].session) && !engine_open(rig->engine, all[2].session), "cannot open one once");
+  check(!engine_open(rig->engine, all[2].session + 0.5) && !engine_open(rig->engine, -1), "opened what is none");
+  free(all);
+  rig_wait(rig, &rig->opened, before + 1);
   engine_open_silent(rig->engine);
   rig_wait(rig, &rig->opened, before + 5);
   for (int at = 0; at < 5; at++) {

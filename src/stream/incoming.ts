@@ -35,6 +35,8 @@ export interface Incoming {
   readonly carrier: "native" | "node";
   /** When, by `performance.now()`. */
   readonly acceptedAt: number;
+  /** Somebody has ended it before it said anything: all that is left is to say so. */
+  readonly wasKilled?: boolean;
   /** For as long as the protocol is not known. */
   readonly head: Head;
   /** From here on JavaScript owns the bytes: TLS, hooks that write, content. */

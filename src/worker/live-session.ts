@@ -1,3 +1,4 @@
+import type { SilentClient } from "../stream/carrier/carrier.ts";
 import type { Connection } from "../stream/connection.ts";
 import type { Phase } from "../stream/session.ts";
 
@@ -42,4 +43,32 @@ export function liveSession(session: Connection): LiveSession {
     age_ms: Math.round(session.sessionTimeMs),
     carrier: session.carrier,
   };
+}
+
+/** Names of clients without a first byte, which are no sessions yet: the engine's numbers behind it. */
+const SILENT = "silent-";
+
+/** A client of the native carrier that has said nothing yet. When it does, it becomes a session with a name of its own. */
+export function silentSession({ session, serverName, remote, local, acceptedAt }: SilentClient): LiveSession {
+  return {
+    session: `${SILENT}${session}`,
+    server: serverName,
+    protocol: undefined,
+    remote_addr: remote.host,
+    remote_port: remote.port,
+    server_addr: local.host,
+    server_port: local.port,
+    upstream: undefined,
+    upstream_addr: undefined,
+    phase: "preread",
+    bytes_received: 0,
+    bytes_sent: 0,
+    age_ms: Math.round(performance.now() - acceptedAt),
+    carrier: "native",
+  };
+}
+
+/** The engine's number in such a name; undefined: it is none. */
+export function silentNumber(name: string): number | undefined {
+  return /^silent-\d{1,16}$/.test(name) ? Number(name.slice(SILENT.length)) : undefined;
 }

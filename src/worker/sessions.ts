@@ -3,7 +3,7 @@ import { Connection } from "../stream/connection.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
-import { type LiveSession, liveSession } from "./live-session.ts";
+import { type LiveSession, liveSession, silentNumber, silentSession } from "./live-session.ts";
 
 interface SessionsParts {
   /** Sessions at once. */
@@ -49,17 +49,21 @@ export class Sessions {
     add(this.#perGeneration, server.generation, 1);
     this.#all.add(session);
     void serve(session);
+    if (incoming.wasKilled) session.stop("killed");
     if (this.#stops) session.stop("shutdown");
   }
 
   list(): LiveSession[] {
     const live: LiveSession[] = [];
     for (const session of this.#all) if (!session.isOver) live.push(liveSession(session));
+    for (const client of this.#parts.carrier?.silent() ?? []) live.push(silentSession(client));
     return live;
   }
 
   /** Looks through all: operators kill now and then, and an index would cost every session. */
   kill(id: string): boolean {
+    const silent = silentNumber(id);
+    if (silent !== undefined) return this.#parts.carrier?.killSilent(silent) ?? false;
     for (const session of this.#all) {
       if (session.id !== id || session.isOver) continue;
       session.stop("killed");

@@ -17,7 +17,7 @@ import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
 import type { LiveSession } from "./live-session.ts";
 import type { WorkerIds } from "./master/calls.ts";
-import type { InheritedSockets } from "./master/inherited-sockets.ts";
+import type { InheritedSocket, InheritedSockets } from "./master/inherited-sockets.ts";
 import { type PortChange, Ports } from "./ports.ts";
 import { Sessions } from "./sessions.ts";
 import { hasHooks } from "./slow-hooks/has-hooks.ts";
@@ -139,8 +139,8 @@ export class Worker {
   }
 
   /**
-   * What lives at this moment. A client of the native carrier is known from its first byte on, where routes wait for one; a
-   * session that has been ended is not listed, though its socket may still linger.
+   * What lives at this moment. A client of the native carrier that has said nothing yet is listed as `silent-…`; a session that
+   * has been ended is not, though its socket may still linger.
    */
   sessions(): LiveSession[] {
     return this.#sessions.list();
@@ -206,12 +206,25 @@ export class Worker {
     await this.#lasting.registry[Symbol.asyncDispose]();
   }
 
-  #open(key: string, endpoint: Endpoint, server: Server, options: PortOptions): Promise<Port> {
-    const inherited = this.#options.sockets?.take(key, endpoint);
-    if (!this.#carrier) return Listener.open(endpoint, options, inherited);
-    inherited?.listen(BACKLOG); // the engine wants a socket that listens; nobody accepts before the event loop turns
-    const opened = NativePort.open(this.#carrier, endpoint, server, { ...options, listenFd: inherited?.fd });
-    return opened.finally(() => inherited?.close()); // the engine has its own copy
+  /** The ports of one address: several where the master has handed down several sockets of it. */
+  async #open(key: string, endpoint: Endpoint, server: Server, options: PortOptions): Promise<readonly Port[]> {
+    const { sockets } = this.#options;
+    if (!sockets) return [await this.#openOne(endpoint, server, options)];
+    const ports: Port[] = [];
+    for (const socket of sockets.take(key)) ports.push(await this.#openOne(endpoint, server, options, socket));
+    return ports;
+  }
+
+  #openOne(endpoint: Endpoint, server: Server, options: PortOptions, socket?: InheritedSocket): Promise<Port> {
+    if (!this.#carrier) return Listener.open(endpoint, options, socket);
+    socket?.listen(BACKLOG); // the engine wants one that listens; nobody accepts before the event loop turns
+    const opened = NativePort.open(this.#carrier, endpoint, server, { ...options, listenFd: socket?.fd });
+    return opened.finally(() => socket?.close()); // the engine has its own copy
+  }
+
+  /** Accepts at what the master has sent besides. */
+  acceptMore(): Promise<void> {
+    return this.#ports.acceptMore();
   }
 
   #retire(generation: Generation): void {

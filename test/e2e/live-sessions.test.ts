@@ -196,6 +196,50 @@ describe("the list of sessions", () => {
   });
 });
 
+describe("a client that has said nothing", () => {
+  test("is listed, and known by its own name once it speaks", async () => {
+    const socket = await dialIn(portOf("plain"));
+    const silent = await listed(socket);
+    expect(silent).toMatchObject({
+      server: "plain",
+      remote_addr: "127.0.0.1",
+      server_addr: "127.0.0.1",
+      server_port: portOf("plain"),
+      protocol: undefined,
+      phase: "preread",
+      bytes_received: 0,
+      bytes_sent: 0,
+      carrier: KERNEL,
+    });
+    expect(silent.session).toMatch(/^\w+-\d+$/);
+    await sleep(20);
+    expect((await listed(socket)).age_ms).toBeGreaterThanOrEqual(silent.age_ms + 15);
+    socket.resume().write("hello");
+    const session = await listed(socket, ({ bytes_sent }) => expect(bytes_sent).toBe(5));
+    expect(running.sessions().filter(local(socket))).toHaveLength(1);
+    socket.destroy();
+    await line(session);
+  });
+
+  test("can be killed, and the access log tells of it", async () => {
+    const [socket, other] = [await dialIn(portOf("plain")), await dialIn(portOf("plain"))];
+    const silent = await listed(socket);
+    await listed(other);
+    expect(running.kill(silent.session)).toBe(true);
+    expect(running.kill(silent.session)).toBe(false);
+    await readAll(socket);
+    const told = await eventually(() => {
+      const found = lines.find((entry) => entry["remote_port"] === socket.localPort);
+      if (!found) throw new Error("no access line");
+      return found;
+    });
+    expect(told).toMatchObject({ end_cause: "killed", server: "plain", bytes_received: 0, bytes_sent: 0 });
+    await listed(other); // no other has gone
+    for (const each of [socket, other]) each.destroy();
+    await eventually(() => expect(running.sessions().filter(local(other))).toEqual([]));
+  });
+});
+
 describe("the kernel carries", () => {
   test.each([
     ["a plain session", "plain", "hello"],
@@ -275,12 +319,14 @@ describe("a kill", () => {
   });
 
   test("of a session that is not there changes nothing", () => {
-    for (const id of ["", "nobody", "x-1", "-1"]) expect(running.kill(id)).toBe(false);
+    for (const id of ["", "nobody", "x-1", "-1", "silent-", "silent-1", "silent-99999999999999999"])
+      expect(running.kill(id)).toBe(false);
   });
 
   test("ends the one that is meant, and no other", async () => {
     const [one, two] = [await say("plain", "one"), await say("plain", "two")];
-    const [first, second] = [await listed(one), await listed(two, ({ bytes_sent }) => expect(bytes_sent).toBe(3))];
+    const isRelayed = ({ bytes_sent }: LiveSession): void => expect(bytes_sent).toBe(3);
+    const [first, second] = [await listed(one, isRelayed), await listed(two, isRelayed)];
     running.kill(first.session);
     await line(first);
     two.write("more");

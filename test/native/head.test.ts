@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { headFlags } from "../../src/stream/carrier/addon.ts";
+import { headFlags, type NativeSilent } from "../../src/stream/carrier/addon.ts";
+import { eventually } from "../support/eventually.ts";
 import { echo } from "../support/servers.ts";
 import { Client, peer, Rig } from "./rig.ts";
 
@@ -157,4 +158,45 @@ test("a kill ends a wait for more", async () => {
   rig.engine.more(session, 50, 5_000);
   expect(rig.engine.kill(session, 5)).toBe(true);
   expect(await rig.next("head")).toMatchObject({ session, b: headFlags.reset });
+});
+
+test("clients that say nothing are listed with their addresses, and one of them can be opened", async () => {
+  using rig = new Rig();
+  const { port, listener } = rig.listen();
+  const begun = Number(process.hrtime.bigint()) / 1e6;
+  using talker = await Client.open(port, { says: "x" });
+  const talking = await rig.next("open");
+  using one = await Client.open(port);
+  using other = await Client.open(port);
+  const list = await eventually(() => {
+    const silent = rig.engine.silent();
+    expect(silent).toHaveLength(2);
+    return silent;
+  });
+  const portOf = (entry: NativeSilent): number => entry[4];
+  expect(list.map(portOf).sort()).toEqual([one.socket.localPort, other.socket.localPort].sort());
+  for (const [session, from, acceptedMs, remote, , local, localPort] of list) {
+    expect([from, remote, local, localPort]).toEqual([listener, "127.0.0.1", "127.0.0.1", port]);
+    expect(acceptedMs).toBeGreaterThanOrEqual(begun - 1);
+    expect(rig.engine.kill(session, 5)).toBe(false); // nobody has heard of it
+    expect(rig.engine.release(session)).toBe(false);
+  }
+  expect(rig.engine.open(talking.session)).toBe(false);
+  for (const wrong of [-1, 0.5, Number.NaN, 2 ** 60, 2 ** 20 + 999]) expect(rig.engine.open(wrong)).toBe(false);
+  const [chosen = talking.session] = list.find((entry) => portOf(entry) === one.socket.localPort) ?? [];
+  expect(rig.engine.open(chosen)).toBe(true);
+  expect(await rig.next("open")).toMatchObject({ session: chosen, b: headFlags.timeout, d: 0 });
+  expect(rig.engine.open(chosen)).toBe(false);
+  expect(rig.engine.silent().map(portOf)).toEqual([other.socket.localPort]);
+  talker.socket.destroy();
+});
+
+test("a client that says nothing on a unix socket has no address", async () => {
+  using rig = new Rig();
+  const path = `/tmp/carrier-silent-${process.pid}`;
+  const { listener } = rig.listen({ host: undefined, path });
+  using _client = await Client.open(path);
+  await eventually(() =>
+    expect(rig.engine.silent()).toEqual([[expect.any(Number), listener, expect.any(Number), "unix:", 0, "unix:", 0]]),
+  );
 });

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { echo, TestServer } from "../support/servers.ts";
 import { BINARY, Client, peer, Rig, USUAL_PORT } from "./rig.ts";
 
@@ -227,6 +228,59 @@ describe("a socket that listens already", () => {
     using rig = new Rig();
     expect(() => rig.listen({ listenFd: 0 })).toThrow(TypeError);
     expect(() => rig.listen({ ...inherited, listenFd: -1 })).toThrow(TypeError);
+  });
+});
+
+describe("an open port", () => {
+  test("takes other rules, and misses no client meanwhile", async () => {
+    using rig = new Rig();
+    const { port, listener } = rig.listen({ firstByteMs: 60_000 });
+    using before = await Client.open(port);
+    await eventually(() => expect(rig.engine.silent()).toHaveLength(1));
+    expect(rig.engine.adjust(listener, { ...USUAL_PORT, waits: false })).toBe(true);
+    using after = await Client.open(port);
+    const told = await rig.next("open");
+    expect(told).toMatchObject({ a: listener, b: 0, d: 0 });
+    expect(rig.engine.addresses(told.session)?.[1]).toBe(after.socket.localPort);
+    before.socket.write("late"); // who was there keeps waiting
+    expect((await rig.next("open")).bytes.toString()).toBe("late");
+    expect(rig.engine.adjust(999, USUAL_PORT)).toBe(false);
+  });
+
+  test("of the file system keeps its path through that", async () => {
+    using folder = new Folder();
+    using rig = new Rig();
+    const path = join(folder.path, "in");
+    const { listener } = rig.listen({ host: undefined, path });
+    expect(rig.engine.adjust(listener, { ...USUAL_PORT, headBytes: 2, group: 7 })).toBe(true);
+    using _client = await Client.open(path, { says: "hello" });
+    expect((await rig.next("open")).bytes.toString()).toBe("he");
+    rig.engine.unlisten(listener);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("counts its sessions together with the others of its group", async () => {
+    using rig = new Rig();
+    const rules = { group: 3, maxSessions: 2 };
+    const [one, two, alone] = [rig.listen(rules), rig.listen(rules), rig.listen({ maxSessions: 1 })];
+    using _first = await Client.open(one.port);
+    using _second = await Client.open(two.port);
+    await eventually(() => expect(rig.engine.silent()).toHaveLength(2));
+    using third = await Client.open(one.port);
+    expect(await third.over).toBe("end");
+    using _other = await Client.open(alone.port);
+    await eventually(() => expect(rig.engine.silent()).toHaveLength(3));
+    rig.engine.adjust(two.listener, { ...USUAL_PORT, group: 4, maxSessions: 1 });
+    using _moved = await Client.open(two.port); // its old sessions count where they came in
+    await eventually(() => expect(rig.engine.silent()).toHaveLength(4));
+    using late = await Client.open(one.port);
+    expect(await late.over).toBe("end");
+    const [silent] = rig.engine.silent().find(([, listener]) => listener === one.listener) ?? [0];
+    rig.engine.open(silent);
+    await rig.next("open");
+    rig.engine.release(silent); // a place that was released is free at once
+    using _free = await Client.open(one.port, { says: "x" });
+    expect((await rig.next("open")).bytes.toString()).toBe("x");
   });
 });
 

@@ -134,6 +134,7 @@ export const USUAL_PORT: NativeListen = {
   waits: true,
   firstByteMs: 10_000,
   headBytes: 16_384,
+  group: 0,
   maxSessions: 1000,
 };
 

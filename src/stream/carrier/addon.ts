@@ -59,8 +59,25 @@ export const relayCauses = [
   "drained",
 ] as const;
 
-/** A port of the engine. All times in milliseconds. */
-export interface NativeListen {
+/** How a port treats its clients: what may change while it is open. All times in milliseconds. */
+export interface NativeRules {
+  readonly noDelay: boolean;
+  /** 0: no probes. */
+  readonly keepAliveMs: number;
+  /** False: sessions are opened at once, without a byte. */
+  readonly waits: boolean;
+  /** How long the first byte may take. */
+  readonly firstByteMs: number;
+  /** Most bytes read before JavaScript is asked. */
+  readonly headBytes: number;
+  /** Ports of one group count their sessions together; 0: this one for itself. */
+  readonly group: number;
+  /** Sessions at once; clients beyond are turned away. */
+  readonly maxSessions: number;
+}
+
+/** A port of the engine. */
+export interface NativeListen extends NativeRules {
   /** An IP address; or undefined, and `path` is that of a unix socket. */
   readonly host: string | undefined;
   readonly path: string | undefined;
@@ -71,17 +88,6 @@ export interface NativeListen {
   readonly ipv6Only: boolean;
   /** SO_REUSEPORT: others of the same user may open the port too, and the kernel shares the clients out. Not for unix sockets. */
   readonly reusePort: boolean;
-  readonly noDelay: boolean;
-  /** 0: no probes. */
-  readonly keepAliveMs: number;
-  /** False: sessions are opened at once, without a byte. */
-  readonly waits: boolean;
-  /** How long the first byte may take. */
-  readonly firstByteMs: number;
-  /** Most bytes read before JavaScript is asked. */
-  readonly headBytes: number;
-  /** Sessions at once; clients beyond are turned away. */
-  readonly maxSessions: number;
 }
 
 /** An open port of the engine. */
@@ -91,6 +97,19 @@ export interface NativeListening {
   /** The listening socket, for whoever hands it down. It is the engine's to close. */
   readonly fd: number;
 }
+
+/** A client that has said nothing yet. */
+export type NativeSilent = readonly [
+  session: number,
+  listener: number,
+  /** In milliseconds of the monotonic clock. */
+  acceptedMs: number,
+  remoteHost: string,
+  remotePort: number,
+  /** Of a unix socket, `unix:` alone. */
+  localHost: string,
+  localPort: number,
+];
 
 /** Where a session goes, argument by argument: an object's properties would cost more than the system calls of a short session. */
 export type NativeRelay = readonly [
@@ -117,7 +136,13 @@ export interface Engine {
   resume(listener: number): boolean;
   /** Accepts no more there. What is in the kernel's queue is lost with the port, unless somebody else has the socket too. */
   unlisten(listener: number): boolean;
-  /** Opens all sessions that have said nothing yet, as if their time were over; for the stop of the process. */
+  /** Treats its clients by other rules from now on; those that are there keep theirs. The port stays open, and misses none. */
+  adjust(listener: number, rules: NativeRules): boolean;
+  /** Clients that have said nothing yet: no event has told of them. */
+  silent(): NativeSilent[];
+  /** Opens one of them, as if its time were over. */
+  open(session: number): boolean;
+  /** Opens all of them; for the stop of the process. */
   openSilent(): void;
   /** Moves events to the shared buffers, and says how many; 0: none is left. */
   take(): number;

@@ -1,3 +1,4 @@
+import type { Address } from "../../codecs/address.ts";
 import {
   type Addon,
   type Engine,
@@ -18,9 +19,24 @@ const BATCH_BYTES = 262_144;
 
 /** What the engine tells of a port. */
 export interface PortEvents {
+  /** Where it listens. */
+  readonly address: string;
+  /** The server that its clients go to. */
+  readonly serverName: string;
   onIncoming(incoming: NativeIncoming): void;
   /** Since the last time: clients turned away for lack of room, and failed accepts with the last one's errno. */
   onTrouble(turnedAway: number, failures: number, errno: number): void;
+}
+
+/** A client that has said nothing yet, as the engine knows it. */
+export interface SilentClient {
+  /** The engine's number for it. */
+  readonly session: number;
+  readonly serverName: string;
+  readonly remote: Address;
+  readonly local: Address;
+  /** By `performance.now()`. */
+  readonly acceptedAt: number;
 }
 
 /** The native carrier of a process: its engine, and who is to hear of the engine's events. */
@@ -30,6 +46,10 @@ export class Carrier {
   readonly #bytes = Buffer.allocUnsafeSlow(BATCH_BYTES);
   readonly #sessions: (NativeIncoming | undefined)[] = [];
   readonly #ports = new Map<number, PortEvents>();
+  /** By the servers' names, so that a reload changes none of them. */
+  readonly #groups = new Map<string, number>();
+  /** Killed before they have said anything. */
+  readonly #killed = new Set<number>();
   /** From the engine's clock to `performance.now()`. */
   readonly #clockOffset = clockOffset();
 
@@ -48,6 +68,35 @@ export class Carrier {
   /** Accepts no more there. Clients that have said nothing yet are still served. */
   unlisten(listener: number): void {
     this.engine.unlisten(listener);
+  }
+
+  /** The number under which all ports of a server count their sessions together. */
+  groupOf(serverName: string): number {
+    const group = this.#groups.get(serverName) ?? this.#groups.size + 1;
+    this.#groups.set(serverName, group);
+    return group;
+  }
+
+  /** Clients that have said nothing yet. The engine's thread is asked, and waited for. */
+  silent(): SilentClient[] {
+    return this.engine.silent().flatMap(([session, listener, acceptedMs, remote, remotePort, local, localPort]) => {
+      const port = this.#ports.get(listener);
+      if (!port) return [];
+      return {
+        session,
+        serverName: port.serverName,
+        remote: { host: remote, port: remotePort },
+        local: { host: local === "unix:" ? port.address : local, port: localPort },
+        acceptedAt: acceptedMs + this.#clockOffset,
+      };
+    });
+  }
+
+  /** Opens a client that has said nothing yet, and says of it that it was killed. False: it is none of those. */
+  killSilent(session: number): boolean {
+    const isSilent = this.engine.open(session);
+    if (isSilent) this.#killed.add(session);
+    return isSilent;
   }
 
   /** Bytes that a relay has moved so far. */
@@ -93,7 +142,8 @@ export class Carrier {
     const d = this.#number(at + eventField.d);
     if (kind === eventKinds.open) {
       const acceptedAt = this.#number(at + eventField.e) + this.#clockOffset;
-      const incoming = new NativeIncoming(this, { session, flags: b, bytes: this.#copy(c, d), acceptedAt });
+      const wasKilled = this.#killed.size > 0 && this.#killed.delete(session);
+      const incoming = new NativeIncoming(this, { session, flags: b, bytes: this.#copy(c, d), acceptedAt, wasKilled });
       this.#sessions[slot] = incoming;
       this.#ports.get(a)?.onIncoming(incoming);
     } else if (kind === eventKinds.trouble) this.#ports.get(session)?.onTrouble(a, b, c);

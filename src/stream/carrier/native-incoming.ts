@@ -17,6 +17,7 @@ export interface Opened {
   readonly bytes: Buffer;
   readonly flags: number;
   readonly acceptedAt: number;
+  readonly wasKilled: boolean;
 }
 
 /** Who waits for a peer to accept. */
@@ -34,6 +35,7 @@ const UNKNOWN: readonly [string, number, string, number] = ["", 0, "", 0];
 /** A client accepted by the native carrier, and its relay: nothing else of a session stays in JavaScript while bytes move. */
 export class NativeIncoming implements Incoming, Relay {
   readonly acceptedAt: number;
+  readonly wasKilled: boolean;
   readonly #carrier: Carrier;
   readonly #session: number;
   #head: NativeHead | undefined;
@@ -44,10 +46,11 @@ export class NativeIncoming implements Incoming, Relay {
   #onEnd: ((cause: RelayCause) => void) | undefined;
   #onClosed: (() => void) | undefined;
 
-  constructor(carrier: Carrier, { session, acceptedAt, bytes, flags }: Opened) {
+  constructor(carrier: Carrier, { session, acceptedAt, wasKilled, bytes, flags }: Opened) {
     this.#carrier = carrier;
     this.#session = session;
     this.acceptedAt = acceptedAt;
+    this.wasKilled = wasKilled;
     this.#head = new NativeHead(carrier.engine, session, { bytes, flags });
   }
 

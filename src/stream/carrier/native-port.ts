@@ -4,7 +4,7 @@ import { firstByteMs } from "../patience.ts";
 import { BACKLOG, bind, type Port, type PortOptions } from "../port.ts";
 import { PortTrouble } from "../port-trouble.ts";
 import type { Server } from "../server.ts";
-import { MAX_SESSIONS, type NativeListen } from "./addon.ts";
+import { MAX_SESSIONS, type NativeListen, type NativeRules } from "./addon.ts";
 import type { Carrier, PortEvents } from "./carrier.ts";
 import type { NativeIncoming } from "./native-incoming.ts";
 
@@ -23,22 +23,21 @@ export interface PortSharing {
 export class NativePort implements Port, PortEvents {
   readonly address: string;
   /** The listening socket, for whoever hands it down; open until {@link close}. */
-  fd: number;
+  readonly fd: number;
   readonly #carrier: Carrier;
-  readonly #endpoint: Endpoint;
-  #listener: number;
-  #listen: NativeListen;
+  readonly #listener: number;
+  #serverName: string;
   #options: PortOptions;
   readonly #trouble: PortTrouble;
 
-  private constructor(carrier: Carrier, endpoint: Endpoint, listen: NativeListen, options: PortOptions) {
+  private constructor(carrier: Carrier, endpoint: Endpoint, server: Server, options: PortOptions & PortSharing) {
+    const listen = { ...placeOf(endpoint, options), ...rulesOf(carrier, server, options) };
     const { listener, port, fd } = carrier.listen(listen, this);
+    this.#serverName = server.name;
     this.address = formatEndpoint(endpoint.kind === "tcp" ? { ...endpoint, port } : endpoint);
     this.fd = fd;
     this.#carrier = carrier;
-    this.#endpoint = endpoint;
     this.#listener = listener;
-    this.#listen = listen;
     this.#options = options;
     this.#trouble = new PortTrouble(options.log, () => this.address);
   }
@@ -50,22 +49,18 @@ export class NativePort implements Port, PortEvents {
     server: Server,
     options: PortOptions & PortSharing,
   ): Promise<NativePort> {
-    const listen = nativeListen(endpoint, server, options);
     const isOpen = options.listenFd !== undefined;
-    return bind(endpoint, () => new NativePort(carrier, endpoint, listen, options), { isOpen });
+    return bind(endpoint, () => new NativePort(carrier, endpoint, server, options), { isOpen });
   }
 
-  /** The engine accepts by other rules at the same socket: another listener of its own takes over, and the kernel's queue is kept. */
+  get serverName(): string {
+    return this.#serverName;
+  }
+
   adopt(server: Server, options: PortOptions): void {
-    const listen = nativeListen(this.#endpoint, server, { ...options, listenFd: this.fd });
+    this.#serverName = server.name;
     this.#options = options;
-    if (isEqual(listen, this.#listen)) return;
-    const before = this.#listener;
-    const { listener, fd } = this.#carrier.listen(listen, this);
-    this.#carrier.unlisten(before);
-    this.#listener = listener;
-    this.#listen = listen;
-    this.fd = fd;
+    this.#carrier.engine.adjust(this.#listener, rulesOf(this.#carrier, server, options));
   }
 
   /** Accepts no more for now: the address stays open, and its clients wait in the kernel's queue or go to whoever shares it. */
@@ -97,18 +92,10 @@ export class NativePort implements Port, PortEvents {
   }
 }
 
-/** Whether the engine would do the same by both, whoever opened the socket. */
-function isEqual(left: NativeListen, right: NativeListen): boolean {
-  return RULES.every((rule) => left[rule] === right[rule]);
-}
-
-const RULES = ["noDelay", "keepAliveMs", "waits", "firstByteMs", "headBytes", "maxSessions"] as const;
-
-function nativeListen(
+function placeOf(
   endpoint: Endpoint,
-  server: Server,
-  { noDelay, keepAliveMs, ipv6Only, reusePort = false, listenFd }: PortOptions & PortSharing,
-): NativeListen {
+  { ipv6Only, reusePort = false, listenFd }: PortOptions & PortSharing,
+): Omit<NativeListen, keyof NativeRules> {
   const isOpen = listenFd !== undefined;
   return {
     host: endpoint.kind === "tcp" && !isOpen ? endpoint.host : undefined,
@@ -117,12 +104,18 @@ function nativeListen(
     reusePort,
     port: endpoint.kind === "tcp" ? endpoint.port : 0,
     backlog: BACKLOG,
+    ipv6Only,
+  };
+}
+
+function rulesOf(carrier: Carrier, server: Server, { noDelay, keepAliveMs }: PortOptions): NativeRules {
+  return {
     noDelay,
     keepAliveMs,
-    ipv6Only,
     waits: waitsForBytes(server),
     firstByteMs: shortestWaitMs(server),
     headBytes: server.preread.maxBytes,
+    group: carrier.groupOf(server.name),
     maxSessions: Math.min(server.maxConns ?? MAX_SESSIONS, MAX_SESSIONS),
   };
 }
