@@ -3,7 +3,11 @@ import { expect, test } from "vitest";
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
 const manifest = JSON.parse(read("package.json"));
-const wanted: Readonly<Record<string, string>> = { ...manifest.dependencies, ...manifest.devDependencies };
+const wanted: Readonly<Record<string, string>> = {
+  ...manifest.dependencies,
+  ...manifest.optionalDependencies,
+  ...manifest.devDependencies,
+};
 
 test("every dependency has one exact version", () => {
   for (const version of Object.values(wanted)) expect(version).toMatch(/^\d+\.\d+\.\d+$/);
