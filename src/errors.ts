@@ -63,6 +63,9 @@ export type ErrorCode =
   | "RC_HOOK_FAILED"
   | "RC_HOOK_TIMEOUT"
   | "RC_DISPATCH"
+  | "RC_REGISTRY"
+  | "RC_ID_LEASE"
+  | "RC_CLOCK"
   | "RC_EXITED"
   | "RC_SHUTDOWN"
   | "RC_INTERNAL";
@@ -130,6 +133,9 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_HOOK_FAILED: internal(500, "hook_failed", "hook failed"),
   RC_HOOK_TIMEOUT: internal(500, "hook_failed", "hook took too long"),
   RC_DISPATCH: internal(500, "hook_failed", "cannot dispatch"),
+  RC_REGISTRY: internal(500, "hook_failed", "registry cannot be reached"),
+  RC_ID_LEASE: internal(500, "internal", "no ids: the worker's number is not leased"),
+  RC_CLOCK: internal(500, "internal", "no ids: the clock went backwards"),
   RC_EXITED: internal(200, "exited", "a hook ended the session"),
   RC_SHUTDOWN: internal(200, "shutdown", "gateway is stopping"),
   RC_INTERNAL: internal(500, "internal", "internal error"),
