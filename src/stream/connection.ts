@@ -212,11 +212,11 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
   }
 
   watch(onLeft: (how: "ended" | "reset") => void): void {
-    if (!this.#filters) this.client.watch(onLeft); // a relay hears of it by itself
+    if (!this.#filters?.isStarted) this.client.watch(onLeft); // a relay hears of it by itself
   }
 
   unwatch(): void {
-    if (!this.#filters) this.client.unwatch();
+    if (!this.#filters?.isStarted) this.client.unwatch();
   }
 
   abort(cause: GatewayError): void {

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dialIn, exchange, readUntil } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
 import { echo, TestServer } from "../support/servers.ts";
 
@@ -19,7 +20,7 @@ beforeAll(async () => {
     socket.pipe(socket);
   });
   parrot = await TestServer.open(parroting);
-  gateway = await Gateway.start(config(), { ports: 12 });
+  gateway = await Gateway.start(config(), { ports: 14 });
 });
 
 afterAll(async () => {
@@ -32,6 +33,10 @@ import { defineGateway, on, otherwise, proxy } from "restyconf";
 import { http } from "restyconf/preread";
 const server = (upstream, headerFilter, more = {}) => ({
   listen: "127.0.0.1:0", routes: [on(http(), proxy(upstream)), otherwise(proxy(upstream))], phases: { headerFilter }, ...more,
+});
+const waiting = (session) => new Promise((resolve) => {
+  session.signal.addEventListener("abort", () => { console.log("left " + session.server); resolve(); });
+  console.log("waits " + session.server);
 });
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export default defineGateway({
@@ -74,6 +79,7 @@ export default defineGateway({
     }),
     greeting: server("greeting", (session, { toClient }) => toClient("first\\n"), { routes: [otherwise(proxy("greeting"))] }),
     failing: server("echo", async () => { await sleep(10); throw new Error("no preface"); }),
+    waiting: server("parrot", waiting), gated: server("echo", waiting),
     body: { ...server("parrot", (session, { response }) => response.headers.set("Phase", session.phase)),
       phases: {
         headerFilter: (session, { response }) => response.headers.set("Phase", session.phase),
@@ -177,6 +183,20 @@ describe("a header filter that would break the message", () => {
     });
   });
 });
+
+test.each(["waiting", "gated"])(
+  "a client that resets while a header filter waits ends the session (%s)",
+  async (server) => {
+    const socket = await dialIn(gateway.port(server));
+    const hello =
+      server === "gated" ? "hello\n" : `GET /${encodeURIComponent("HTTP/1.1 204 No\r\n\r\n")}keep HTTP/1.1\r\n\r\n`;
+    socket.write(hello);
+    await eventually(() => expect(gateway.stdout).toContain(`waits ${server}\n`));
+    socket.resetAndDestroy();
+    expect(await gateway.access((line) => line["server"] === server)).toMatchObject({ end_cause: "client_reset" });
+    await eventually(() => expect(gateway.stdout).toContain(`left ${server}\n`));
+  },
+);
 
 describe("malformed traffic", () => {
   test.each([

@@ -30,6 +30,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   #cause: RelayCause | undefined;
   #error: GatewayError | undefined;
   #drain: Drain | undefined;
+  #isStarted = false;
   #open = 2; // sockets not closed yet
   #listener: ((cause: RelayCause, error?: GatewayError) => void) | undefined;
 
@@ -40,11 +41,21 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
     this.#idle.onExpire = () => this.end("idle_timeout");
     this.#toClient = this.#sinkOf(client);
     this.#toPeer = this.#sinkOf(peer);
-    const { up, down, limitMs = Number.POSITIVE_INFINITY, watch } = filters(this);
+    const { up, down, isHeld, limitMs = Number.POSITIVE_INFINITY, watch } = filters(this);
     this.#up = new Flow({ from: client, to: this.#toPeer, stages: up, limitMs, watch }, this);
     this.#down = new Flow({ from: peer, to: this.#toClient, stages: down, limitMs, watch }, this);
     this.#watch(client, "client_reset");
     this.#watch(peer, "peer_reset");
+    if (!isHeld) this.start();
+  }
+
+  get isStarted(): boolean {
+    return this.#isStarted;
+  }
+
+  start(): void {
+    if (this.#isStarted || this.#drain) return;
+    this.#isStarted = true;
     this.#up.start();
     this.#down.start();
   }
@@ -63,7 +74,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
 
   end(cause: RelayCause): void {
     this.#note(cause);
-    if (cause === "drained" && this.#open > 0) {
+    if (cause === "drained" && this.#open > 0 && this.#isStarted) {
       this.#endGently((flow) => flow.drain());
       return;
     }
@@ -140,6 +151,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   }
 
   #run(): void {
+    if (!this.#isStarted) return;
     this.#up.run();
     this.#down.run();
   }

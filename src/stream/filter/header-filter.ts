@@ -21,7 +21,7 @@ export function headerStages(filter: HeaderFilter, session: HeaderFilterHost, co
   const preface = new Preface(filter, session, control);
   return {
     begin: () => preface.begin(),
-    around: ({ up, down }) => ({ up: [preface.gate(), ...up], down: [preface.gate(), ...down] }),
+    around: (body) => ({ ...body, isHeld: true }),
   };
 }
 

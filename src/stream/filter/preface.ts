@@ -1,18 +1,14 @@
 import { GatewayError } from "../../errors.ts";
 import { isPending } from "../hooks.ts";
-import type { Awaitable } from "../session.ts";
 import { type HeaderFilter, type HeaderFilterHost, type PrefaceTools, runFilter } from "./header-tools.ts";
-import type { FilterControl, Pieces, Stage } from "./stage.ts";
+import type { FilterControl } from "./stage.ts";
 
-const NOTHING: readonly Buffer[] = [];
-
-/** Runs a header filter once, with the peer connected, and lets no byte pass in either direction before it is done. */
+/** Runs a header filter once, with the peer connected; then bytes may move. */
 export class Preface {
   readonly #filter: HeaderFilter;
   readonly #session: HeaderFilterHost;
   readonly #control: FilterControl;
   #isDone = false;
-  #waiting: (() => void)[] = [];
 
   constructor(filter: HeaderFilter, session: HeaderFilterHost, control: FilterControl) {
     this.#filter = filter;
@@ -23,41 +19,17 @@ export class Preface {
   begin(): void {
     try {
       const running = runFilter(this.#filter, this.#session, this.#tools());
-      const open = (): void => this.#open();
-      if (isPending(running)) running.then(open, (cause) => this.#fail(cause));
-      else open();
+      const start = (): void => this.#start();
+      if (isPending(running)) running.then(start, (cause) => this.#fail(cause));
+      else start();
     } catch (cause) {
       this.#fail(cause);
     }
   }
 
-  /** The stage of one direction. */
-  gate(): Stage {
-    let chunk: Buffer | undefined;
-    const passed = (): Buffer | undefined => {
-      const passing = chunk;
-      chunk = undefined;
-      return passing;
-    };
-    return {
-      isUnlimited: true,
-      push: (piece) => {
-        chunk = piece;
-      },
-      next: () => (this.#isDone ? passed() : this.#opened(passed)),
-      end: () => (this.#isDone ? NOTHING : this.#opened(() => NOTHING)),
-    };
-  }
-
-  #opened(then: () => Pieces | undefined): Awaitable<Pieces | undefined> {
-    return new Promise((resolve) => this.#waiting.push(() => resolve(then())));
-  }
-
-  #open(): void {
+  #start(): void {
     this.#isDone = true;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const goOn of waiting) goOn();
+    this.#control.start();
   }
 
   #fail(cause: unknown): void {

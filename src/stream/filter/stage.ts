@@ -30,6 +30,8 @@ export interface Stages {
   readonly up: readonly Stage[];
   /** From the peer to the client, in order. */
   readonly down: readonly Stage[];
+  /** No byte moves before {@link FilterControl.start}. */
+  readonly isHeld?: boolean | undefined;
   /** How long a stage may wait; undefined: for as long as the session lives. */
   readonly limitMs?: number | undefined;
   /** Sees stages hold the event loop. */
@@ -46,6 +48,10 @@ export interface FilterControl {
    * when it is slow: then they wait, and nothing is read on either side until it has taken them.
    */
   inject(side: FilterSide, bytes: string | Uint8Array): boolean;
+  /** Bytes move, or have moved. */
+  readonly isStarted: boolean;
+  /** Lets the bytes of a held session move. */
+  start(): void;
   /** Ends the session gently: what the stages still answer is sent, then both sides see the end. */
   finish(): void;
   /** Ends the session behind what is with the sockets already. */
