@@ -7,29 +7,18 @@ import type { Server } from "../stream/server.ts";
 /** What a worker's ports need of it. */
 interface PortsParts {
   readonly log: Log;
-  /** Opens an address by whoever accepts there. @throws BindError */
-  readonly open: (key: string, endpoint: Endpoint, server: Server, options: PortOptions) => Promise<Port>;
+  /** Opens an address by whoever accepts there; for one that is open, what there is to accept at besides. @throws BindError */
+  readonly open: (key: string, endpoint: Endpoint, server: Server, options: PortOptions) => Promise<readonly Port[]>;
   readonly hasRoom: (server: Server) => boolean;
   readonly serve: (incoming: Incoming, server: Server) => void;
 }
 
-/** An open port and the server that its clients go to. */
-class OpenPort {
+/** An open address and the server that its clients go to. */
+interface OpenPort {
   server: Server;
-  #port: Port | undefined;
-
-  constructor(server: Server) {
-    this.server = server;
-  }
-
-  get port(): Port {
-    if (!this.#port) throw new TypeError("the port is not open yet");
-    return this.#port;
-  }
-
-  set port(port: Port) {
-    this.#port = port;
-  }
+  readonly endpoint: Endpoint;
+  /** One, unless several processes accept at the address. */
+  readonly ports: Port[];
 }
 
 /** An address of a server, with the name by which a reload finds it again. */
@@ -60,7 +49,9 @@ export class Ports {
 
   /** In the order of the configuration. */
   get listening(): { readonly address: string; readonly server: string }[] {
-    return [...this.#open.values()].map(({ port, server }) => ({ address: port.address, server: server.name }));
+    return [...this.#open.values()].flatMap(({ ports: [port], server }) => {
+      return port ? [{ address: port.address, server: server.name }] : [];
+    });
   }
 
   /** Opens what is new in these servers, all of it or nothing. @throws BindError */
@@ -72,7 +63,7 @@ export class Ports {
         if (!this.#open.has(key)) added.set(key, await this.#openOne(key, endpoint, server));
       }
     } catch (cause) {
-      for (const { port } of added.values()) port.close();
+      for (const open of added.values()) closeAll(open);
       throw cause;
     }
     return { added, wanted };
@@ -87,23 +78,31 @@ export class Ports {
       const open = kept ?? added.get(key);
       if (!open) continue;
       open.server = server;
-      if (kept) kept.port.adopt(server, this.#optionsOf(open, endpoint));
+      for (const port of kept?.ports ?? []) port.adopt(server, this.#optionsOf(open, endpoint));
       this.#open.set(key, open);
     }
-    for (const [key, { port }] of before) if (!this.#open.has(key)) port.close();
+    for (const [key, open] of before) if (!this.#open.has(key)) closeAll(open);
+  }
+
+  /** Accepts besides at what has come for the addresses that are open. */
+  async acceptMore(): Promise<void> {
+    for (const [key, open] of this.#open) {
+      const { endpoint, server, ports } = open;
+      ports.push(...(await this.#parts.open(key, endpoint, server, this.#optionsOf(open, endpoint))));
+    }
   }
 
   abandon({ added }: PortChange): void {
-    for (const { port } of added.values()) port.close();
+    for (const open of added.values()) closeAll(open);
   }
 
   close(): void {
-    for (const { port } of this.#open.values()) port.close();
+    for (const open of this.#open.values()) closeAll(open);
   }
 
   async #openOne(key: string, endpoint: Endpoint, server: Server): Promise<OpenPort> {
-    const open = new OpenPort(server);
-    open.port = await this.#parts.open(key, endpoint, server, this.#optionsOf(open, endpoint));
+    const open: OpenPort = { server, endpoint, ports: [] };
+    open.ports.push(...(await this.#parts.open(key, endpoint, server, this.#optionsOf(open, endpoint))));
     return open;
   }
 
@@ -119,6 +118,10 @@ export class Ports {
       onIncoming: (incoming) => serve(incoming, open.server),
     };
   }
+}
+
+function closeAll({ ports }: OpenPort): void {
+  for (const port of ports) port.close();
 }
 
 /** All addresses of all servers. Those with port 0 are known by their server and place, since each is another port. */

@@ -31,6 +31,8 @@ export interface WorkerCalls {
   prepare(source: Source): Promise<void>;
   commit(): Promise<void>;
   abandon(): Promise<void>;
+  /** Accepts at the sockets that were sent besides, for addresses that are open. */
+  acceptMore(): Promise<void>;
   /** Back to the generation before. False: there is none. */
   rollback(): Promise<boolean>;
   sessions(): Promise<readonly LiveSession[]>;

@@ -1,6 +1,3 @@
-import { type Endpoint, formatEndpoint } from "../../codecs/address.ts";
-import { BindError } from "../../stream/port.ts";
-
 /** A listening socket that came from the master: what `net.Server` and the engine can listen at. */
 export interface InheritedSocket {
   readonly fd: number;
@@ -10,26 +7,25 @@ export interface InheritedSocket {
 
 /** The sockets that the master has handed to this process, until ports take them. */
 export class InheritedSockets {
-  readonly #waiting = new Map<string, InheritedSocket>();
+  readonly #waiting = new Map<string, InheritedSocket[]>();
 
-  /** A socket that waits already under that key is not needed twice. */
   add(key: string, handle: unknown): void {
     if (!isInherited(handle)) return;
-    this.#waiting.get(key)?.close();
-    this.#waiting.set(key, handle);
+    const waiting = this.#waiting.get(key);
+    if (waiting) waiting.push(handle);
+    else this.#waiting.set(key, [handle]);
   }
 
-  /** @throws BindError where the master has sent none */
-  take(key: string, endpoint: Endpoint): InheritedSocket {
-    const socket = this.#waiting.get(key);
-    if (!socket) throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: the master sent no socket`);
+  /** Those that have come since the last time. */
+  take(key: string): readonly InheritedSocket[] {
+    const sockets = this.#waiting.get(key) ?? [];
     this.#waiting.delete(key);
-    return socket;
+    return sockets;
   }
 
   /** Forgets what no port has taken. */
   clear(): void {
-    for (const socket of this.#waiting.values()) socket.close();
+    for (const sockets of this.#waiting.values()) for (const socket of sockets) socket.close();
     this.#waiting.clear();
   }
 }

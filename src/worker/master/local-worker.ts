@@ -36,6 +36,10 @@ export class LocalWorker implements WorkerCalls {
     if (candidate) await this.#worker.abandon(candidate);
   }
 
+  acceptMore(): Promise<void> {
+    return this.#worker.acceptMore();
+  }
+
   rollback(): Promise<boolean> {
     return this.#worker.rollback();
   }

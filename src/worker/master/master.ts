@@ -4,7 +4,7 @@ import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { type WantedPort, wantedPorts } from "../ports.ts";
 import type { Source, WorkerStatus } from "./calls.ts";
-import { type AddedSockets, handlesOf, ListeningSockets, type SocketHandle } from "./listening-sockets.ts";
+import { ListeningSockets, type Share, type SocketChange } from "./listening-sockets.ts";
 import type { RunningGateway } from "./running-gateway.ts";
 import { Slot, type SlotHost } from "./slot.ts";
 import type { WorkerProcess } from "./worker-process.ts";
@@ -37,7 +37,7 @@ export class Master implements RunningGateway, SlotHost {
     const plan = planOf(loaded, 1);
     const master = new Master(plan, log);
     try {
-      master.#sockets.commit(plan.wanted, await master.#sockets.prepare(plan.wanted));
+      master.#sockets.commit(await master.#sockets.prepare(plan.wanted, plan.workers));
       await master.#resize(plan.workers);
     } catch (cause) {
       await master.close("quick");
@@ -50,8 +50,8 @@ export class Master implements RunningGateway, SlotHost {
     return this.#current.source;
   }
 
-  get sockets(): ReadonlyMap<string, SocketHandle> {
-    return this.#sockets.handles;
+  shareOf(number: number): Share {
+    return this.#sockets.shareOf(number);
   }
 
   get listening(): RunningGateway["listening"] {
@@ -64,18 +64,18 @@ export class Master implements RunningGateway, SlotHost {
 
   async reload(loaded: LoadedGateway): Promise<void> {
     const next = planOf(loaded, ++this.#generations);
-    const added = await this.#sockets.prepare(next.wanted);
+    const change = await this.#sockets.prepare(next.wanted, next.workers);
     const workers = this.#workers;
     try {
-      await Promise.all(workers.map((worker) => prepareAt(worker, next, added)));
+      await Promise.all(workers.map((worker) => this.#prepareAt(worker, next, change)));
     } catch (cause) {
       await Promise.allSettled(workers.map((worker) => worker.abandon()));
-      this.#sockets.abandon(added);
+      this.#sockets.abandon(change);
       throw cause;
     }
     this.#previous = this.#current;
     this.#current = next; // whoever dies from here on comes back with it
-    this.#sockets.commit(next.wanted, added);
+    this.#sockets.commit(change);
     await this.#settle(workers.map((worker) => worker.commit()));
     await this.#resize(next.workers);
   }
@@ -83,12 +83,12 @@ export class Master implements RunningGateway, SlotHost {
   async rollback(): Promise<boolean> {
     const back = this.#previous;
     if (!back) return false;
-    const added = await this.#sockets.prepare(back.wanted);
+    const change = await this.#sockets.prepare(back.wanted, back.workers);
     this.#previous = undefined;
     this.#current = back;
-    this.#sockets.commit(back.wanted, added);
+    this.#sockets.commit(change);
     const workers = this.#workers;
-    for (const worker of workers) worker.giveSockets(handlesOf(added));
+    for (const worker of workers) worker.giveSockets(this.#sockets.newTo(worker.ids.number, change));
     await this.#settle(workers.map((worker) => worker.rollback()));
     await this.#resize(back.workers);
     return true;
@@ -146,9 +146,24 @@ export class Master implements RunningGateway, SlotHost {
     }
   }
 
+  async #prepareAt(worker: WorkerProcess, { source }: Plan, change: SocketChange): Promise<void> {
+    worker.giveSockets(this.#sockets.newTo(worker.ids.number, change));
+    await worker.prepare(source);
+  }
+
+  /** The first worker accepts at the sockets of those that go, before they do: nobody waits in a queue that no one looks at. */
+  async #shrink(workers: number): Promise<void> {
+    const leaving = this.#slots.splice(workers);
+    const heir = this.#slots[0]?.process;
+    if (leaving.length === 0 || !heir) return;
+    heir.giveSockets(this.#sockets.shareOf(0));
+    await heir.acceptMore();
+    for (const slot of leaving) void slot.close("drain");
+  }
+
   /** A worker too many ends with its sessions; its number is free for the next one. */
   async #resize(workers: number): Promise<void> {
-    for (const slot of this.#slots.splice(workers)) void slot.close("drain");
+    await this.#shrink(workers);
     const added = Array.from({ length: Math.max(0, workers - this.#slots.length) }, (_, index) => {
       return new Slot({ number: this.#slots.length + index, masterId: 0 }, this);
     });
@@ -156,11 +171,6 @@ export class Master implements RunningGateway, SlotHost {
     await Promise.all(added.map((slot) => slot.start()));
     if (this.#isClosed) await Promise.all(added.map((slot) => slot.close("quick")));
   }
-}
-
-async function prepareAt(worker: WorkerProcess, { source }: Plan, added: AddedSockets): Promise<void> {
-  worker.giveSockets(handlesOf(added));
-  await worker.prepare(source);
 }
 
 function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number): Plan {

@@ -1,6 +1,6 @@
 import type { Log } from "../../stream/log.ts";
 import type { Source, WorkerIds } from "./calls.ts";
-import type { SocketHandle } from "./listening-sockets.ts";
+import type { Share } from "./listening-sockets.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 /** A worker that has served for so long was no failure of the start: the next pause is the first again. */
@@ -14,7 +14,7 @@ export interface SlotHost {
   readonly log: Log;
   /** What a worker that starts now is to serve. */
   readonly source: Source;
-  readonly sockets: ReadonlyMap<string, SocketHandle>;
+  shareOf(number: number): Share;
 }
 
 /** The place of one worker, by its number: whoever has it dies, another takes it. */
@@ -46,8 +46,8 @@ export class Slot {
 
   /** Starts a worker, and resolves when it serves; the one before it, if any, serves until then and is drained. */
   async start(ids: WorkerIds = this.ids): Promise<void> {
-    const { source, sockets } = this.#host;
-    const process = new WorkerProcess(source, ids, sockets);
+    const { source } = this.#host;
+    const process = new WorkerProcess(source, ids, this.#host.shareOf(ids.number));
     try {
       await process.ready;
     } catch (cause) {

@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import type { LiveSession } from "../live-session.ts";
 import type { CallMessage, Source, ToMaster, ToWorker, WorkerCalls, WorkerIds, WorkerStatus } from "./calls.ts";
 import { errorOf } from "./failure.ts";
-import type { SocketHandle } from "./listening-sockets.ts";
+import type { Share } from "./listening-sockets.ts";
+import type { SocketHandle } from "./socket-handle.ts";
 
 /** What a worker's process runs. */
 const ENTRY = fileURLToPath(new URL("../worker-main.js", import.meta.url));
@@ -27,10 +28,11 @@ export class WorkerProcess implements WorkerCalls {
   onCrash: (() => void) | undefined;
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #given = new WeakSet<SocketHandle>();
   #calls = 0;
 
   /** Starts a process and hands it the sockets. */
-  constructor(source: Source, ids: WorkerIds, sockets: ReadonlyMap<string, SocketHandle>) {
+  constructor(source: Source, ids: WorkerIds, sockets: Share) {
     this.ids = ids;
     this.#child = fork(ENTRY, { stdio: ["ignore", "inherit", "inherit", "ipc"], serialization: "advanced" });
     this.#child.on("error", () => {}); // an exit follows, or the send's own callback tells
@@ -47,8 +49,18 @@ export class WorkerProcess implements WorkerCalls {
     return this.#child.pid ?? 0;
   }
 
-  giveSockets(sockets: ReadonlyMap<string, SocketHandle>): void {
-    for (const [key, handle] of sockets) this.#send({ kind: "socket", key }, handle);
+  /** Each once. */
+  giveSockets(sockets: Share): void {
+    for (const [key, handles] of sockets) {
+      for (const handle of handles) {
+        if (!this.#given.has(handle)) this.#send({ kind: "socket", key }, handle);
+        this.#given.add(handle);
+      }
+    }
+  }
+
+  async acceptMore(): Promise<void> {
+    await this.#call({ name: "acceptMore", parameters: [] });
   }
 
   async prepare(source: Source): Promise<void> {

@@ -1,0 +1,111 @@
+import { lookup } from "node:dns/promises";
+import net from "node:net";
+import { getSystemErrorName } from "node:util";
+import type { Endpoint } from "../../codecs/address.ts";
+import { loadAddon } from "../../stream/carrier/addon.ts";
+import { BACKLOG, BindError } from "../../stream/port.ts";
+import type { WantedPort } from "../ports.ts";
+
+/** Node's own object around a listening socket: what processes can hand each other without accepting on it. */
+export interface SocketHandle {
+  readonly fd: number;
+  /** Fills in where it is bound. */
+  getsockname?(out: { address?: string; port?: number }): number;
+  close(): void;
+}
+
+/** Sockets of one address, and its real port where 0 was asked for. */
+export interface OpenedSockets {
+  readonly handles: readonly SocketHandle[];
+  readonly port: number;
+}
+
+type TcpPort = Extract<Endpoint, { kind: "tcp" }>;
+
+/** IPV6_V6ONLY; libuv: `UV_TCP_IPV6ONLY`. */
+const IPV6_ONLY = 1;
+
+/**
+ * Opens sockets that several processes accept at: so many as there are workers, between which the kernel shares the clients out
+ * (SO_REUSEPORT; nginx: `reuseport`), or one for all where the platform has no such thing. Throws the system's errors.
+ */
+export async function openSockets({ endpoint, ipv6Only }: WantedPort, count: number): Promise<OpenedSockets> {
+  if (endpoint.kind === "unix") return { handles: [create(endpoint.path, -1, -1, 0)], port: 0 };
+  const { addon } = loadAddon();
+  const ip = await ipOf(endpoint);
+  if (addon && process.platform === "linux")
+    return shared(addon, { host: ip.address, port: endpoint.port, ipv6Only }, count);
+  const handle = create(ip.address, endpoint.port, ip.family, ipv6Only ? IPV6_ONLY : 0);
+  const bound: { port?: number } = {};
+  handle.getsockname?.(bound);
+  return { handles: [handle], port: bound.port ?? endpoint.port };
+}
+
+/** More sockets beside those that are open at a port already: for workers that come later. */
+export async function openMore(wanted: WantedPort, port: number, count: number): Promise<readonly SocketHandle[]> {
+  const { endpoint, ipv6Only } = wanted;
+  const { addon } = loadAddon();
+  if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return [];
+  const { address: host } = await ipOf(endpoint);
+  return Array.from({ length: count }, () => opened(addon, { host, port, ipv6Only, reusePort: true }).handle);
+}
+
+type Addon = NonNullable<ReturnType<typeof loadAddon>["addon"]>;
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly ipv6Only: boolean;
+}
+
+/** Sockets that share a port would also share it with a stranger of the same user: one that does not share tells whether it is free. */
+function shared(addon: Addon, address: Address, count: number): OpenedSockets {
+  if (address.port !== 0) opened(addon, { ...address, reusePort: false }).handle.close();
+  const { handle, port } = opened(addon, { ...address, reusePort: true });
+  const handles = [handle];
+  try {
+    while (handles.length < count) handles.push(opened(addon, { ...address, port, reusePort: true }).handle);
+  } catch (cause) {
+    for (const one of handles) one.close();
+    throw cause;
+  }
+  return { handles, port };
+}
+
+function opened(
+  addon: Addon,
+  options: Address & { readonly reusePort: boolean },
+): { handle: SocketHandle; port: number } {
+  const { fd, port } = addon.open({ ...options, ...UNUSED, backlog: BACKLOG });
+  return { handle: create(null, 0, -1, 0, fd), port };
+}
+
+/** What is for those who accept. */
+const UNUSED = {
+  path: undefined,
+  listenFd: undefined,
+  noDelay: false,
+  keepAliveMs: 0,
+  waits: false,
+  firstByteMs: 0,
+  headBytes: 1,
+  maxSessions: 0,
+} as const;
+
+async function ipOf({ host }: TcpPort): Promise<{ readonly address: string; readonly family: number }> {
+  const family = net.isIP(host);
+  return family === 0 ? lookup(host) : { address: host, family };
+}
+
+/** Binds without accepting, or takes a socket that is open, as `node:cluster` does; `net` has no public way. */
+function create(address: string | null, port: number, family: number, flags: number, fd = -1): SocketHandle {
+  const createHandle: unknown = Reflect.get(net, "_createServerHandle");
+  if (typeof createHandle !== "function") throw new BindError("this Node.js cannot share sockets between processes");
+  const made: unknown = createHandle(address, port, family, fd, flags);
+  if (isHandle(made)) return made;
+  throw new Error(typeof made === "number" ? `bind ${getSystemErrorName(made)}` : "bind failed");
+}
+
+function isHandle(value: unknown): value is SocketHandle {
+  return typeof value === "object" && value !== null && "fd" in value && "close" in value;
+}
