@@ -90,6 +90,7 @@ const UNUSED = {
   firstByteMs: 0,
   headBytes: 1,
   maxSessions: 0,
+  group: 0,
 } as const;
 
 async function ipOf({ host }: TcpPort): Promise<{ readonly address: string; readonly family: number }> {
