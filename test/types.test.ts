@@ -11,7 +11,10 @@ import {
   defineGateway,
   type EndCause,
   type GatewayConfig,
+  type HeaderFilterSession,
+  type HttpRequest,
   hash,
+  httpBody,
   type LogSession,
   leastConn,
   on,
@@ -122,6 +125,13 @@ describe("the compiler refuses", () => {
     >();
   });
 
+  test("a filter of bodies that is none", () => {
+    // @ts-expect-error a number is no bytes
+    httpBody(() => 5);
+    // @ts-expect-error there is no such function
+    expect(() => httpBody(() => {}, { begin: "no" })).toThrow(new TypeError("httpBody: begin is no function"));
+  });
+
   test("what hooks of TLS may not return", () => {
     const ssl = { mode: "always", certs: "certs" } as const;
     const old = { sslClientHello: () => ({ minVersion: "TLSv1.1" }) } as const;
@@ -208,6 +218,18 @@ describe("the compiler infers", () => {
               return reject("no");
             },
             balancer: ({ attempt }) => (attempt === 1 ? { address: "h:80", connectTimeoutMs: 100 } : undefined),
+            headerFilter: (session, { request, response }) => {
+              expectTypeOf(session).toEqualTypeOf<HeaderFilterSession>();
+              if (response) expectTypeOf(request).toEqualTypeOf<HttpRequest>();
+              else expectTypeOf(request).toEqualTypeOf<undefined>();
+              // @ts-expect-error the request is with the peer already
+              request?.headers.set("a", "b");
+            },
+            bodyFilter: {
+              upstream: httpBody((piece, { bytesSent }, { request }) =>
+                piece.subarray(bytesSent, request.target.length),
+              ),
+            },
             log: (session) => void expectTypeOf(session).toEqualTypeOf<LogSession>(),
           },
         },
