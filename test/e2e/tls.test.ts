@@ -171,7 +171,7 @@ describe("bytes that are no hello get an alert or a word, and a code of their ow
     ],
     ["a record with rubbish in it", "1603010004ffffffff", "15030300020232", "RC_TLS_HELLO"],
     ["plain text", Buffer.from("hello\n").toString("hex"), Buffer.from(PLAIN).toString("hex"), "RC_TLS_PLAIN"],
-    ["plain bytes", "0001", "", "RC_TLS_PLAIN"],
+    ["plain bytes", "000102030405060708", "", "RC_TLS_PLAIN"],
   ])("%s", async (_name, sent, answer, code) => {
     const before = gateway.log.length;
     expect(
