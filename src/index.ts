@@ -3,7 +3,7 @@ export type { Codec, Decoded } from "./codecs/codec.ts";
 export type { HeaderEditor, HeaderView } from "./codecs/http/headers.ts";
 export type { HttpResponse } from "./codecs/http/response-editor.ts";
 export type { ClientHello } from "./codecs/tls/client-hello.ts";
-export { type EndCause, type ErrorCode, GatewayError, type Side } from "./errors.ts";
+export { type EndCause, type ErrorCode, GatewayError, type Refusal, type Side } from "./errors.ts";
 export {
   defineGateway,
   type GatewayConfig,
@@ -29,6 +29,7 @@ export {
   type ProxyAction,
   proxy,
   type RejectAction,
+  type RejectOptions,
   reject,
 } from "./stream/action.ts";
 export type {

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
+import { alertOf } from "../codecs/refusal/tls.ts";
 import { type AlertDescription, alert, alertDescriptions } from "../codecs/tls/alert.ts";
 import { tlsOpening } from "../codecs/tls/opening.ts";
 import { GatewayError, messageOf } from "../errors.ts";
@@ -131,7 +132,6 @@ function reasonOf(cause: Error): string {
 const alerts: Partial<Record<GatewayError["code"], AlertDescription>> = {
   RC_TLS_HELLO: alertDescriptions.decodeError,
   RC_TLS_NO_CERTIFICATE: alertDescriptions.unrecognizedName,
-  RC_REJECTED: alertDescriptions.accessDenied,
   RC_TLS_STORE: alertDescriptions.internalError,
   RC_HOOK_FAILED: alertDescriptions.internalError,
   RC_HOOK_TIMEOUT: alertDescriptions.internalError,
@@ -140,6 +140,7 @@ const alerts: Partial<Record<GatewayError["code"], AlertDescription>> = {
 
 function sayWhy(session: Connection, error: GatewayError): void {
   const isSslv2 = error.code === "RC_TLS_HELLO" && tlsOpening(session.client.head.bytes).kind === "sslv2";
-  const description = isSslv2 ? alertDescriptions.protocolVersion : alerts[error.code];
+  const known = error.code === "RC_REJECTED" ? alertOf(error.status) : alerts[error.code];
+  const description = isSslv2 ? alertDescriptions.protocolVersion : known;
   if (description !== undefined) session.client.lastWords(alert(description));
 }

@@ -11,5 +11,10 @@ const ALERTS: StatusTable<AlertDescription> = {
 
 /** Refuses a TLS client whose hello was read and nothing else: an alert, which has no place for words. */
 export function refuseTls({ status }: Refusal): Uint8Array {
-  return alert(codeOf(ALERTS, status));
+  return alert(alertOf(status));
+}
+
+/** The alert for a status. */
+export function alertOf(status: number): AlertDescription {
+  return codeOf(ALERTS, status);
 }
