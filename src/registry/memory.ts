@@ -1,17 +1,5 @@
-import { MAX_TIMER_MS } from "../codecs/timer.ts";
-import type { Change, Registry } from "./registry.ts";
-import { Watch } from "./watch.ts";
-
-/** Far more than services, certificates and ids need; beyond it somebody registers in a loop. */
-const MAX_KEYS = 100_000;
-
-/** Expired keys are announced at most so late; readers never see them. One pass over all keys costs too much to do for each. */
-const SWEEP_MS = 50;
-
-interface Entry {
-  readonly value: string;
-  readonly expires: number;
-}
+import { type Change, type PutOptions, type Registry, ttlOf } from "./registry.ts";
+import { Table } from "./table.ts";
 
 /** The registry of a gateway that stands alone: same interface and laws as the shared ones, kept in this process only. */
 export function memoryRegistry(): Registry {
@@ -19,97 +7,40 @@ export function memoryRegistry(): Registry {
 }
 
 class MemoryRegistry implements Registry {
-  readonly #entries = new Map<string, Entry>();
-  readonly #watches = new Set<Watch>();
-  #timer: NodeJS.Timeout | undefined;
-  #wakeAt = Number.POSITIVE_INFINITY;
+  readonly #table = new Table();
   #isClosed = false;
 
   async get(key: string): Promise<string | undefined> {
     this.#mustBeOpen();
-    return this.#live(key)?.value;
+    return this.#table.get(key);
   }
 
   async list(prefix: string): Promise<ReadonlyMap<string, string>> {
     this.#mustBeOpen();
-    const found = new Map<string, string>();
-    const now = performance.now();
-    for (const [key, { value, expires }] of this.#entries) {
-      if (expires > now && key.startsWith(prefix)) found.set(key, value);
-    }
-    return found;
+    return this.#table.list(prefix);
   }
 
-  async put(key: string, value: string, { ttlMs }: { readonly ttlMs?: number } = {}): Promise<void> {
+  async put(key: string, value: string, options: PutOptions = {}): Promise<void> {
     this.#mustBeOpen();
-    if (ttlMs !== undefined && !(ttlMs > 0)) throw new TypeError(`ttlMs: expected more than 0, not ${ttlMs}`);
-    const before = this.#live(key);
-    if (!before && this.#entries.size >= MAX_KEYS) throw new Error(`registry is full: ${MAX_KEYS} keys`);
-    const expires = ttlMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + ttlMs;
-    this.#entries.set(key, { value, expires });
-    this.#wakeBy(expires);
-    if (before?.value !== value) this.#announce({ key, value }); // a heartbeat is no change
+    this.#table.set(key, value, performance.now() + (ttlOf(options) ?? Number.POSITIVE_INFINITY));
   }
 
   async delete(key: string): Promise<boolean> {
     this.#mustBeOpen();
-    if (!this.#live(key)) return false;
-    this.#remove(key);
-    return true;
+    return this.#table.delete(key);
   }
 
   watch(prefix: string, signal: AbortSignal): AsyncIterable<Change> {
     this.#mustBeOpen();
-    const watch = new Watch(prefix, signal, () => this.#watches.delete(watch));
-    if (!signal.aborted) this.#watches.add(watch);
-    return watch.changes();
+    return this.#table.watch(prefix, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
-    clearTimeout(this.#timer);
-    for (const watch of [...this.#watches]) watch.close();
-    this.#entries.clear();
+    this.#table.close();
   }
 
   #mustBeOpen(): void {
     if (this.#isClosed) throw new Error("registry is closed");
-  }
-
-  #live(key: string): Entry | undefined {
-    const entry = this.#entries.get(key);
-    if (!entry || entry.expires > performance.now()) return entry;
-    this.#remove(key);
-    return undefined;
-  }
-
-  #remove(key: string): void {
-    this.#entries.delete(key);
-    this.#announce({ key, value: undefined });
-  }
-
-  #announce(change: Change): void {
-    for (const watch of this.#watches) watch.push(change);
-  }
-
-  /** One timer for all keys, set for the one that expires first. */
-  #wakeBy(expires: number): void {
-    if (expires >= this.#wakeAt) return;
-    this.#wakeAt = expires;
-    clearTimeout(this.#timer);
-    // An early sweep finds nothing and waits again.
-    const delay = Math.min(Math.max(expires - performance.now(), SWEEP_MS), MAX_TIMER_MS);
-    this.#timer = setTimeout(() => this.#sweep(), delay).unref();
-  }
-
-  #sweep(): void {
-    const now = performance.now();
-    let next = Number.POSITIVE_INFINITY;
-    for (const [key, { expires }] of this.#entries) {
-      if (expires <= now) this.#remove(key);
-      else next = Math.min(next, expires);
-    }
-    this.#wakeAt = Number.POSITIVE_INFINITY;
-    this.#wakeBy(next);
   }
 }

@@ -4,17 +4,37 @@ export interface Change {
   readonly value: string | undefined;
 }
 
+/** How a key is put. */
+export interface PutOptions {
+  /** The key goes away unless it is put again in time. */
+  readonly ttlMs?: number;
+  /**
+   * False: other processes need not hear of it at once, their next full sync is soon enough. For heartbeats whose value
+   * changes each time. Default true.
+   */
+  readonly announce?: boolean;
+}
+
 /**
- * The source of truth for what may change while the gateway runs: peers, certificates, ids.
+ * The source of truth for what may change while the gateway runs: peers, certificates, ids. Any phase, as `worker.registry`.
  * Keys look like `service:game:<instance>`; values are JSON text.
  */
 export interface Registry extends AsyncDisposable {
+  /** Rejects with `RC_REGISTRY` where the key is not known here and Redis cannot be asked. */
   get(key: string): Promise<string | undefined>;
+  /** All keys that begin with the prefix. Rejects as `get` does. */
   list(prefix: string): Promise<ReadonlyMap<string, string>>;
-  /** With `ttlMs` the key goes away unless it is put again in time. */
-  put(key: string, value: string, options?: { readonly ttlMs?: number }): Promise<void>;
-  /** True when there was something to delete. */
+  /** Rejects with `RC_REGISTRY` where Redis cannot be reached: nothing is queued. */
+  put(key: string, value: string, options?: PutOptions): Promise<void>;
+  /** True when there was something to delete. Rejects as `put` does. */
   delete(key: string): Promise<boolean>;
   /** Changes from now on, until `signal` aborts. */
   watch(prefix: string, signal: AbortSignal): AsyncIterable<Change>;
+}
+
+/** A time to live, in whole milliseconds; undefined: for ever. @throws TypeError for a wrong one */
+export function ttlOf({ ttlMs }: PutOptions): number | undefined {
+  if (ttlMs === undefined || ttlMs === Number.POSITIVE_INFINITY) return undefined;
+  if (!(ttlMs > 0)) throw new TypeError(`ttlMs: expected more than 0, not ${ttlMs}`);
+  return Math.ceil(ttlMs);
 }

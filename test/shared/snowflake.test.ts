@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { GatewayError } from "../../src/errors.ts";
 import { SNOWFLAKE_EPOCH_MS, Snowflake, type SnowflakeClock } from "../../src/shared/snowflake.ts";

@@ -1,0 +1,24 @@
+import type { Entry } from "../table.ts";
+
+/** Where a file registry keeps its keys; ends are milliseconds since 1970, so that they mean the same after a restart. */
+export interface FileStore {
+  /** The folder whose changes may be changes of keys. */
+  readonly folder: string;
+  /** False for files of the folder that are none of ours. */
+  concerns(name: string): boolean;
+  /** All that is there, without what is over. Rejects when it cannot be read or understood. */
+  read(): Promise<ReadonlyMap<string, Entry>>;
+  put(key: string, entry: Entry): Promise<void>;
+  /** False: there was nothing. */
+  delete(key: string): Promise<boolean>;
+  /** Takes away what is over of these keys, unless somebody has put it again meanwhile. */
+  expire(keys: readonly string[]): Promise<void>;
+}
+
+/** A value is a few hundred bytes of JSON; a file this large is no value. */
+export const MAX_VALUE_BYTES = 1_048_576;
+
+/** The word of the system for what went wrong: `ENOENT`. */
+export function errnoOf(cause: unknown): string | undefined {
+  return cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined;
+}

@@ -1,0 +1,171 @@
+import { type FSWatcher, watch } from "node:fs";
+import { mkdir, stat } from "node:fs/promises";
+import { messageOf } from "../../errors.ts";
+import { type Change, type PutOptions, type Registry, ttlOf } from "../registry.ts";
+import { Table } from "../table.ts";
+import type { FileStore } from "./file-store.ts";
+import { FolderStore } from "./folder-store.ts";
+import { JsonStore } from "./json-store.ts";
+
+/** Writers touch a file several times within a moment; one reading after the last is enough. */
+const SETTLE_MS = 20;
+
+/** File systems of a network give no sign of changes. As long as a full sync with Redis. */
+const POLL_MS = 2_000;
+
+/** How files are looked after. */
+export interface FileRegistryOptions {
+  /** Gets a sentence when files cannot be read, once per reason: what was known before stays. */
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * A registry that survives a restart and that people edit: a folder with a file per key, or one file whose name ends in
+ * `.json`. Changes of others, people and processes of this machine, are seen at once. Rejects when it cannot be read.
+ */
+export async function fileRegistry(path: string, options: FileRegistryOptions): Promise<Registry> {
+  const registry = new FileRegistry(await storeOf(path), options);
+  try {
+    await registry.open();
+    return registry;
+  } catch (cause) {
+    await registry[Symbol.asyncDispose]();
+    throw cause;
+  }
+}
+
+async function storeOf(path: string): Promise<FileStore> {
+  const facts = await stat(path).catch(() => undefined);
+  if (facts ? facts.isFile() : path.endsWith(".json")) return new JsonStore(path);
+  await mkdir(path, { recursive: true });
+  return new FolderStore(path);
+}
+
+class FileRegistry implements Registry {
+  readonly #store: FileStore;
+  readonly #warn: (message: string) => void;
+  readonly #table: Table;
+  readonly #poll: NodeJS.Timeout;
+  #watcher: FSWatcher | undefined;
+  #settling: NodeJS.Timeout | undefined;
+  /** Readings and writes one after the other, so that no reading undoes a write that it did not see. */
+  #work: Promise<unknown> = Promise.resolve();
+  #isReading = false;
+  #complaint = "";
+  #isClosed = false;
+
+  constructor(store: FileStore, { warn }: FileRegistryOptions) {
+    this.#store = store;
+    this.#warn = warn;
+    this.#table = new Table({ now: Date.now, onExpired: (keys) => this.#expire(keys) });
+    this.#poll = setInterval(() => this.#reread(), POLL_MS).unref();
+  }
+
+  async open(): Promise<void> {
+    await mkdir(this.#store.folder, { recursive: true });
+    this.#watch();
+    await this.#inTurn(() => this.#read());
+  }
+
+  async get(key: string): Promise<string | undefined> {
+    this.#mustBeOpen();
+    return this.#table.get(key);
+  }
+
+  async list(prefix: string): Promise<ReadonlyMap<string, string>> {
+    this.#mustBeOpen();
+    return this.#table.list(prefix);
+  }
+
+  async put(key: string, value: string, options: PutOptions = {}): Promise<void> {
+    this.#mustBeOpen();
+    const expires = Date.now() + (ttlOf(options) ?? Number.POSITIVE_INFINITY);
+    await this.#inTurn(async () => {
+      await this.#store.put(key, { value, expires });
+      this.#table.set(key, value, expires);
+    });
+  }
+
+  async delete(key: string): Promise<boolean> {
+    this.#mustBeOpen();
+    return await this.#inTurn(async () => {
+      const isLive = this.#table.get(key) !== undefined;
+      const wasThere = await this.#store.delete(key);
+      this.#table.delete(key);
+      return isLive && wasThere;
+    });
+  }
+
+  watch(prefix: string, signal: AbortSignal): AsyncIterable<Change> {
+    this.#mustBeOpen();
+    return this.#table.watch(prefix, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#poll);
+    clearTimeout(this.#settling);
+    this.#watcher?.close();
+    await this.#work;
+    this.#table.close();
+  }
+
+  #mustBeOpen(): void {
+    if (this.#isClosed) throw new Error("registry is closed");
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#work.then(work);
+    this.#work = turn.catch(() => {});
+    return turn;
+  }
+
+  #watch(): void {
+    const watcher = watch(this.#store.folder, { persistent: false }, (_event, name) => {
+      if (name === null || this.#store.concerns(name)) this.#settle();
+    });
+    watcher.on("error", () => watcher.close()); // the poll goes on
+    this.#watcher = watcher;
+  }
+
+  #settle(): void {
+    if (this.#isClosed) return;
+    this.#settling ??= setTimeout(() => {
+      this.#settling = undefined;
+      this.#reread();
+    }, SETTLE_MS).unref();
+  }
+
+  /** At most one reading waits; the one that runs may have begun before the change. */
+  #reread(): void {
+    if (this.#isReading || this.#isClosed) return;
+    this.#isReading = true;
+    const reading = this.#inTurn(async () => {
+      this.#isReading = false;
+      await this.#read();
+    });
+    reading.then(
+      () => {
+        this.#complaint = "";
+      },
+      (cause) => this.#complain(messageOf(cause)),
+    );
+  }
+
+  async #read(): Promise<void> {
+    if (this.#isClosed) return;
+    const found = await this.#store.read();
+    for (const [key, { value, expires }] of found) this.#table.set(key, value, expires);
+    for (const key of [...this.#table.entries().keys()]) if (!found.has(key)) this.#table.delete(key);
+  }
+
+  #complain(complaint: string): void {
+    if (complaint === this.#complaint || this.#isClosed) return;
+    this.#complaint = complaint;
+    this.#warn(`registry cannot be read, what was known stays: ${complaint}`);
+  }
+
+  #expire(keys: readonly string[]): void {
+    this.#inTurn(() => this.#store.expire(keys)).catch((cause: unknown) => this.#complain(messageOf(cause)));
+  }
+}

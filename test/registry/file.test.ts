@@ -1,0 +1,177 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { fileRegistry } from "../../src/registry/file/file.ts";
+import type { Change, Registry } from "../../src/registry/registry.ts";
+import { registryLaws } from "../laws/registry-laws.ts";
+import { eventually } from "../support/eventually.ts";
+
+const root = mkdtempSync(join(tmpdir(), "restyconf-registry-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const fresh = (): string => mkdtempSync(join(root, "case-"));
+const warnings: string[] = [];
+const open = (path: string): Promise<Registry> => fileRegistry(path, { warn: (text) => void warnings.push(text) });
+
+registryLaws("folder", () => open(fresh()));
+registryLaws("JSON file", () => open(join(fresh(), "keys.json")));
+
+const forms = [
+  { form: "folder", pathIn: (folder: string) => folder },
+  { form: "JSON file", pathIn: (folder: string) => join(folder, "keys.json") },
+];
+
+describe.each(forms)("a registry in a $form", ({ pathIn }) => {
+  let path: string;
+  let opened: Registry[];
+  beforeEach(() => {
+    path = pathIn(fresh());
+    opened = [];
+    warnings.length = 0;
+  });
+  afterEach(async () => {
+    for (const registry of opened) await registry[Symbol.asyncDispose]();
+  });
+  const another = async (): Promise<Registry> => {
+    const registry = await open(path);
+    opened.push(registry);
+    return registry;
+  };
+
+  test("survives a restart, with the ends of its keys", async () => {
+    const before = await another();
+    await before.put("service:game:a", `{"address":"10.0.0.5:7000"}`);
+    await before.put("worker:1", "a", { ttlMs: 400 });
+    await before.put("worker:2", "b", { ttlMs: 60_000 });
+    await before[Symbol.asyncDispose]();
+    const after = await another();
+    expect(Object.fromEntries(await after.list(""))).toEqual({
+      "service:game:a": `{"address":"10.0.0.5:7000"}`,
+      "worker:1": "a",
+      "worker:2": "b",
+    });
+    await eventually(async () => expect([...(await after.list("worker:")).keys()]).toEqual(["worker:2"]));
+  });
+  test("tells other processes of changes at once", async () => {
+    const [one, other] = [await another(), await another()];
+    const stop = new AbortController();
+    const seen: Change[] = [];
+    const reading = (async () => {
+      for await (const change of other.watch("k", stop.signal)) seen.push(change);
+    })();
+    await one.put("k1", "1");
+    await eventually(() => expect(seen).toEqual([{ key: "k1", value: "1" }]));
+    await one.put("k1", "2", { ttlMs: 60_000 });
+    await eventually(() => expect(seen).toHaveLength(2));
+    await one.delete("k1");
+    await eventually(() => expect(seen.at(-1)).toEqual({ key: "k1", value: undefined }));
+    stop.abort();
+    await reading;
+  });
+  test("loses nothing when several write at once", async () => {
+    const all = await Promise.all([another(), another(), another()]);
+    const writes = Array.from({ length: 30 }, (_, index) => all[index % 3]?.put(`key:${index}`, String(index)));
+    await Promise.all(writes);
+    for (const registry of all) await eventually(async () => expect((await registry.list("key:")).size).toBe(30));
+  });
+  test("keeps keys of any sign", async () => {
+    const keys = ["a/b", "..", ".hidden", "a~1790000000000", "ü ✓", "%41", "A*?'()!", "__proto__", "constructor"];
+    const registry = await another();
+    for (const key of keys) await registry.put(key, key, { ttlMs: 60_000 });
+    for (const key of keys) await registry.put(key, key);
+    const found = await (await another()).list("");
+    expect([...found].sort()).toEqual(keys.map((key) => [key, key]).sort());
+  });
+  test("says when it cannot be read, and goes on with what it knew", async () => {
+    const registry = await another();
+    await registry.put("kept", "1");
+    const broken = path.endsWith(".json") ? path : join(path, "x");
+    if (broken === path) {
+      writeFileSync(path, "{ not json");
+      await eventually(() => expect(warnings).toEqual([expect.stringContaining(`what was known stays: ${path}: `)]));
+      await expect(registry.put("more", "1")).rejects.toThrow(path); // the work of whoever edits is not overwritten
+    } else {
+      rmSync(path, { recursive: true });
+      await eventually(() => expect(warnings).toEqual([expect.stringContaining("what was known stays: ENOENT")]));
+    }
+    expect(await registry.get("kept")).toBe("1");
+  });
+});
+
+describe("a registry in a folder", () => {
+  test("has a file per key, which people write and take away", async () => {
+    const folder = fresh();
+    const registry = await open(folder);
+    await registry.put("service:game:a", "{}");
+    await registry.put("worker:1", "x", { ttlMs: 60_000 });
+    expect(readdirSync(folder).sort()).toEqual(["service:game:a", expect.stringMatching(/^worker:1~\d{13}$/)]);
+    writeFileSync(join(folder, "service:game:b"), `{"address":"h:1"}\n`);
+    await eventually(async () => expect(await registry.get("service:game:b")).toBe(`{"address":"h:1"}\n`));
+    rmSync(join(folder, "service:game:b"));
+    await eventually(async () => expect(await registry.get("service:game:b")).toBeUndefined());
+    await registry[Symbol.asyncDispose]();
+  });
+  test("sweeps away what is over and what a killed writer has left", async () => {
+    const folder = fresh();
+    const part = join(folder, ".123e4567-e89b-12d3-a456-426614174000.part");
+    writeFileSync(part, "half");
+    utimesSync(part, 1_000, 1_000);
+    writeFileSync(join(folder, `gone~${Date.now() - 1}`), "1");
+    const registry = await open(folder);
+    await registry.put("soon", "1", { ttlMs: 30 });
+    expect(await registry.get("gone")).toBeUndefined();
+    await eventually(() => expect(readdirSync(folder).filter((name) => !name.startsWith("gone"))).toEqual([]));
+    await registry[Symbol.asyncDispose]();
+  });
+  test("believes the younger of two files for one key", async () => {
+    const folder = fresh();
+    writeFileSync(join(folder, "a"), "old");
+    utimesSync(join(folder, "a"), 1_000, 1_000);
+    writeFileSync(join(folder, `a~${Date.now() + 60_000}`), "new");
+    const registry = await open(folder);
+    expect(await registry.get("a")).toBe("new");
+    await registry[Symbol.asyncDispose]();
+  });
+  test.each(["", "\ud800", "x".repeat(240)])("has no file for the key %j", async (key) => {
+    await using registry = await open(fresh());
+    await expect(registry.put(key, "")).rejects.toThrow(TypeError);
+  });
+});
+
+describe("a registry in a JSON file", () => {
+  test("is what people write, and stays readable", async () => {
+    const path = join(fresh(), "keys.json");
+    writeFileSync(
+      path,
+      `{ "service:game:a": { "address": "h:1", "weight": 2 }, "note": "text", "old": { "$value": "x", "$expires": "2020-01-01T00:00:00Z" } }`,
+    );
+    const registry = await open(path);
+    expect(Object.fromEntries(await registry.list(""))).toEqual({
+      "service:game:a": `{"address":"h:1","weight":2}`,
+      note: "text",
+    });
+    await registry.put("service:game:b", `{"address":"h:2"}`);
+    await registry.put("service:game:c", `{ "address":"h:3"}`);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({
+      "service:game:a": { address: "h:1", weight: 2 },
+      note: "text",
+      "service:game:b": { address: "h:2" },
+      "service:game:c": `{ "address":"h:3"}`,
+    });
+    await registry[Symbol.asyncDispose]();
+  });
+  test("goes on after a writer that died with the lock", async () => {
+    const path = join(fresh(), "keys.json");
+    writeFileSync(`${path}.lock`, "");
+    utimesSync(`${path}.lock`, 1_000, 1_000);
+    await using registry = await open(path);
+    await registry.put("a", "1");
+    expect(readdirSync(join(path, ".."))).toEqual(["keys.json"]);
+  });
+  test.each([`[]`, `{"a":{"$value":"","$expires":"soon"}}`, `{`])("is not begun with %s", async (text) => {
+    const path = join(fresh(), "keys.json");
+    writeFileSync(path, text);
+    await expect(open(path)).rejects.toThrow();
+  });
+});
