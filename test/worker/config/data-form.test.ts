@@ -52,6 +52,10 @@ describe("a route as data", () => {
       "{ otherwise: true, reject: { reason: no, status: 503 } }",
       { kind: "otherwise", action: { kind: "reject", reason: "no", status: 503 } },
     ],
+    [
+      "{ on: ssh, reject: { reason: no, retryAfterMs: 500, redirect: 'b.example:22' } }",
+      { kind: "on", action: { reason: "no", status: 403, retryAfterMs: 500, redirect: "b.example:22" } },
+    ],
   ])("%s becomes what code would have written", async (route, made) => {
     expect(await routeOf(route)).toMatchObject(made);
   });
@@ -163,6 +167,10 @@ describe("a route as data", () => {
     [
       "{ otherwise: true, reject: { reason: no, status: 5 } }",
       "6:58: servers.edge.routes[0].reject.status: expected a whole number from 100 to 599, got 5",
+    ],
+    [
+      "{ otherwise: true, reject: { reason: no, redirect: b c } }",
+      `6:60: servers.edge.routes[0].reject.redirect: expected an address without spaces, got "b c"`,
     ],
     ["5", "6:9: servers.edge.routes[0]: expected a route: { on, when, proxy }"],
   ])("%s is wrong, and the message names its place", async (route, line) => {
