@@ -12,6 +12,7 @@ const config: ViteUserConfig = defineConfig({
       { find: /^restyconf$/, replacement: source("index.ts") },
       { find: /^restyconf\/preread$/, replacement: source("preread/index.ts") },
       { find: /^restyconf\/codecs$/, replacement: source("codecs/index.ts") },
+      { find: /^restyconf\/testing$/, replacement: source("testing/index.ts") },
     ],
   },
   test: {

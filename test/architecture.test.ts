@@ -18,13 +18,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "gateway.ts": PARTS,
   worker: [...PARTS, "gateway.ts"],
   admin: ["worker"],
+  testing: [...PARTS, "gateway.ts", "worker"],
   "index.ts": [...PARTS, "gateway.ts", "worker"],
   "cli.ts": [...PARTS, "gateway.ts", "worker", "admin"],
 };
 const MAX_LINES = 400;
 const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*$/;
 const DRAWERS = ["util", "utils", "helper", "helpers", "common", "misc", "types", "manager"];
-const BARRELS = ["index.ts", "preread/index.ts", "codecs/index.ts"];
+const BARRELS = ["index.ts", "preread/index.ts", "codecs/index.ts", "testing/index.ts"];
 const RE_EXPORT = /^export (?:type )?(?:\{[^}]*\}|\*(?: as \w+)?) from "";$/gm;
 const PARTIAL_TEST = /\b(?:test|it|describe)(?:\.\w+)*\.(?:skip|skipIf|runIf|todo|only|fails)\b/;
 

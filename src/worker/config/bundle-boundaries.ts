@@ -24,6 +24,7 @@ const OWN_MODULES: ReadonlyMap<string, string> = new Map([
   ["restyconf", `${OWN_FOLDER}${sep}index${OWN_EXTENSION}`],
   ["restyconf/preread", `${OWN_FOLDER}${sep}preread${sep}index${OWN_EXTENSION}`],
   ["restyconf/codecs", `${OWN_FOLDER}${sep}codecs${sep}index${OWN_EXTENSION}`],
+  ["restyconf/testing", `${OWN_FOLDER}${sep}testing${sep}index${OWN_EXTENSION}`],
 ]);
 
 /** Decides what belongs to a user's bundle: local modules do; packages, Node and RestyConf stay outside and shared. */

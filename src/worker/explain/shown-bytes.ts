@@ -5,9 +5,14 @@ const MAX_SHOWN = 24;
 export function shownBytes(bytes: Uint8Array): string {
   const shown = Buffer.from(bytes.subarray(0, MAX_SHOWN));
   const hex = shown.toString("hex").replace(/..(?=.)/g, "$& ");
-  const text = Array.from(shown, shownByte).join("");
   const more = bytes.length > MAX_SHOWN ? "…" : "";
-  return `${hex}${more} "${text}${more}"`;
+  return `${hex}${more} ${shownText(bytes, MAX_SHOWN)}`;
+}
+
+/** Bytes as text with escapes, in quotes, cut behind `max` bytes. */
+export function shownText(bytes: Uint8Array, max: number): string {
+  const text = Array.from(bytes.subarray(0, max), shownByte).join("");
+  return `"${text}${bytes.length > max ? "…" : ""}"`;
 }
 
 function shownByte(byte: number): string {

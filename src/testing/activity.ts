@@ -1,0 +1,47 @@
+import { type AsyncHook, createHook } from "node:async_hooks";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+
+/** What ends by itself in real time: turns of the event loop, files, names, ciphers and the like. Not streams, which may rest for ever. */
+const ENDS_ITSELF = /^(?:Immediate|FSREQ.*|FILEHANDLECLOSEREQ|GET\w+INFOREQWRAP|QUERYWRAP|(?!HTTPCLIENT).*REQUEST)$/;
+
+/** The system's own sockets, whose bytes no clock waits for. */
+const REAL_SOCKET = /^(?:TCP|PIPE|UDP)WRAP$/;
+
+/** Turns that are waited for without a pause: nearly everything ends within them. */
+const EAGER_TURNS = 50;
+
+// Kept from before any clock is replaced.
+const pause = sleep;
+const turn = nextTurn;
+
+/** Knows whether anything moves in the part of the process that is looked at. */
+export class Activity implements Disposable {
+  readonly #moving = new Set<number>();
+  readonly #hook: AsyncHook;
+
+  /** `isOurs`: whether the code that runs is what is looked at. `onRealSocket` is called when that opens a socket of the system's. */
+  constructor(isOurs: () => boolean, onRealSocket: () => void) {
+    const ended = (id: number): void => void this.#moving.delete(id);
+    this.#hook = createHook({
+      init: (id, type) => {
+        if (ENDS_ITSELF.test(type) && isOurs()) this.#moving.add(id);
+        else if (REAL_SOCKET.test(type) && isOurs()) onRealSocket();
+      },
+      after: ended,
+      destroy: ended,
+    }).enable();
+  }
+
+  /** Resolves when nothing moves any more, and all that runs now waits for time to go on, or for something that never comes. */
+  async rest(): Promise<void> {
+    let turns = 0;
+    do {
+      if (turns++ < EAGER_TURNS) await turn();
+      else await pause(1);
+    } while (this.#moving.size > 0);
+  }
+
+  [Symbol.dispose](): void {
+    this.#hook.disable();
+  }
+}

@@ -1,0 +1,166 @@
+import type { Address, Endpoint } from "../codecs/address.ts";
+import type { GatewayConfig } from "../gateway.ts";
+import { memoryRegistry } from "../registry/memory.ts";
+import { timers } from "../shared/timer.ts";
+import { Connection } from "../stream/connection.ts";
+import type { HookWatch } from "../stream/hook-watch.ts";
+import { NodeIncoming } from "../stream/incoming.ts";
+import { serve } from "../stream/serve.ts";
+import type { Server } from "../stream/server.ts";
+import { LivePeers } from "../upstream/live-peers.ts";
+import { compileGeneration, type Generation } from "../worker/generation.ts";
+import { logTimers } from "../worker/timer-log.ts";
+import { MemoryNetwork } from "./memory-network.ts";
+import { memoryPair } from "./memory-socket.ts";
+import { Party, type PartyHost } from "./party.ts";
+import { RunError } from "./run-error.ts";
+import { RunLog } from "./run-log.ts";
+import type { RunOptions } from "./run-options.ts";
+import { type Happening, Transcript } from "./transcript.ts";
+
+const CLIENT: Address = { host: "127.0.0.1", port: 50_000 };
+const ANYWHERE: Endpoint = { kind: "tcp", host: "127.0.0.1", port: 0 };
+
+/** Where one session is played: everything that a process has of it, with a client and peers in memory. */
+export class Stage implements PartyHost {
+  readonly transcript = new Transcript();
+  readonly log = new RunLog();
+  readonly network: MemoryNetwork;
+  readonly #config: GatewayConfig;
+  readonly #baseDir: string;
+  readonly #options: RunOptions;
+  #session: Connection | undefined;
+  #client: Party | undefined;
+  #failure: { readonly cause: unknown } | undefined;
+
+  constructor(config: GatewayConfig, baseDir: string, options: RunOptions) {
+    this.#config = config;
+    this.#baseDir = baseDir;
+    this.#options = options;
+    const { peers = {}, oneByOne = false } = options;
+    const upstream = (): string | undefined => this.#session?.upstream;
+    const onFailure = (cause: unknown): void => this.fail(cause);
+    const note = (happening: Happening): void => this.note(happening);
+    const error = (reason: string): RunError => this.error(reason);
+    const parts = { peers, oneByOne, upstream, onFailure, note, error };
+    this.network = new MemoryNetwork(parts, Object.keys(config.upstreams ?? {}));
+  }
+
+  get session(): Connection {
+    if (!this.#session) throw this.error("no session has begun");
+    return this.#session;
+  }
+
+  get client(): Party {
+    if (!this.#client) throw this.error("no session has begun");
+    return this.#client;
+  }
+
+  note(happening: Happening): void {
+    this.transcript.add(happening);
+  }
+
+  error(reason: string): RunError {
+    return new RunError(reason, this.transcript.events);
+  }
+
+  /** Ends all that waits; the run then rejects with the first cause. */
+  fail(cause: unknown): void {
+    this.#failure ??= { cause };
+    for (const party of this.#parties) party.fail(cause instanceof Error ? cause : new Error(String(cause)));
+    this.#session?.stop("killed");
+  }
+
+  /** Nothing goes on any more, or not to its end: says who waits for what. */
+  giveUp(reason: string): Error {
+    const waits = this.#parties.flatMap(({ name, waitsFor }) =>
+      waitsFor === undefined ? [] : [`${name} waits for ${waitsFor}`],
+    );
+    const session =
+      this.#session && !this.#session.isOver ? [`the session is in its phase ${this.#session.phase}`] : [];
+    const error = this.error([reason, ...waits, ...session].join("; "));
+    this.fail(error);
+    return error;
+  }
+
+  /** Starts a gateway, lets one client come and go, and stops it again. */
+  async play(): Promise<void> {
+    using _stretch = timers.stretch();
+    const forget = logTimers(this.log);
+    const registry = memoryRegistry();
+    const end = new AbortController();
+    try {
+      const { phases } = this.#config;
+      await phases?.init?.();
+      await phases?.check?.();
+      for (const [key, value] of Object.entries(this.#options.registry ?? {})) await registry.put(key, value);
+      const worker = { id: 0, number: 0, masterId: 0, registry, generation: 1, signal: end.signal };
+      const { log, network } = this;
+      const shared = { live: new LivePeers(), resolver: network.resolver, hookWatch: this.#hookWatch() };
+      const generation = await compileGeneration(this.#config, {
+        number: 1,
+        baseDir: this.#baseDir,
+        log,
+        worker,
+        ...shared,
+      });
+      await this.#playIn(generation).finally(() => generation.close());
+    } finally {
+      end.abort();
+      forget();
+      await registry[Symbol.asyncDispose]();
+    }
+  }
+
+  async #playIn(generation: Generation): Promise<void> {
+    const { phases } = this.#config;
+    try {
+      await phases?.initWorker?.(generation.worker);
+      await this.#serve(serverOf(generation, this.#options.server));
+    } finally {
+      for (const party of this.#parties) party.leave();
+      await phases?.exitWorker?.(generation.worker);
+    }
+    if (this.#failure) throw this.#failure.cause;
+  }
+
+  /** Resolves when the client has left, its script has ended, and nothing is left of the session. */
+  async #serve(server: Server): Promise<void> {
+    const { client = [], oneByOne = false, tls, remote: given } = this.#options;
+    const { local, remote } = addressesOf(server.listen[0] ?? ANYWHERE);
+    const ends = { local: this.#options.local ?? local, remote: { ...remote, ...given } };
+    const [near, far] = memoryPair(ends, { local: ends.remote, remote: ends.local, oneByOne });
+    const over = new Promise<void>((resolve) => {
+      this.#session = new Connection(1, new NodeIncoming(near, ends), server, () => resolve());
+    });
+    const party = new Party({ name: "client", role: "client" }, far, this);
+    this.#client = party;
+    void serve(this.session);
+    const steps = [tls ? () => party.startTls(tls) : [], client].flat();
+    await party.play(steps).catch((cause: unknown) => this.fail(cause));
+    await over;
+  }
+
+  get #parties(): readonly Party[] {
+    return [...(this.#client ? [this.#client] : []), ...this.network.parties];
+  }
+
+  #hookWatch(): HookWatch {
+    const ignore = (): void => {};
+    return { enter: (phase) => this.note({ kind: "phase", phase }), leave: ignore, begin: ignore, end: ignore };
+  }
+}
+
+/** @throws TypeError when it is not clear which one is meant */
+function serverOf({ servers }: Generation, name: string | undefined): Server {
+  const [first, ...others] = servers.filter((server) => name === undefined || server.name === name);
+  if (first && others.length === 0) return first;
+  const names = servers.map((server) => server.name).join(", ");
+  throw new TypeError(name === undefined ? `server: expected one of ${names}` : `server: no ${name} among ${names}`);
+}
+
+/** Of a client that has come to this address. */
+function addressesOf(listen: Endpoint): { readonly local: Address; readonly remote: Address } {
+  if (listen.kind === "tcp") return { local: { host: listen.host, port: listen.port }, remote: CLIENT };
+  return { local: { host: `unix:${listen.path}`, port: 0 }, remote: { host: "unix:", port: 0 } };
+}
