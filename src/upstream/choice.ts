@@ -9,6 +9,8 @@ export type PeerChoice =
   | {
       readonly address: string;
       readonly connectTimeoutMs?: number | undefined;
+      /** Of the relay with this peer. OpenResty: the larger one of `set_timeouts`' send and read timeout. */
+      readonly idleTimeoutMs?: number | undefined;
       readonly localAddress?: string | undefined;
     };
 
@@ -16,6 +18,7 @@ export type PeerChoice =
 export interface CheckedChoice {
   readonly address: string;
   readonly connectTimeoutMs: number | undefined;
+  readonly idleTimeoutMs: number | undefined;
   readonly localAddress: string | undefined;
 }
 
@@ -24,14 +27,19 @@ export interface CheckedChoice {
  * @throws GatewayError RC_HOOK_FAILED
  */
 export function checkChoice(choice: PeerChoice): CheckedChoice {
-  const { address, connectTimeoutMs, localAddress } = typeof choice === "string" ? { address: choice } : choice;
+  const chosen = typeof choice === "string" ? { address: choice } : choice;
+  const { address, connectTimeoutMs, idleTimeoutMs, localAddress } = chosen;
   const endpoint = typeof address === "string" ? parseEndpoint(address) : undefined;
   if (!endpoint) throw new GatewayError("RC_HOOK_FAILED", `balancer: bad address ${JSON.stringify(address)}`);
-  if (connectTimeoutMs !== undefined && !(connectTimeoutMs > 0 && connectTimeoutMs <= MAX_TIMER_MS)) {
-    throw new GatewayError("RC_HOOK_FAILED", "balancer: bad connect timeout");
-  }
+  if (!isTimeout(connectTimeoutMs)) throw new GatewayError("RC_HOOK_FAILED", "balancer: bad connect timeout");
+  if (!isTimeout(idleTimeoutMs)) throw new GatewayError("RC_HOOK_FAILED", "balancer: bad idle timeout");
   if (localAddress !== undefined && isIP(localAddress) === 0) {
     throw new GatewayError("RC_HOOK_FAILED", `balancer: bad local address ${JSON.stringify(localAddress)}`);
   }
-  return { address: formatEndpoint(endpoint), connectTimeoutMs, localAddress };
+  return { address: formatEndpoint(endpoint), connectTimeoutMs, idleTimeoutMs, localAddress };
+}
+
+/** Undefined keeps what is configured. */
+function isTimeout(ms: number | undefined): boolean {
+  return ms === undefined || (ms > 0 && ms <= MAX_TIMER_MS);
 }

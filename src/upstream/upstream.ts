@@ -211,7 +211,7 @@ export class Upstream {
       localAddress: choice?.localAddress,
       ssl: this.#ssl && { ...this.#ssl, serverName: this.#ssl.serverName ?? host },
       proxyProtocol: this.#config.proxyProtocol,
-      idleTimeoutMs: this.#config.idleTimeoutMs,
+      idleTimeoutMs: choice?.idleTimeoutMs ?? this.#config.idleTimeoutMs,
     };
   }
 }

@@ -28,11 +28,11 @@ describe("the balancer hook", () => {
     expect(rig.dialed).toEqual(["10.9.9.9:9", "10.9.9.8:9", A]);
     expect(rig.live.size).toBe(2);
   });
-  test("may choose timeout and local address of the attempt", async () => {
+  test("may choose timeouts and local address of the attempt", async () => {
     const rig = new Rig({ peers: [A] });
-    const choose = () => ({ address: A, connectTimeoutMs: 50, localAddress: "127.0.0.9" });
+    const choose = () => ({ address: A, connectTimeoutMs: 50, idleTimeoutMs: 70, localAddress: "127.0.0.9" });
     const lease = await rig.connectBy(async (peer) => peer, { choose });
-    expect(lease.value).toMatchObject({ connectTimeoutMs: 50, localAddress: "127.0.0.9" });
+    expect(lease.value).toMatchObject({ connectTimeoutMs: 50, idleTimeoutMs: 70, localAddress: "127.0.0.9" });
   });
   test("may send a session to a peer that is down", async () => {
     const rig = new Rig({ peers: [A, B], tries: 1 });
@@ -53,6 +53,7 @@ describe("the balancer hook", () => {
     ["rejects", async () => fail("no shard"), "no shard"],
     ["answers no address", () => "somewhere", 'bad address "somewhere"'],
     ["answers a bad timeout", () => ({ address: A, connectTimeoutMs: 0 }), "bad connect timeout"],
+    ["answers a bad idle timeout", () => ({ address: A, idleTimeoutMs: -1 }), "bad idle timeout"],
     ["answers a local address that is none", () => ({ address: A, localAddress: "lo" }), 'bad local address "lo"'],
     ["answers no number as timeout", () => ({ address: A, connectTimeoutMs: Number.NaN }), "bad connect timeout"],
   ])("ends the session when it %s", async (_, choose, reason) => {
