@@ -81,7 +81,7 @@ describe("real clients of a server that is closed", () => {
   });
   test("curl with prior knowledge of HTTP/2 gets GOAWAY", async () => {
     const { stderr } = await run("curl", ["-sv", "--http2-prior-knowledge", url()]);
-    expect(stderr).toMatch(/GOAWAY|HTTP2 framing layer/i);
+    expect(stderr).toMatch(/GOAWAY, error=7, last_stream=0/);
   });
   test("curl is refused as a SOCKS client", async () => {
     const through = (kind: string) => run("curl", ["-sS", `--${kind}`, `127.0.0.1:${night()}`, "http://127.0.0.1/"]);
