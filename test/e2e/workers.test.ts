@@ -1,0 +1,272 @@
+import { writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { dialIn, exchange, readAll, readUntil } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
+import { Gateway, type LogLine } from "../support/gateway.ts";
+import { freePorts } from "../support/service.ts";
+
+// Several processes behind one address: what becomes of clients when processes come and go.
+
+const WORKERS = 2;
+
+interface Config {
+  readonly workers?: number;
+  readonly listen?: string;
+  readonly servers?: string;
+  readonly more?: string;
+}
+
+/** Each answer names the process that gives it; a line keeps the session, the end of a client's ends it. */
+function config({ workers = WORKERS, listen = `"127.0.0.1:0"`, servers = "", more = "" }: Config = {}): string {
+  return `import { content, defineGateway, otherwise, reject } from "restyconf";
+    const talk = content(async (session) => {
+      const { worker } = session;
+      for (;;) {
+        const { data, err } = await session.reader.receive();
+        if (err) return;
+        if (String(data) === "throw") setImmediate(() => { throw new Error("on purpose"); });
+        await session.write([worker.number, process.pid, worker.generation, data].join(" ") + "\\n");
+      }
+    });
+    ${more}
+    export default defineGateway({ workers: ${workers}, servers: { edge: { listen: ${listen}, routes: [otherwise(talk)] }, ${servers} } });`;
+}
+
+interface Answer {
+  readonly number: number;
+  readonly pid: number;
+  readonly generation: number;
+}
+
+async function ask(socket: Socket, text = "x"): Promise<Answer> {
+  socket.write(`${text}\n`);
+  const [number = 0, pid = 0, generation = 0] = (await readUntil(socket, (answer) => answer.endsWith("\n")))
+    .split(" ")
+    .map(Number);
+  return { number, pid, generation };
+}
+
+/** Resolves when the other end has gone, by an end or a reset. */
+async function gone(socket: Socket): Promise<void> {
+  socket.on("error", () => {}).resume();
+  await new Promise((resolve) => socket.once("end", resolve).once("close", resolve));
+  socket.destroy();
+}
+
+/** Sessions until each of the workers has one. */
+async function oneOfEach(port: number, workers = WORKERS): Promise<(Answer & { readonly socket: Socket })[]> {
+  const found = new Map<number, Answer & { socket: Socket }>();
+  await eventually(async () => {
+    const socket = await dialIn(port);
+    const answer = await ask(socket);
+    if (found.has(answer.number)) socket.destroy();
+    else found.set(answer.number, { ...answer, socket });
+    expect(found.size).toBe(workers);
+  });
+  return [...found.values()].sort((left, right) => left.number - right.number);
+}
+
+async function change(gateway: Gateway, signal: NodeJS.Signals, text?: string): Promise<LogLine> {
+  if (text !== undefined) writeFileSync(join(gateway.folder, "restyconf.config.ts"), text);
+  const before = gateway.log.length;
+  gateway.process.kill(signal);
+  return gateway.line((line) => / (?:done|failed)$/.test(String(line["msg"])) && gateway.log.indexOf(line) >= before);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** Clients that come and go, until they are told to stop; none may be refused or reset. */
+function load(port: number, isLost: (answer: string) => boolean = () => false): () => Promise<number> {
+  let runs = true;
+  let served = 0;
+  const clients = Array.from({ length: 6 }, async () => {
+    while (runs) {
+      const socket = await dialIn(port);
+      socket.on("error", () => {});
+      socket.end("x\n");
+      const answer = (await readAll(socket).catch(() => Buffer.from(""))).toString();
+      if (!isLost(answer)) expect(answer).toMatch(/^\d+ \d+ \d+ x\n$/);
+      served++;
+    }
+  });
+  return async () => {
+    runs = false;
+    await Promise.all(clients);
+    return served;
+  };
+}
+
+describe("several workers", () => {
+  test("serve one address, each under its number, and end with their master", async () => {
+    await using gateway = await Gateway.start(config());
+    const sessions = await oneOfEach(gateway.port());
+    expect(sessions.map(({ number }) => number)).toEqual([0, 1]);
+    expect(new Set([gateway.process.pid, ...sessions.map(({ pid }) => pid)]).size).toBe(WORKERS + 1);
+    for (const { socket } of sessions) socket.end();
+    expect(await gateway.stop("SIGQUIT")).toBe(0);
+    for (const { pid } of sessions) expect(isAlive(pid)).toBe(false);
+  });
+
+  test("are told of a quick stop, and their sessions too", async () => {
+    await using gateway = await Gateway.start(config());
+    const sessions = await oneOfEach(gateway.port());
+    const closed = sessions.map(({ socket }) => gone(socket));
+    expect(await gateway.stop("SIGTERM")).toBe(0);
+    await Promise.all(closed);
+    expect(gateway.log.filter((line) => line["end_cause"] === "shutdown")).toHaveLength(WORKERS);
+  });
+
+  test("do not start at all where one address is taken", async () => {
+    await using first = await Gateway.start(config());
+    await expect(Gateway.start(config({ listen: `"127.0.0.1:${first.port()}"` }))).rejects.toThrow(/exit 3/);
+  });
+
+  test("do not start at all where one of them fails, and leave nobody behind", async () => {
+    const more = `export const wrong = 0;`;
+    const failing = config({ more }).replace(
+      "workers:",
+      `phases: { initWorker: (worker) => { if (worker.number === 1) throw new Error("number one"); } }, workers:`,
+    );
+    await expect(Gateway.start(failing)).rejects.toThrow(/number one/);
+  });
+
+  test("listen on unix sockets, too", async () => {
+    await using gateway = await Gateway.start(
+      config({ listen: `["127.0.0.1:0", "unix:/tmp/restyconf-workers-${process.pid}.sock"]` }),
+      { ports: 2 },
+    );
+    expect(gateway.addresses).toContain(`unix:/tmp/restyconf-workers-${process.pid}.sock`);
+    expect(await gateway.stop("SIGTERM")).toBe(0);
+  });
+});
+
+describe("a worker that dies", () => {
+  test.each(["SIGKILL", "SIGSEGV"] as const)(
+    "by %s is replaced under its number; its sessions are the only loss",
+    async (signal) => {
+      await using gateway = await Gateway.start(config());
+      const [dying, ...others] = await oneOfEach(gateway.port());
+      if (!dying) throw new Error("no session");
+      const closed = gone(dying.socket);
+      const stop = load(gateway.port(), (answer) => answer === ""); // a client of the dying worker hears nothing
+      process.kill(dying.pid, signal);
+      await closed;
+      await gateway.line((line) => line["msg"] === "worker replaced");
+      const after = await oneOfEach(gateway.port());
+      expect(after[0]?.pid).not.toBe(dying.pid);
+      for (const { socket, pid } of others) expect(await ask(socket)).toMatchObject({ pid });
+      expect(await stop()).toBeGreaterThan(0);
+      for (const { socket } of [...others, ...after]) socket.destroy();
+    },
+  );
+
+  test("of an exception that nobody caught finishes its sessions, beside the one that takes its place", async () => {
+    await using gateway = await Gateway.start(config());
+    const sessions = await oneOfEach(gateway.port());
+    const [broken] = sessions;
+    if (!broken) throw new Error("no session");
+    await ask(broken.socket, "throw");
+    await gateway.line((line) => line["msg"] === "worker replaced");
+    expect(await ask(broken.socket)).toMatchObject({ pid: broken.pid });
+    for (const { socket } of sessions) socket.end();
+    await eventually(() => expect(isAlive(broken.pid)).toBe(false));
+  });
+
+  test("again and again is started after longer and longer pauses", async () => {
+    await using gateway = await Gateway.start(config({ workers: 2 }));
+    for (let death = 0; death < 2; death++) {
+      const [first, second] = await oneOfEach(gateway.port(), 2);
+      const before = gateway.log.length;
+      process.kill(first?.pid ?? 0, "SIGKILL");
+      const replaced = await gateway.line(
+        (line) => line["msg"] === "worker replaced" && gateway.log.indexOf(line) >= before,
+      );
+      const ended = gateway.log.slice(before).find((line) => line["msg"] === "worker ended");
+      const pauseMs = Date.parse(String(replaced["time"])) - Date.parse(String(ended?.["time"]));
+      if (death === 1) expect(pauseMs).toBeGreaterThan(950);
+      for (const one of [first, second]) one?.socket.destroy();
+    }
+  });
+});
+
+test("a master that is killed leaves no orphan", async () => {
+  await using gateway = await Gateway.start(config());
+  const sessions = await oneOfEach(gateway.port());
+  const port = gateway.port();
+  gateway.process.kill("SIGKILL");
+  for (const { socket } of sessions) socket.end();
+  await eventually(() => expect(sessions.filter(({ pid }) => isAlive(pid))).toEqual([]));
+  await expect(dialIn(port)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+});
+
+describe("a reload of several workers", () => {
+  test("reaches all of them, and leaves running sessions in their process and generation", async () => {
+    const [added = 0] = await freePorts(1);
+    await using gateway = await Gateway.start(config());
+    const before = await oneOfEach(gateway.port());
+    const servers = `added: { listen: "127.0.0.1:${added}", routes: [otherwise(talk)] }`;
+    expect(await change(gateway, "SIGHUP", config({ servers }))).toMatchObject({ msg: "reload done", generation: 2 });
+    for (const { socket, pid } of before) expect(await ask(socket)).toMatchObject({ pid, generation: 1 });
+    for (const port of [gateway.port(), added]) {
+      const after = await oneOfEach(port);
+      expect(after.map(({ generation }) => generation)).toEqual([2, 2]);
+      expect(after.map(({ pid }) => pid)).toEqual(before.map(({ pid }) => pid));
+      for (const { socket } of after) socket.destroy();
+    }
+    expect(await change(gateway, "SIGHUP", config())).toMatchObject({ generation: 3 });
+    await eventually(() => expect(dialIn(added)).rejects.toMatchObject({ code: "ECONNREFUSED" }));
+    for (const { socket } of before) socket.destroy();
+  });
+
+  test("that one of them cannot follow changes none", async () => {
+    await using gateway = await Gateway.start(config());
+    const failing = config().replace(
+      "workers:",
+      `phases: { initWorker: (worker) => { if (worker.number === 1) throw new Error("number one"); } }, workers:`,
+    );
+    expect(await change(gateway, "SIGHUP", failing)).toMatchObject({ msg: "reload failed", reason: "number one" });
+    const sessions = await oneOfEach(gateway.port());
+    expect(sessions.map(({ generation }) => generation)).toEqual([1, 1]);
+    for (const { socket } of sessions) socket.destroy();
+  });
+
+  test("changes their number without a client refused", async () => {
+    await using gateway = await Gateway.start(config());
+    const stop = load(gateway.port());
+    for (const workers of [4, 2, 3]) {
+      expect(await change(gateway, "SIGHUP", config({ workers }))).toMatchObject({ msg: "reload done" });
+      const sessions = await oneOfEach(gateway.port(), workers);
+      for (const { socket } of sessions) socket.destroy();
+    }
+    expect(await stop()).toBeGreaterThan(20);
+  });
+});
+
+test("USR2 replaces all processes; sessions stay with the old ones until they end, and no client is refused", async () => {
+  await using gateway = await Gateway.start(config());
+  const before = await oneOfEach(gateway.port());
+  const stop = load(gateway.port());
+  expect(await change(gateway, "SIGUSR2")).toMatchObject({ msg: "replacement done" });
+  const after = await oneOfEach(gateway.port());
+  const old = new Set(before.map(({ pid }) => pid));
+  for (const { pid } of after) expect(old.has(pid)).toBe(false);
+  for (const { socket, pid } of before) expect(await ask(socket)).toMatchObject({ pid });
+  for (const { socket } of before) socket.end();
+  await eventually(() => expect(before.filter(({ pid }) => isAlive(pid))).toEqual([]));
+  expect(await stop()).toBeGreaterThan(20);
+  for (const { socket } of after) socket.destroy();
+});
+
+test("a gateway of one process says that it cannot replace itself, and serves on", async () => {
+  await using gateway = await Gateway.start(config({ workers: 1 }));
+  expect(await change(gateway, "SIGUSR2")).toMatchObject({ msg: "replacement failed" });
+  expect(await exchange(gateway.port(), "x\n")).toMatch(/ x\n$/);
+});
