@@ -40,8 +40,7 @@ bool port_trouble(struct engine *engine, double *event) {
   if (port == NULL) return false;
   engine->troubled = port->next_troubled;
   port->troubled = false;
-  const double values[EVENT_FIELDS] = {EVENT_TROUBLE,     port->number,  0, port->turned_away, port->failed,
-                                       (double)port->error, 0,           0};
+  const double values[EVENT_FIELDS] = {EVENT_TROUBLE, port->number, 0, port->turned_away, port->failed, port->error};
   memcpy(event, values, sizeof values);
   port->turned_away = port->failed = 0;
   port->error = 0;

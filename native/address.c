@@ -80,12 +80,23 @@ static void append_zone(char *text, size_t room, uint32_t zone) {
   else snprintf(text + size, room - size, "%%%u", zone);
 }
 
-void ip_text(const struct ends *ends, const uint8_t ip[16], char *text, size_t room) {
+/** Where the four bytes are; NULL: it is no IPv4 address. */
+static const uint8_t *ip4_of(const struct ends *ends, const uint8_t ip[16]) {
   static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  if (ends->family == AF_INET) {
-    inet_ntop(AF_INET, ip, text, (socklen_t)room);
-  } else if (memcmp(ip, mapped, sizeof mapped) == 0) {
-    inet_ntop(AF_INET, ip + sizeof mapped, text, (socklen_t)room);
+  if (ends->family == AF_INET) return ip;
+  return ends->family == AF_INET6 && memcmp(ip, mapped, sizeof mapped) == 0 ? ip + sizeof mapped : NULL;
+}
+
+double ip4_number(const struct ends *ends, const uint8_t ip[16]) {
+  const uint8_t *bytes = ip4_of(ends, ip);
+  if (bytes == NULL) return -1;
+  return (double)((uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3]);
+}
+
+void ip_text(const struct ends *ends, const uint8_t ip[16], char *text, size_t room) {
+  const uint8_t *ip4 = ip4_of(ends, ip);
+  if (ip4 != NULL) {
+    inet_ntop(AF_INET, ip4, text, (socklen_t)room);
   } else {
     inet_ntop(AF_INET6, ip, text, (socklen_t)room);
     if (ends->zone != 0) append_zone(text, room, ends->zone);

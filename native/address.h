@@ -33,6 +33,8 @@ uint16_t target_port(const union target *target);
 bool target_is_wildcard(const union target *target);
 
 struct ends ends_of(const union target *remote, const union target *local);
+/** An IPv4 address as a number, also one in an IPv6 address; -1: it is none. */
+double ip4_number(const struct ends *ends, const uint8_t ip[16]);
 /** IPv4 addresses in IPv6 ones are given as IPv4. */
 void ip_text(const struct ends *ends, const uint8_t ip[16], char *text, size_t room);
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /** Numbers per event. */
-#define EVENT_FIELDS 8
+#define EVENT_FIELDS 12
 
 /** What a session's id is made of: its place, and how often that place was used before. */
 #define SLOT_BITS 20

@@ -36,6 +36,10 @@ static void put_open(struct filling *filling, struct session *session) {
   event[3] = port_number(session->port);
   put_head(filling, session, event + 4);
   event[7] = (double)session->began_us / 1000;
+  event[8] = ip4_number(&session->ends, session->ends.remote_ip);
+  event[9] = session->ends.remote_port;
+  event[10] = ip4_number(&session->ends, session->ends.local_ip);
+  event[11] = port_bound(session->port);
   session->hold = HELD;
 }
 

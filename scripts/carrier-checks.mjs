@@ -20,7 +20,7 @@ const FLAGS = [
   "-Wshadow",
   "-Wconversion",
   "-Werror",
-  "-DDRAIN_MS=500", // nobody should wait for those who never read
+  "-DDRAIN_MS=2000", // nobody should wait for those who never read
 ];
 const LEAKS = "definite,indirect"; // glibc keeps the stacks of threads, which valgrind calls possibly lost
 const VALGRIND = [

@@ -139,7 +139,7 @@ test.each([
   { maxSessions: 0 },
   { maxSessions: 2 ** 20 + 1 },
   { maxSessions: 1, events: new Float32Array(80), bytes: new Uint8Array(1), wake: () => {} },
-  { maxSessions: 1, events: new Float64Array(8), bytes: new Uint8Array(1), wake: () => {} },
+  { maxSessions: 1, events: new Float64Array(EVENT_FIELDS), bytes: new Uint8Array(1), wake: () => {} },
   { maxSessions: 1, events: new Float64Array(80), bytes: new Uint8Array(0), wake: () => {} },
   { maxSessions: 1, events: new Float64Array(80), bytes: new Uint8Array(1), wake: 1 },
 ])("no engine starts with %o", (options) => {
@@ -255,7 +255,7 @@ test("a wake that throws does not silence the engine", async () => {
     const addon = require(workerData.path);
     let wakes = 0;
     process.on("uncaughtException", () => {});
-    const engine = addon.start({ maxSessions: 10, events: new Float64Array(80), bytes: new Uint8Array(1000), wake: () => {
+    const engine = addon.start({ maxSessions: 10, events: new Float64Array(120), bytes: new Uint8Array(1000), wake: () => {
       if (++wakes === 1) throw new Error("thrown on purpose");
       let count; while ((count = engine.take()) > 0) parentPort.postMessage(count);
       engine.stop();
@@ -275,10 +275,10 @@ test("workers have engines of their own, and their end is the engine's", async (
   const WORKER = `
     const { parentPort, workerData } = require("node:worker_threads");
     const addon = require(workerData.path);
-    const events = new Float64Array(80);
+    const events = new Float64Array(120);
     const engine = addon.start({ maxSessions: 10, events, bytes: new Uint8Array(1000), wake: () => {
       let count; while ((count = engine.take()) > 0) for (let at = 0; at < count; at++)
-        if (events[8 * at] === 1) engine.relay(events[8 * at + 1], ...workerData.peer);
+        if (events[12 * at] === 1) engine.relay(events[12 * at + 1], ...workerData.peer);
     } });
     parentPort.postMessage(engine.listen(workerData.listen).port);`;
   const server = await echo();

@@ -108,10 +108,10 @@ test("counters are read while bytes move", async () => {
 const EXHAUSTED = `
   const { openSync, closeSync } = require("node:fs");
   const addon = require(process.argv[1]);
-  const events = new Float64Array(80);
+  const events = new Float64Array(120);
   const engine = addon.start({ maxSessions: 10, events, bytes: new Uint8Array(100), wake: () => {
     for (let count = engine.take(); count > 0; count = engine.take())
-      for (let at = 0; at < count; at++) console.log(JSON.stringify([...events.subarray(at * 8, at * 8 + 6)]));
+      for (let at = 0; at < count; at++) console.log(JSON.stringify([...events.subarray(at * 12, at * 12 + 6)]));
   } });
   const { port } = engine.listen(JSON.parse(process.argv[2]));
   const held = [];

@@ -27,6 +27,7 @@ async function running(rig: Rig, serve: Parameters<typeof TestServer.open>[0]) {
   const { session } = await rig.next("open");
   rig.engine.relay(session, ...peer(server.port));
   await rig.next("connected");
+  await eventually(() => expect(server.accepted).toBe(1)); // the kernel accepts sooner than the server does
   return { server, client, session };
 }
 

@@ -10,6 +10,9 @@ import { eventually } from "../support/eventually.ts";
 import { echo, TestServer } from "../support/servers.ts";
 import { BINARY, Client, peer, Rig, USUAL_PORT } from "./rig.ts";
 
+/** 127.0.0.1 */
+const LOOPBACK = 0x7f000001;
+
 class Folder implements Disposable {
   readonly path: string = mkdtempSync(join(tmpdir(), "carrier-"));
 
@@ -22,24 +25,27 @@ test("addresses are those of the two ends", async () => {
   using rig = new Rig();
   const { port } = rig.listen();
   using client = await Client.open(port, { says: "x" });
-  const { session } = await rig.next("open");
+  const { session, ends } = await rig.next("open");
   expect(rig.engine.addresses(session)).toEqual(["127.0.0.1", client.socket.localPort, "127.0.0.1", port]);
+  expect(ends).toEqual([LOOPBACK, client.socket.localPort, LOOPBACK, port]);
 });
 
 test("on a wildcard the local address is the one that the client used", async () => {
   using rig = new Rig();
   const { port } = rig.listen({ host: "0.0.0.0" });
   using client = await Client.open(port, { says: "x", host: "127.0.0.9" });
-  const { session } = await rig.next("open");
+  const { session, ends } = await rig.next("open");
   expect(rig.engine.addresses(session)).toEqual(["127.0.0.1", client.socket.localPort, "127.0.0.9", port]);
+  expect(ends).toEqual([LOOPBACK, client.socket.localPort, LOOPBACK + 8, port]);
 });
 
 test("IPv4 clients of an IPv6 port have IPv4 addresses", async () => {
   using rig = new Rig();
   const { port } = rig.listen({ host: "::" });
   using client = await Client.open(port, { says: "x" });
-  const { session } = await rig.next("open");
+  const { session, ends } = await rig.next("open");
   expect(rig.engine.addresses(session)).toEqual(["127.0.0.1", client.socket.localPort, "127.0.0.1", port]);
+  expect(ends).toEqual([LOOPBACK, client.socket.localPort, LOOPBACK, port]);
 });
 
 test("IPv6 works on both sides", async () => {
@@ -47,8 +53,9 @@ test("IPv6 works on both sides", async () => {
   await using server = await TestServer.open((socket) => socket.pipe(socket), { host: "::1" });
   const { port } = rig.listen({ host: "::1", ipv6Only: true });
   using client = await Client.open(port, { says: "x", host: "::1" });
-  const { session } = await rig.next("open");
+  const { session, ends } = await rig.next("open");
   expect(rig.engine.addresses(session)).toEqual(["::1", client.socket.localPort, "::1", port]);
+  expect(ends).toEqual([-1, client.socket.localPort, -1, port]);
   rig.engine.relay(session, ...peer(server.port, { host: "::1" }));
   expect((await client.receive(1)).toString()).toBe("x");
 });
@@ -287,7 +294,7 @@ describe("an open port", () => {
 /** Accepts one client at the socket it was given, says what that one said, and closes. */
 const ACCEPTS_ONE = `
   const addon = require(process.argv[1]);
-  const events = new Float64Array(80);
+  const events = new Float64Array(120);
   const bytes = Buffer.alloc(1000);
   const engine = addon.start({ maxSessions: 10, events, bytes, wake: () => {
     for (let count = engine.take(); count > 0; count = engine.take()) {

@@ -30,6 +30,8 @@ export interface Told {
   readonly c: number;
   readonly d: number;
   readonly e: number;
+  /** The four numbers of the client's addresses. */
+  readonly ends: readonly number[];
   readonly bytes: Buffer;
 }
 
@@ -103,13 +105,11 @@ export class Rig implements Disposable {
   }
 
   #read(at: number): Told {
-    const [kind = 0, session = 0, slot = 0, a = 0, b = 0, c = 0, d = 0, e = 0] = this.events.subarray(
-      at,
-      at + EVENT_FIELDS,
-    );
+    const fields = this.events.subarray(at, at + EVENT_FIELDS);
+    const [kind = 0, session = 0, slot = 0, a = 0, b = 0, c = 0, d = 0, e = 0, ...ends] = fields;
     const hasBytes = kind === eventKinds.open || kind === eventKinds.head;
     const bytes = Buffer.from(hasBytes ? this.bytes.subarray(c, c + d) : []);
-    return { kind, session, slot, a, b, c, d, e, bytes };
+    return { kind, session, slot, a, b, c, d, e, ends, bytes };
   }
 
   #tell(told: Told): void {

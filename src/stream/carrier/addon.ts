@@ -29,20 +29,34 @@ export const eventKinds = {
 export const MAX_SESSIONS: number = 2 ** 20;
 
 /** Numbers per event. */
-export const EVENT_FIELDS = 8;
+export const EVENT_FIELDS = 12;
 
 /**
  * The numbers of one event, by position.
  * - `kind`, `session`, `slot`: always. `trouble` has the listener's number in the place of the session.
  * - `open`: `a` listener, `b` flags, `c` offset and `d` length of the bytes in the shared buffer, `e` when it was accepted, in
- *   milliseconds of the monotonic clock.
+ *   milliseconds of the monotonic clock; `f` and `g` the client's IPv4 address as a number, and its port, `h` and `i` those that it
+ *   connected to. An address of another kind is -1: {@link Engine.addresses} knows it.
  * - `head`: `b` flags, `c` and `d` as above: the bytes which are new since the last event.
  * - `connected`: `a` milliseconds that it took.
  * - `failed`: `a` errno, or 0 when the time was over.
  * - `ended`: `a` cause, `b` bytes from the client, `c` bytes to the client, `d` milliseconds from the start of the connect to the peer's first byte, -1 if none came.
  * - `trouble`: `a` clients turned away, `b` failed accepts, `c` errno of the last one, since the last such event.
  */
-export const eventField = { kind: 0, session: 1, slot: 2, a: 3, b: 4, c: 5, d: 6, e: 7 } as const;
+export const eventField = {
+  kind: 0,
+  session: 1,
+  slot: 2,
+  a: 3,
+  b: 4,
+  c: 5,
+  d: 6,
+  e: 7,
+  f: 8,
+  g: 9,
+  h: 10,
+  i: 11,
+} as const;
 
 /** What is known of the client's end, in `open` and `head`. `timeout`: the time was over first. */
 export const headFlags = { ended: 1, reset: 2, timeout: 4 } as const;

@@ -11,6 +11,7 @@ import {
   type NativeListening,
   relayCauses,
 } from "./addon.ts";
+import { ip4Of } from "./ip4.ts";
 import { NativeIncoming } from "./native-incoming.ts";
 
 /** Events per batch, and room for their first bytes. */
@@ -142,8 +143,17 @@ export class Carrier {
     const d = this.#number(at + eventField.d);
     if (kind === eventKinds.open) {
       const acceptedAt = this.#number(at + eventField.e) + this.#clockOffset;
-      const wasKilled = this.#killed.size > 0 && this.#killed.delete(session);
-      const incoming = new NativeIncoming(this, { session, flags: b, bytes: this.#copy(c, d), acceptedAt, wasKilled });
+      const incoming = new NativeIncoming(this, {
+        session,
+        flags: b,
+        bytes: this.#copy(c, d),
+        acceptedAt,
+        wasKilled: this.#killed.size > 0 && this.#killed.delete(session),
+        remoteIp: ip4Of(this.#number(at + eventField.f)),
+        remotePort: this.#number(at + eventField.g),
+        localIp: ip4Of(this.#number(at + eventField.h)),
+        localPort: this.#number(at + eventField.i),
+      });
       this.#sessions[slot] = incoming;
       this.#ports.get(a)?.onIncoming(incoming);
     } else if (kind === eventKinds.trouble) this.#ports.get(session)?.onTrouble(a, b, c);

@@ -9,6 +9,7 @@ import type { Inlet } from "../inlet.ts";
 import type { Relay, RelayCause } from "../relay.ts";
 import { relayCauses } from "./addon.ts";
 import type { Carrier } from "./carrier.ts";
+import { ip4Text, NO_IP4 } from "./ip4.ts";
 import { NativeHead } from "./native-head.ts";
 
 /** What an `open` event told. */
@@ -18,6 +19,11 @@ export interface Opened {
   readonly flags: number;
   readonly acceptedAt: number;
   readonly wasKilled: boolean;
+  /** See `NO_IP4`. */
+  readonly remoteIp: number;
+  readonly remotePort: number;
+  readonly localIp: number;
+  readonly localPort: number;
 }
 
 /** Who waits for a peer to accept. */
@@ -30,8 +36,6 @@ interface Connecting {
 /** Who has the socket, as long as Node has made none of it: that is for good, and shows in the head. */
 type Owner = "javascript" | "engine" | "closed";
 
-const UNKNOWN: readonly [string, number, string, number] = ["", 0, "", 0];
-
 /** A client accepted by the native carrier, and its relay: nothing else of a session stays in JavaScript while bytes move. */
 export class NativeIncoming implements Incoming, Relay {
   readonly acceptedAt: number;
@@ -40,33 +44,38 @@ export class NativeIncoming implements Incoming, Relay {
   readonly #session: number;
   #head: NativeHead | undefined;
   #owner: Owner = "javascript";
-  #addresses: readonly [string, number, string, number] | undefined;
+  readonly #remoteIp: number;
+  readonly #remotePort: number;
+  readonly #localIp: number;
+  readonly #localPort: number;
   #connecting: Connecting | undefined;
   #end: { readonly cause: RelayCause; readonly bytesUp: number; readonly bytesDown: number } | undefined;
   #onEnd: ((cause: RelayCause) => void) | undefined;
   #onClosed: (() => void) | undefined;
 
-  constructor(carrier: Carrier, { session, acceptedAt, wasKilled, bytes, flags }: Opened) {
+  constructor(carrier: Carrier, opened: Opened) {
+    const { session } = opened;
     this.#carrier = carrier;
     this.#session = session;
-    this.acceptedAt = acceptedAt;
-    this.wasKilled = wasKilled;
-    this.#head = new NativeHead(carrier.engine, session, { bytes, flags });
+    this.acceptedAt = opened.acceptedAt;
+    this.wasKilled = opened.wasKilled;
+    this.#remoteIp = opened.remoteIp;
+    this.#remotePort = opened.remotePort;
+    this.#localIp = opened.localIp;
+    this.#localPort = opened.localPort;
+    this.#head = new NativeHead(carrier.engine, session, opened);
   }
 
   get remote(): Address {
-    const [host, port] = this.#known;
+    if (this.#remoteIp !== NO_IP4) return { host: ip4Text(this.#remoteIp), port: this.#remotePort };
+    const [host = "", port = 0] = this.#carrier.engine.addresses(this.#session) ?? [];
     return { host, port };
   }
 
   get local(): Address {
-    const [, , host, port] = this.#known;
+    if (this.#localIp !== NO_IP4) return { host: ip4Text(this.#localIp), port: this.#localPort };
+    const [, , host = "", port = 0] = this.#carrier.engine.addresses(this.#session) ?? [];
     return { host, port };
-  }
-
-  get #known(): readonly [string, number, string, number] {
-    this.#addresses ??= this.#carrier.engine.addresses(this.#session);
-    return this.#addresses ?? UNKNOWN;
   }
 
   get head(): Head {
