@@ -7,6 +7,7 @@ import type { Connection } from "./connection.ts";
 import { noteHello } from "./hello.ts";
 import type { Route } from "./route.ts";
 import type { Awaitable, ServerPhases } from "./session.ts";
+import { afterPeek } from "./unhandled-peek.ts";
 
 /** Enough to guess a protocol by, too little for a password. */
 const SHOWN_BYTES = 4;
@@ -62,10 +63,15 @@ async function prereadHook(
   session: Connection,
   preread: NonNullable<ServerPhases["preread"]>,
 ): Promise<Action | undefined> {
-  session.client.readsWithin = session.patience;
-  const action = await session.hook("preread", () => preread(session));
-  session.client.readsWithin = undefined;
-  return actionOf("preread", action);
+  const { client } = session;
+  client.readsWithin = session.patience;
+  try {
+    return actionOf("preread", await session.hook("preread", () => preread(session)));
+  } catch (cause) {
+    throw afterPeek(cause, client.failedPeek);
+  } finally {
+    client.readsWithin = undefined;
+  }
 }
 
 /** The action of the route that matches, and undefined when none does. */

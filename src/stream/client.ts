@@ -4,7 +4,7 @@ import { type CarryOptions, carry } from "./carry.ts";
 import type { Head, Incoming } from "./incoming.ts";
 import type { Inlet } from "./inlet.ts";
 import { Outlet } from "./outlet.ts";
-import { Reader } from "./reader.ts";
+import { type ReadError, Reader } from "./reader.ts";
 import type { Relay, RelayCause } from "./relay.ts";
 import type { Server } from "./server.ts";
 
@@ -21,6 +21,10 @@ export class Client {
   #headerBytes = 0;
   /** When reads have to end (`performance.now()`), while the preread limit holds. */
   readsWithin: { readonly endsAt: number } | undefined;
+  /** What the last peek answered in the place of data. */
+  failedPeek: ReadError | undefined;
+  /** What reads answer when the client has ended. */
+  endWord: "closed" | "client aborted" = "closed";
   #onLeft: ((how: "ended" | "reset") => void) | undefined;
   #readBeforeRelay = 0;
   #written = 0;
@@ -46,6 +50,10 @@ export class Client {
     this.#reader ??= new Reader(this.head, {
       peekBytes: this.limits.preread.maxBytes,
       limit: () => this.readsWithin?.endsAt,
+      endWord: () => this.endWord,
+      onPeek: (err) => {
+        this.failedPeek = err;
+      },
     });
     return this.#reader;
   }

@@ -51,6 +51,7 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
   #endedMs: number | undefined;
   /** The peer, once the bytes are relayed. */
   #lease: Lease<Relay> | undefined;
+  #relayBeganMs: number | undefined;
   #patience: Patience | undefined;
   #abort: AbortController | undefined;
   /** The relay, where filters are part of it. */
@@ -113,6 +114,10 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
 
   get relayed(): Relay | undefined {
     return this.#lease?.value;
+  }
+
+  get relayedMs(): number | undefined {
+    return this.#relayBeganMs === undefined ? undefined : this.sessionTimeMs - this.#relayBeganMs;
   }
 
   get #talks(): Talk {
@@ -182,6 +187,7 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
 
   onAbort(work: TaskFunction<unknown>): void {
     this.#threads.onAbort(work);
+    this.client.endWord = "client aborted";
     this.client.inlet; // only JavaScript sees a client's end while nobody reads
   }
 
@@ -248,6 +254,7 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
   /** The bytes are on their way: the relay's end is now the session's. */
   relayedBy(lease: Lease<Relay>): void {
     this.#lease = lease;
+    this.#relayBeganMs = this.sessionTimeMs;
     this.client.relayedBy(lease.value);
     this.#patience = undefined;
     lease.value.onEnd((cause, error) => {

@@ -80,6 +80,12 @@ export class Facts {
     return this.#ctx;
   }
 
+  /** What a hook assigns takes the place of all that was there. OpenResty: `ngx.ctx = {}`. */
+  set ctx(ctx: SessionCtx) {
+    if (typeof ctx !== "object" || ctx === null) throw new TypeError(`ctx: expected an object, got ${typeof ctx}`);
+    this.#ctx = ctx;
+  }
+
   get worker(): WorkerContext {
     return this.settings.worker;
   }

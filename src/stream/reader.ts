@@ -3,9 +3,13 @@ import { GatewayError } from "../errors.ts";
 import { Delimiter } from "./delimiter.ts";
 import type { Head } from "./incoming.ts";
 
-/** Why a read gave no data, in OpenResty's words. After `closed` and `connection reset by peer` nothing more comes. */
+/**
+ * Why a read gave no data, in OpenResty's words. After `closed` and `connection reset by peer` nothing more comes; `closed` is
+ * `client aborted` in sessions that have called `onAbort`.
+ */
 export type ReadError =
   | "closed"
+  | "client aborted"
   | "timeout"
   | "connection reset by peer"
   | "socket busy reading"
@@ -83,6 +87,10 @@ export interface ReaderOptions {
   readonly peekBytes: number;
   /** When reads without a time of their own have to end (`performance.now()`): the preread limit, while it holds. */
   readonly limit?: () => number | undefined;
+  /** What reads answer once the other side has ended. */
+  readonly endWord?: () => "closed" | "client aborted";
+  /** Told how each peek ended: the error word, or undefined for data. */
+  readonly onPeek?: (err: ReadError | undefined) => void;
 }
 
 /**
@@ -93,6 +101,8 @@ export class Reader {
   readonly #head: Head;
   readonly #peekBytes: number;
   readonly #limit: () => number | undefined;
+  readonly #endWord: () => "closed" | "client aborted";
+  readonly #onPeek: (err: ReadError | undefined) => void;
   #timeoutMs = READ_TIMEOUT_MS;
   #isTimeoutSet = false;
   #busy = false;
@@ -103,6 +113,8 @@ export class Reader {
     this.#head = head;
     this.#peekBytes = options.peekBytes;
     this.#limit = options.limit ?? (() => undefined);
+    this.#endWord = options.endWord ?? (() => "closed");
+    this.#onPeek = options.onPeek ?? (() => {});
   }
 
   /** Longest wait for the next byte, for reads from now on; 0 stands for the default, 60,000. OpenResty: `settimeout`. */
@@ -150,20 +162,20 @@ export class Reader {
     const { orLess = false, timeoutMs } = options;
     const enough = orLess ? Math.min(size, 1) : size;
     if (this.#head.size >= enough && enough <= this.#peekBytes && !this.#isBusy) {
+      this.#onPeek(undefined);
       return { data: this.#glance(Math.min(size, this.#peekBytes)) }; // what nearly every peek finds
     }
-    return this.#alone(
+    const peeked = await this.#alone(
       async (wait) => {
-        if (enough > this.#peekBytes) return { err: "buffer full", partial: this.#glance(this.#peekBytes) };
-        while (this.#head.size < enough) {
-          const err = await wait();
-          if (err) return { err, partial: this.#glance(this.#peekBytes) };
-        }
+        const err = await this.#enough(enough, wait);
+        if (err) return { err: this.#word(err), partial: this.#glance(this.#peekBytes) };
         return { data: this.#glance(Math.min(size, this.#peekBytes)) };
       },
       timeoutMs,
       timeoutMs === undefined,
     );
+    this.#onPeek(peeked.err);
+    return peeked;
   }
 
   /**
@@ -175,6 +187,16 @@ export class Reader {
     const received = this.#alone((wait) => this.#frame(codec, maxBytes, wait), deadlineMs);
     received.catch(() => {}); // bytes that are no frame must not end the process where an `await` was forgotten
     return received;
+  }
+
+  /** Waits until so many bytes are there to be looked at. */
+  async #enough(size: number, wait: Wait): Promise<ReadError | undefined> {
+    if (size > this.#peekBytes) return "buffer full";
+    while (this.#head.size < size) {
+      const err = await wait();
+      if (err) return err;
+    }
+    return undefined;
   }
 
   async #line(maxBytes: number, wait: Wait): Promise<Received> {
@@ -301,7 +323,12 @@ export class Reader {
   /** Gives up on a read and hands out the bytes that it had. */
   #fail(err: ReadError, size = this.#head.size): ReadFailure {
     if (err === "closed" || err === "connection reset by peer") this.#told ??= err;
-    return { err, partial: this.#take(size) };
+    return { err: this.#word(err), partial: this.#take(size) };
+  }
+
+  /** As users hear it. */
+  #word(err: ReadError): ReadError {
+    return err === "closed" ? this.#endWord() : err;
   }
 
   /** Consumes. The copy is the caller's for good, and does not hold on to the much larger buffer that it came in. */

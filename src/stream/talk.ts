@@ -7,6 +7,9 @@ import type { Phase, StartedTls } from "./session.ts";
 /** Phases in which a hook may talk with the client. */
 const TALKING: ReadonlySet<Phase> = new Set<Phase>(["preread", "content"]);
 
+/** Behind `preread` the session goes on, and needs its sending half. OpenResty: `shutdown` is for the content phase only. */
+const ENDING: ReadonlySet<Phase> = new Set<Phase>(["content"]);
+
 /** What a hook says to the client and hears from it, in the phases where it may. */
 export class Talk {
   readonly #session: Connection;
@@ -30,7 +33,7 @@ export class Talk {
 
   end(bytes?: string | Uint8Array): Promise<void> {
     return unforced(async () => {
-      this.#check("end");
+      this.#check("end", ENDING);
       if (bytes !== undefined) await this.#session.client.write(bytes);
       await this.#session.client.shutdown();
     });
@@ -38,7 +41,7 @@ export class Talk {
 
   shutdown(): Promise<void> {
     return unforced(async () => {
-      this.#check("shutdown");
+      this.#check("shutdown", ENDING);
       await this.#session.client.shutdown();
     });
   }
@@ -62,10 +65,10 @@ export class Talk {
     return { protocol, cipher, sessionReused: stream instanceof TLSSocket && stream.isSessionReused() };
   }
 
-  #check(what: string): void {
+  #check(what: string, phases = TALKING): void {
     const { phase, exited } = this.#session;
     if (exited) throw exited;
-    if (!TALKING.has(phase)) throw new TypeError(`${what}: not available in the ${phase} phase`);
+    if (!phases.has(phase)) throw new TypeError(`${what}: not available in the ${phase} phase`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import type { Address } from "../codecs/address.ts";
 import { ipToBytes } from "../codecs/ip.ts";
+import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import { messageOf } from "../errors.ts";
 import type { Attempt } from "../upstream/lease.ts";
 import type { Log } from "./log.ts";
@@ -19,6 +20,10 @@ export interface VarsSource extends LogSession {
   /** What a PROXY header said. */
   readonly proxied: { readonly remote: Address; readonly local: Address } | undefined;
   readonly relayed: { readonly bytesUp: number; readonly bytesDown: number } | undefined;
+  /** For how long it was relayed; undefined when it was not. */
+  readonly relayedMs: number | undefined;
+  /** Only where `ssl` is known. */
+  readonly hello: ClientHello;
 }
 
 /** Makes the variables of one session. */
@@ -57,7 +62,9 @@ const builtins: Readonly<Record<string, Builtin>> = {
   ssl_client_fingerprint: ({ ssl }) => ssl?.clientCertificate?.fingerprint,
   ssl_client_s_dn: ({ ssl }) => ssl?.clientCertificate?.subject,
   ssl_client_verify: ({ ssl }) => (ssl?.protocol === undefined ? undefined : ssl.verify),
-  ssl_preread_server_name: ({ ssl }) => (ssl?.protocol === undefined ? ssl?.serverName : undefined),
+  ssl_preread_alpn_protocols: (session) => passedHello(session)?.alpn.join(","),
+  ssl_preread_protocol: (session) => passedHello(session)?.versions[0],
+  ssl_preread_server_name: (session) => passedHello(session)?.serverName,
   ssl_protocol: ({ ssl }) => ssl?.protocol,
   ssl_server_name: ({ ssl }) => ssl?.serverName,
   status: ({ status }) => status,
@@ -65,9 +72,23 @@ const builtins: Readonly<Record<string, Builtin>> = {
   upstream_addr: ({ attempts }) => attempts.map(({ address }) => address).join(", ") || undefined,
   upstream_bytes_received: ({ relayed }) => relayed?.bytesDown,
   upstream_bytes_sent: ({ relayed }) => relayed?.bytesUp,
-  upstream_connect_time: ({ attempts }) =>
-    attempts.map(({ connectMs }) => (connectMs === undefined ? "-" : seconds(connectMs))).join(", ") || undefined,
+  upstream_connect_time: ({ attempts }) => perAttempt(attempts, ({ connectMs }) => connectMs),
+  upstream_session_time: ({ attempts, relayedMs }) => perAttempt(attempts, ({ ok }) => (ok ? relayedMs : undefined)),
 };
+
+/** The hello of TLS that does not end here. */
+function passedHello(session: VarsSource): ClientHello | undefined {
+  return session.ssl && session.ssl.protocol === undefined ? session.hello : undefined;
+}
+
+/** A time for each peer that was tried, as nginx writes it: `-` where there is none. */
+function perAttempt(
+  attempts: readonly Attempt[],
+  timeOf: (attempt: Attempt) => number | undefined,
+): string | undefined {
+  const times = attempts.map((attempt) => timeOf(attempt));
+  return times.map((ms) => (ms === undefined ? "-" : seconds(ms))).join(", ") || undefined;
+}
 
 function seconds(ms: number): number {
   return Math.round(ms) / 1_000;

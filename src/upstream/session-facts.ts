@@ -36,7 +36,7 @@ export interface SessionFacts {
   readonly remote: Address;
   readonly local: Address;
   readonly ssl: SessionSsl | undefined;
-  readonly ctx: SessionCtx;
+  ctx: SessionCtx;
   /** Values for log lines and keys, by name. */
   readonly vars: Record<string, boolean | number | string | undefined>;
 }
