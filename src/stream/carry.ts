@@ -36,9 +36,13 @@ async function bySocket(client: Inlet, peer: PeerEndpoint, options: CarryOptions
   const { stream, transport } = await dial(peer, options);
   const { idleTimeoutMs, filters } = options;
   const to = new Inlet(stream, transport);
-  return filters
-    ? new FilterRelay(client, to, { idleTimeoutMs, filters })
-    : new NodeRelay(client, to, { idleTimeoutMs });
+  if (!filters) return new NodeRelay(client, to, { idleTimeoutMs });
+  try {
+    return new FilterRelay(client, to, { idleTimeoutMs, filters });
+  } catch (cause) {
+    to.destroy(); // nobody else knows of it yet
+    throw cause;
+  }
 }
 
 /** Neither side is a socket of Node's: nobody has asked for one. */

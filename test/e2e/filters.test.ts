@@ -25,7 +25,7 @@ beforeAll(async () => {
   await once(tlsPeer, "listening");
   const address = tlsPeer.address();
   const rawPort = address !== null && typeof address === "object" ? address.port : 0;
-  gateway = await Gateway.start(config(rawPort), { files: await certificateFiles(), ports: 8 });
+  gateway = await Gateway.start(config(rawPort), { files: await certificateFiles(), ports: 9 });
 });
 afterEach(() => {
   for (const socket of [...accepted.splice(0), ...opened.splice(0)]) socket.destroy();
@@ -72,6 +72,7 @@ const config = (rawPort: number): string => `
         try { if (chunk.includes("exit")) session.exit(418); } catch {}
         return "not sent";
       } }),
+      broken: server({ client: frames({ ...line(), begin: () => { throw new Error("no begin"); } }, () => {}) }),
       slow: server({ client: async () => new Promise((resolve) => setTimeout(resolve, 50)) }),
       chained: server({ client: [mark("1"), mark("2")], upstream: mark("u") }),
     },
@@ -213,6 +214,12 @@ describe("a filter that is done", () => {
     client.end();
     expect(await gateway.access((line) => line["status"] === 418)).toMatchObject({ end_cause: "exited" });
   });
+});
+
+test("a codec that cannot begin ends the session, and its peer is let go", async () => {
+  const { client, far } = await pair("broken", "x");
+  await Promise.all([readAll(client), readAll(far)]);
+  expect(await lineOf("broken")).toMatchObject({ status: 500, code: "RC_HOOK_FAILED", end_cause: "hook_failed" });
 });
 
 test("bytes arrive in order behind a filter that waits", async () => {

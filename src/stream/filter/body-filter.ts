@@ -85,7 +85,7 @@ function stagesOfOne(filter: Filter, session: FilterSession, from: FilterSide): 
 export function isFilter(value: unknown): value is Filter {
   if (typeof value === "function") return true;
   if (typeof value !== "object" || value === null) return false;
-  if ("kind" in value && value.kind === "httpBody") return "piece" in value && typeof value.piece === "function";
+  if ("kind" in value && value.kind === "httpBody") return "hooks" in value;
   if ("kind" in value) return value.kind === "stage" && "stage" in value && typeof value.stage === "function";
   if (!("chunk" in value) || typeof value.chunk !== "function") return false;
   return !("end" in value) || value.end === undefined || typeof value.end === "function";

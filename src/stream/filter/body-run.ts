@@ -3,7 +3,7 @@ import type { BodyPart } from "../../codecs/http/response-follower.ts";
 import { isPending } from "../hooks.ts";
 import type { Awaitable, FilterSession } from "../session.ts";
 import { piecesOf } from "./bytes-of.ts";
-import type { HttpBodyFilter, HttpMessage } from "./http-body.ts";
+import type { HttpBodyHooks, HttpMessage } from "./http-body.ts";
 import type { Pieces } from "./stage.ts";
 
 const NOTHING: readonly Buffer[] = [];
@@ -12,7 +12,7 @@ const LAST_CHUNK = Buffer.from("0\r\n");
 
 /** The body of one message on its way through a filter. */
 export class BodyRun {
-  readonly #filter: HttpBodyFilter;
+  readonly #filter: HttpBodyHooks;
   readonly #session: FilterSession;
   readonly #message: HttpMessage;
   readonly #isChunked: boolean;
@@ -20,7 +20,7 @@ export class BodyRun {
   #hasEnded = false;
 
   /** `as`: how the message is framed now. */
-  constructor(filter: HttpBodyFilter, session: FilterSession, message: HttpMessage, as: "chunked" | "close") {
+  constructor(filter: HttpBodyHooks, session: FilterSession, message: HttpMessage, as: "chunked" | "close") {
     this.#filter = filter;
     this.#session = session;
     this.#message = message;

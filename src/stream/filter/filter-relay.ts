@@ -7,7 +7,7 @@ import { wasReset } from "../reset.ts";
 import { bytesOf } from "./bytes-of.ts";
 import { Flow, type FlowHost } from "./flow.ts";
 import { Sink } from "./sink.ts";
-import type { FilterControl, FilterSide, MakeStages } from "./stage.ts";
+import type { FilterControl, FilterSide, MakeStages, Stages } from "./stage.ts";
 
 export interface FilterRelayOptions {
   /** Ends the relay when no byte moved in either direction for so long. */
@@ -41,7 +41,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
     this.#idle.onExpire = () => this.end("idle_timeout");
     this.#toClient = this.#sinkOf(client);
     this.#toPeer = this.#sinkOf(peer);
-    const { up, down, isHeld, limitMs = Number.POSITIVE_INFINITY, watch } = filters(this);
+    const { up, down, isHeld, limitMs = Number.POSITIVE_INFINITY, watch } = this.#made(filters);
     this.#up = new Flow({ from: client, to: this.#toPeer, stages: up, limitMs, watch }, this);
     this.#down = new Flow({ from: peer, to: this.#toClient, stages: down, limitMs, watch }, this);
     this.#watch(client, "client_reset");
@@ -178,6 +178,16 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
     this.#stop();
     side.stream.destroy();
     (side === this.#client ? this.#peer : this.#client).abort();
+  }
+
+  /** A codec of the user's may fail already when it begins. */
+  #made(filters: MakeStages): Stages {
+    try {
+      return filters(this);
+    } catch (cause) {
+      this.#idle.stop();
+      throw failure(cause);
+    }
   }
 
   /** Lets the flows end, each in its own time, within that of a drain. */

@@ -10,11 +10,11 @@ import { ResponseBodyStage } from "./response-body.ts";
 import type { FilterSide } from "./stage.ts";
 
 /** The stages of a filter of HTTP bodies: none where the session is no HTTP/1. */
-export function httpBodyStages(filter: HttpBodyFilter, session: FilterSession, from: FilterSide): FilterStages {
+export function httpBodyStages({ hooks }: HttpBodyFilter, session: FilterSession, from: FilterSide): FilterStages {
   if (!isHttp(session)) return {};
   const requests = new RequestFollower();
   const tapUp = new RequestTap(requests);
-  if (from === "upstream") return { stage: new ResponseBodyStage(requests, filter, session), tapUp };
+  if (from === "upstream") return { stage: new ResponseBodyStage(requests, hooks, session), tapUp };
   const tapDown = new ResponseTap(requests, ({ bytes }) => asBuffer(bytes));
-  return { stage: new RequestBodyStage(requests, filter, session), tapUp, tapDown };
+  return { stage: new RequestBodyStage(requests, hooks, session), tapUp, tapDown };
 }

@@ -21,10 +21,15 @@ export interface HttpBodyOptions {
   readonly end?: (message: HttpMessage, session: FilterSession) => Awaitable<Filtered>;
 }
 
-/** A filter of HTTP bodies, as {@link httpBody} makes it. */
-export interface HttpBodyFilter extends HttpBodyOptions {
-  readonly kind: "httpBody";
+/** What a filter of HTTP bodies calls. */
+export interface HttpBodyHooks extends HttpBodyOptions {
   readonly piece: HttpBodyPiece;
+}
+
+/** A filter of HTTP bodies, as {@link httpBody} makes it. */
+export interface HttpBodyFilter {
+  readonly kind: "httpBody";
+  readonly hooks: HttpBodyHooks;
 }
 
 /**
@@ -37,5 +42,5 @@ export interface HttpBodyFilter extends HttpBodyOptions {
 export function httpBody(piece: HttpBodyPiece, options: HttpBodyOptions = {}): HttpBodyFilter {
   for (const [name, value] of Object.entries({ piece, begin: () => {}, end: () => {}, ...options }))
     if (value !== undefined && typeof value !== "function") throw new TypeError(`httpBody: ${name} is no function`);
-  return { ...options, kind: "httpBody", piece };
+  return { kind: "httpBody", hooks: { ...options, piece } };
 }

@@ -9,7 +9,7 @@ import { isPending } from "../hooks.ts";
 import type { Awaitable, FilterSession } from "../session.ts";
 import { BodyRun } from "./body-run.ts";
 import { requestOf } from "./header-tools.ts";
-import type { HttpBodyFilter, HttpMessage } from "./http-body.ts";
+import type { HttpBodyHooks, HttpMessage } from "./http-body.ts";
 import type { Pieces, Stage } from "./stage.ts";
 
 const NOTHING: readonly Buffer[] = [];
@@ -18,7 +18,7 @@ const NO_BYTES = new Uint8Array();
 /** Filters the bodies of requests. Somebody behind it must follow what goes to the peer, to tell what a tunnel is. */
 export class RequestBodyStage implements Stage {
   readonly #requests: RequestFollower;
-  readonly #filter: HttpBodyFilter;
+  readonly #filter: HttpBodyHooks;
   readonly #session: FilterSession;
   readonly #scanner = new MessageScanner({ decode: decodeRequestHead, limits: HEAD_LIMITS });
   /** The body that is filtered. */
@@ -26,7 +26,7 @@ export class RequestBodyStage implements Stage {
   /** It waits for a response, not for the filter. */
   isUnlimited = false;
 
-  constructor(requests: RequestFollower, filter: HttpBodyFilter, session: FilterSession) {
+  constructor(requests: RequestFollower, filter: HttpBodyHooks, session: FilterSession) {
     this.#requests = requests;
     this.#filter = filter;
     this.#session = session;

@@ -9,7 +9,7 @@ import { isPending } from "../hooks.ts";
 import type { Awaitable, FilterSession } from "../session.ts";
 import { BodyRun } from "./body-run.ts";
 import { requestOf } from "./header-tools.ts";
-import type { HttpBodyFilter, HttpMessage } from "./http-body.ts";
+import type { HttpBodyHooks, HttpMessage } from "./http-body.ts";
 import type { ResponseSeen } from "./http-taps.ts";
 import type { Pieces, Stage } from "./stage.ts";
 
@@ -17,14 +17,14 @@ import type { Pieces, Stage } from "./stage.ts";
 export class ResponseBodyStage implements Stage {
   readonly #responses: ResponseFollower;
   readonly #requests: RequestFollower;
-  readonly #filter: HttpBodyFilter;
+  readonly #filter: HttpBodyHooks;
   readonly #session: FilterSession;
   /** The body that is filtered. */
   #run: BodyRun | undefined;
   /** How the client knows the end of the body; `peer`: as the gateway does, by the end of the peer's bytes. */
   #ends: "framed" | "here" | "peer" = "framed";
 
-  constructor(requests: RequestFollower, filter: HttpBodyFilter, session: FilterSession) {
+  constructor(requests: RequestFollower, filter: HttpBodyHooks, session: FilterSession) {
     this.#requests = requests;
     this.#responses = new ResponseFollower(requests);
     this.#filter = filter;

@@ -19,6 +19,8 @@ function faults(config: unknown): readonly string[] {
   }
 }
 
+const filterWanted = "expected a function, { chunk, end }, frames(…) or httpBody(…)";
+
 const upstream = (keys: object): unknown => ({ upstreams: { api: { peers: ["h:80"], ...keys } }, servers: { edge } });
 const server = (keys: object): unknown => ({ servers: { edge: { ...edge, ...keys } } });
 const routes = (...list: readonly unknown[]): unknown => ({
@@ -150,6 +152,12 @@ describe("a wrong value", () => {
     [{ listen: {} }, "listen: expected host:port, [v6]:port or unix:/path, got an empty object"],
     [{ phaseTimeoutMs: { access: 0 } }, "phaseTimeoutMs.access: expected milliseconds from 1 to 2147483647, got 0"],
     [{ phases: { set: { a: 1 } } }, "phases.set.a: expected a function, got 1"],
+    [{ phases: { bodyFilter: { clients: 1 } } }, `phases.bodyFilter.clients: unknown key, did you mean "client"?`],
+    [{ phases: { bodyFilter: { client: 1 } } }, `phases.bodyFilter.client: ${filterWanted}, got 1`],
+    [
+      { phases: { bodyFilter: { client: [() => {}, {}] } } },
+      `phases.bodyFilter.client[1]: ${filterWanted}, got an empty object`,
+    ],
     [{ listen: ["h:1", "h"] }, `listen[1]: ${address} "h"`],
     [{ routes: [] }, "routes: expected a list of routes, got an empty list"],
     [{ routes: {} }, "routes: expected a list of routes, got an empty object"],

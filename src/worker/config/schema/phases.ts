@@ -17,7 +17,7 @@ import {
 
 const WHAT = "an object of functions";
 
-const filter = checked(isFilter, "a function, { chunk, end } or frames(…)");
+const filter = checked(isFilter, "a function, { chunk, end }, frames(…) or httpBody(…)");
 const filters = either<Filter | readonly Filter[]>((input) =>
   Array.isArray(input) ? list(filter, "a list of filters") : filter,
 );
