@@ -10,6 +10,9 @@ const REAL_SOCKET = /^(?:TCP|PIPE|UDP)WRAP$/;
 /** Turns that are waited for without a pause: nearly everything ends within them. */
 const EAGER_TURNS = 50;
 
+/** Then, as many pauses of a millisecond. What still moves has no end: a loop that gives way to others, and goes on. */
+const MAX_PAUSES = 10_000;
+
 // Kept from before any clock is replaced.
 const pause = sleep;
 const turn = nextTurn;
@@ -32,13 +35,17 @@ export class Activity implements Disposable {
     }).enable();
   }
 
-  /** Resolves when nothing moves any more, and all that runs now waits for time to go on, or for something that never comes. */
-  async rest(): Promise<void> {
-    let turns = 0;
-    do {
-      if (turns++ < EAGER_TURNS) await turn();
+  /**
+   * Resolves when nothing moves any more, and all that runs now waits for time to go on, or for something that never comes. False:
+   * something moves without end.
+   */
+  async rest(): Promise<boolean> {
+    for (let turns = 0; turns < EAGER_TURNS + MAX_PAUSES; turns++) {
+      if (turns < EAGER_TURNS) await turn();
       else await pause(1);
-    } while (this.#moving.size > 0);
+      if (this.#moving.size === 0) return true;
+    }
+    return false;
   }
 
   [Symbol.dispose](): void {

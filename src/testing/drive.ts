@@ -27,17 +27,17 @@ export async function drive<Result>(work: Promise<Result>, options: DriveOptions
   };
   work.then(end, end);
   for (let timers = 0; ; timers++) {
-    await activity.rest();
+    const isAtRest = await activity.rest();
     if (isOver) return work;
-    if (timers < MAX_TIMERS && advance(limitMs)) continue;
+    if (isAtRest && timers < MAX_TIMERS && advance(limitMs)) continue;
     if (givenUp) throw givenUp;
-    givenUp = giveUp(reasonOf(now() > limitMs, timers >= MAX_TIMERS, limitMs));
+    givenUp = giveUp(isAtRest ? reasonOf(timers, now(), limitMs) : "the run is never at rest");
     limitMs = now() + CLEAN_UP_MS;
     timers = 0;
   }
 }
 
-function reasonOf(isLate: boolean, isBusy: boolean, limitMs: number): string {
-  if (isLate) return `the run has not ended within ${limitMs} ms of its clock`;
-  return isBusy ? `the run has not ended after ${MAX_TIMERS} timers` : "nothing goes on any more";
+function reasonOf(timers: number, now: number, limitMs: number): string {
+  if (timers >= MAX_TIMERS) return `the run has not ended after ${MAX_TIMERS} timers`;
+  return now > limitMs ? `the run has not ended within ${limitMs} ms of its clock` : "nothing goes on any more";
 }

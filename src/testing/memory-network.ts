@@ -54,7 +54,7 @@ export class MemoryNetwork implements Network {
     const remote = addressOf(address);
     const local = { host: peer.localAddress ?? (remote.port === 0 ? "unix:" : "127.0.0.1"), port: this.#ports++ };
     const { oneByOne, note } = this.#parts;
-    const [near, far] = memoryPair({ local, remote }, { local: remote, remote: local, oneByOne });
+    const [near, far] = memoryPair({ local, remote, isDialed: true }, { local: remote, remote: local, oneByOne });
     if (script === "silent" || script === "unresolved") note({ kind: "connect", to: address, outcome: script });
     else setImmediate(() => (script === "refused" ? refuse() : accept(script)));
     const refuse = (): void => {
@@ -64,7 +64,7 @@ export class MemoryNetwork implements Network {
     const accept = (played: Script): void => {
       if (near.destroyed) return;
       note({ kind: "connect", to: address, outcome: "connected" });
-      near.emit("connect");
+      near.arrive();
       const party = new Party({ name: address, role: "peer", upstream }, far, this.#parts);
       this.parties.push(party);
       party.play(played).catch((cause: unknown) => this.#parts.onFailure(cause));

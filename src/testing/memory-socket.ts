@@ -8,6 +8,8 @@ export interface MemoryEnd {
   readonly remote: Address;
   /** What this end sends arrives byte by byte, each in a turn of the event loop of its own. */
   readonly oneByOne?: boolean;
+  /** It is still to be connected. */
+  readonly isDialed?: boolean;
 }
 
 /** The two ends of a connection without a network. */
@@ -30,10 +32,12 @@ export class MemorySocket extends Socket {
   #onSent: (() => void) | undefined;
   #isReset = false;
   #hasEnd = false;
+  #isConnected: boolean;
 
-  constructor({ local, remote, oneByOne = false }: MemoryEnd, other?: MemorySocket) {
+  constructor({ local, remote, oneByOne = false, isDialed = false }: MemoryEnd, other?: MemorySocket) {
     super({ allowHalfOpen: true, ...{ highWaterMark: BUFFER_BYTES } });
     this.#oneByOne = oneByOne;
+    this.#isConnected = !isDialed;
     this.#other = other;
     if (other) other.#other = this;
     const names = {
@@ -44,6 +48,25 @@ export class MemorySocket extends Socket {
     };
     for (const [name, value] of Object.entries(names)) Object.defineProperty(this, name, { value });
     this.on("error", ignore); // seen by who owns it; between two owners nobody else listens
+    // Node's TLS takes a socket without a handle for one that is still to be connected, and waits for the event.
+    this.on("newListener", (event) => {
+      if (event === "connect" && this.#isConnected) process.nextTick(() => this.emit("connect"));
+    });
+  }
+
+  /** For who dials: from here on it is connected. */
+  arrive(): void {
+    this.#isConnected = true;
+    this.emit("connect");
+  }
+
+  /** It keeps no process alive. */
+  override ref(): this {
+    return this;
+  }
+
+  override unref(): this {
+    return this;
   }
 
   override resetAndDestroy(): this {

@@ -184,6 +184,7 @@ export class Party {
 
   /** The run is over. */
   leave(): void {
+    if (this.#state === "open") this.#settle("ended");
     this.#socket.destroy();
     this.#stream.destroy();
   }

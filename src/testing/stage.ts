@@ -118,7 +118,9 @@ export class Stage implements PartyHost {
       await phases?.initWorker?.(generation.worker);
       await this.#serve(serverOf(generation, this.#options.server));
     } finally {
+      await othersRest();
       for (const party of this.#parties) party.leave();
+      await othersRest(); // a script that still waits for something learns that it does not come
       await phases?.exitWorker?.(generation.worker);
     }
     if (this.#failure) throw this.#failure.cause;
@@ -147,8 +149,20 @@ export class Stage implements PartyHost {
 
   #hookWatch(): HookWatch {
     const ignore = (): void => {};
-    return { enter: (phase) => this.note({ kind: "phase", phase }), leave: ignore, begin: ignore, end: ignore };
+    let isFiltering = false;
+    const enter = (phase: string): void => {
+      if (phase !== "bodyFilter" || !isFiltering) this.note({ kind: "phase", phase });
+      isFiltering ||= phase === "bodyFilter";
+    };
+    return { enter, leave: ignore, begin: ignore, end: ignore };
   }
+}
+
+/** The fake clock goes on when nothing else does. */
+function othersRest(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 1);
+  });
 }
 
 /** @throws TypeError when it is not clear which one is meant */

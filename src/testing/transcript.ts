@@ -16,6 +16,7 @@ export type Happening =
       readonly outcome: "connected" | "refused" | "silent" | "unresolved";
     }
   | { readonly kind: "tls"; readonly with: string; readonly outcome: string }
+  /** A hook of that phase is called; of `bodyFilter`, the first call only. */
   | { readonly kind: "phase"; readonly phase: string };
 
 /** What happened, in order. Bytes that go the same way at the same time are one event, however many pieces they came in. */
@@ -33,8 +34,8 @@ export class Transcript {
   add(happening: Happening): void {
     const atMs = Math.round(performance.now() - this.#began);
     const last = this.#events.at(-1);
-    if (last && isSame({ ...happening, atMs }, last)) {
-      if (happening.kind === "bytes") this.#pieces.push(happening.bytes);
+    if (happening.kind === "bytes" && last && isSame({ ...happening, atMs }, last)) {
+      this.#pieces.push(happening.bytes);
       return;
     }
     this.#join();
@@ -80,9 +81,8 @@ export function shown(bytes: Uint8Array): string {
   return bytes.length > MAX_SHOWN ? `${text} (${bytes.length} bytes)` : text;
 }
 
-/** More bytes of the same way, or one more call of the same hook. */
+/** More bytes of the same way. */
 function isSame(event: TranscriptEvent, last: TranscriptEvent): boolean {
-  if (event.atMs !== last.atMs) return false;
-  if (event.kind === "bytes") return last.kind === "bytes" && event.from === last.from && event.to === last.to;
-  return event.kind === "phase" && event.phase === "bodyFilter" && last.kind === "phase" && last.phase === event.phase;
+  if (event.kind !== "bytes" || last.kind !== "bytes" || event.atMs !== last.atMs) return false;
+  return event.from === last.from && event.to === last.to;
 }
