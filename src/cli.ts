@@ -1,21 +1,27 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
+import { NotRunning } from "./admin/ask.ts";
+import { change, end, kill, showSessions, showStatus } from "./admin/commands.ts";
+import { openControl } from "./admin/control.ts";
 import { messageOf } from "./errors.ts";
 import type { GatewayConfig } from "./gateway.ts";
 import { BindError } from "./stream/port.ts";
 import { ConfigError, UsageError } from "./worker/config/config-error.ts";
 import { fileFaults } from "./worker/config/file-faults.ts";
-import { type Loaded, loadConfig } from "./worker/config/load-config.ts";
+import { findConfig, type Loaded, loadConfig } from "./worker/config/load-config.ts";
 import { nodeNotice, noticesOf } from "./worker/config/notices.ts";
+import { isRecord } from "./worker/config/schema/schema.ts";
 import { shortPath } from "./worker/config/source-place.ts";
 import { validate } from "./worker/config/validate.ts";
 import { explain } from "./worker/explain/explain.ts";
 import { bytesOfHex, bytesOfText } from "./worker/explain/explain-input.ts";
 import { loadGateway } from "./worker/load-gateway.ts";
-import { createLog } from "./worker/log.ts";
-import { runGateway } from "./worker/run-gateway.ts";
+import { createLog, type OpenLog } from "./worker/log.ts";
+import { runGateway, type Started } from "./worker/run-gateway.ts";
+import { makeStateDir, stateDirOf } from "./worker/state-dir.ts";
 
 /** Exit codes, as the documentation promises them. */
 const FINE = 0;
@@ -25,6 +31,14 @@ const CANNOT_BIND = 3;
 
 interface ConfigOption {
   readonly config?: string;
+}
+
+interface ReloadOptions extends ConfigOption {
+  readonly canary?: string;
+}
+
+interface DrainOptions extends ConfigOption {
+  readonly over: string;
 }
 
 interface ExplainOptions extends ConfigOption {
@@ -42,8 +56,63 @@ async function start(given: string | undefined, options: ConfigOption): Promise<
   const log = createLog(config.log, loaded);
   const notices = [nodeNotice(process.versions.node, new Date()), ...noticesOf(config)];
   for (const notice of notices) if (notice !== undefined) log.warn(notice);
-  const listening = await runGateway(gateway, log);
-  for (const { address, server } of listening) print(`listening ${address} ${server}`);
+  const started = await runGateway(gateway, log);
+  await listenForCommands(stateDirOf(config, loaded), started, log);
+  for (const { address, server } of started.operator.gateway.listening) print(`listening ${address} ${server}`);
+}
+
+/** Without its folder a gateway serves all the same: signals reach it. */
+async function listenForCommands(stateDir: string, started: Started, log: OpenLog): Promise<void> {
+  try {
+    makeStateDir(stateDir);
+    const control = await openControl(stateDir, started, version());
+    process.on("exit", () => control.close());
+  } catch (cause) {
+    log.warn("commands cannot reach this gateway, signals can", { reason: messageOf(cause) });
+  }
+}
+
+/** The folder of the gateway that serves a configuration. One that is broken at the moment has the folder of its path. */
+async function folderOf(options: ConfigOption): Promise<string> {
+  const path = findConfig(options.config);
+  const config = await loadConfig(path).then(
+    (loaded) => loaded.config,
+    () => undefined,
+  );
+  const stateDir = isRecord(config) ? config["stateDir"] : undefined;
+  const where = { path, baseDir: dirname(path) };
+  return stateDirOf({ servers: {}, ...(typeof stateDir === "string" && { stateDir }) }, where);
+}
+
+/** Runs a command that asks a running gateway, and prints its answer. */
+function asking(
+  command: (folder: string, options: ReloadOptions) => Promise<readonly string[]>,
+): (options: ReloadOptions) => Promise<void> {
+  return async (options) => {
+    for (const line of await command(await folderOf(options), options)) print(line);
+    process.exit(FINE); // whatever the configuration's code has opened
+  };
+}
+
+async function drain(options: DrainOptions): Promise<void> {
+  const seconds = Number(options.over);
+  if (!(seconds > 0)) throw new UsageError(`--over: expected seconds, got ${options.over}`);
+  await end(await folderOf(options), `POST /drain?overMs=${seconds * 1_000}`, print);
+  process.exit(FINE);
+}
+
+function ending(question: string): (options: ConfigOption) => Promise<void> {
+  return async (options) => {
+    await end(await folderOf(options), question, print);
+    process.exit(FINE);
+  };
+}
+
+function reload(folder: string, { canary }: ReloadOptions): Promise<readonly string[]> {
+  if (canary === undefined) return change(folder, "POST /reload", "reloaded");
+  const percent = Number(canary.replace(/%$/, ""));
+  if (!(percent > 0 && percent < 100)) throw new UsageError(`--canary: expected a share like 10%, got ${canary}`);
+  return change(folder, `POST /reload?share=${percent / 100}`, `${percent}% of the new sessions try it out`);
 }
 
 async function check(given: string | undefined, options: ConfigOption): Promise<void> {
@@ -115,6 +184,10 @@ function report(cause: unknown): number {
     for (const line of cause.lines) complain(line);
     return WRONG_CONFIG;
   }
+  if (cause instanceof NotRunning) {
+    complain(`restyconf: ${cause.message}`);
+    return WRONG_CONFIG;
+  }
   if (cause instanceof UsageError || cause instanceof BindError) {
     complain(`restyconf: ${cause.message}`);
     return cause instanceof BindError ? CANNOT_BIND : WRONG_USAGE;
@@ -148,7 +221,36 @@ function program(): Command {
     .option("--text <text>", "the bytes as text with \\r, \\n and \\x16 (default: standard input)")
     .option("--server <name>", "ask this server only")
     .action(explainBytes);
+  addOperating(root);
   return root;
+}
+
+/** Commands for a gateway that runs; `--config` tells which one. */
+function addOperating(root: Command): void {
+  const command = (name: string, what: string): Command =>
+    root.command(name).description(what).option("--config <path>", "what it was started with");
+  command("status", "say what a running gateway does").action(asking(showStatus));
+  command("sessions", "list the sessions that live").action(asking(showSessions));
+  command("kill", "end one session")
+    .argument("<session>", "its id")
+    .action((session: string, options: ConfigOption) => asking((folder) => kill(folder, session))(options));
+  command("reload", "read the configuration again")
+    .option("--canary <share>", "for a share of the new sessions only, like 10%")
+    .action(asking(reload));
+  command("promote", "give all new sessions what is tried out by reload --canary").action(
+    asking((folder) => change(folder, "POST /promote", "promoted")),
+  );
+  command("rollback", "drop what is tried out, or go back to the configuration before").action(
+    asking((folder) => change(folder, "POST /rollback", "rolled back")),
+  );
+  command("replace", "put new processes in the place of the workers").action(
+    asking((folder) => change(folder, "POST /replace", "replaced")),
+  );
+  command("stop", "end at once").action(ending("POST /stop"));
+  command("quit", "end when the sessions have ended by themselves").action(ending("POST /quit"));
+  command("drain", "end the sessions one after the other, then the gateway")
+    .option("--over <seconds>", "in how long", "60")
+    .action(drain);
 }
 
 process.stdout.on("error", () => {}); // whoever read it has gone

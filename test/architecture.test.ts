@@ -17,7 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   stream: ["codecs", "preread", "ssl", "upstream", "shared", "registry"],
   "gateway.ts": PARTS,
   worker: [...PARTS, "gateway.ts"],
-  admin: ["worker"],
+  admin: ["worker", "stream"],
   testing: [...PARTS, "gateway.ts", "worker"],
   "index.ts": [...PARTS, "gateway.ts", "worker"],
   "cli.ts": [...PARTS, "gateway.ts", "worker", "admin"],

@@ -3,6 +3,7 @@ import { Connection } from "../stream/connection.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
+import { drainOver } from "./drain.ts";
 import { type LiveSession, liveSession, silentNumber, silentSession } from "./live-session.ts";
 
 interface SessionsParts {
@@ -14,6 +15,17 @@ interface SessionsParts {
   readonly onUnused: (generation: number) => void;
 }
 
+/** How sessions have ended: all of them, and those with a status from 500 on. */
+export interface Ends {
+  readonly ended: number;
+  readonly failed: number;
+}
+
+const NO_ENDS: Ends = { ended: 0, failed: 0 };
+
+/** From here on it is not the client's doing: nginx's 500, 502, 503. */
+const FAILED_STATUS = 500;
+
 /** The sessions of this process, whatever generation they belong to: which ones live, and how many there may be. */
 export class Sessions {
   readonly #parts: SessionsParts;
@@ -21,8 +33,9 @@ export class Sessions {
   /** By the server's name, so that a reload does not forget those who are there. */
   readonly #perServer = new Map<string, number>();
   readonly #perGeneration = new Map<number, number>();
+  readonly #ends = new Map<number, Ends>();
   #stops = false;
-  #onEmpty: (() => void) | undefined;
+  readonly #onEmpty: (() => void)[] = [];
   #count = 0;
 
   constructor(parts: SessionsParts) {
@@ -36,6 +49,21 @@ export class Sessions {
   /** False while no more sessions fit. */
   hasRoom({ name, maxConns = Number.POSITIVE_INFINITY }: Server): boolean {
     return this.#all.size < this.#parts.max && (this.#perServer.get(name) ?? 0) < maxConns;
+  }
+
+  /** How sessions of a generation have ended so far. */
+  endsOf(generation: number): Ends {
+    return this.#ends.get(generation) ?? NO_ENDS;
+  }
+
+  #judge(generation: number, status: number): void {
+    const { ended, failed } = this.endsOf(generation);
+    this.#ends.set(generation, { ended: ended + 1, failed: failed + (status >= FAILED_STATUS ? 1 : 0) });
+  }
+
+  /** The counts are of no use any more. */
+  forget(generation: number): void {
+    this.#ends.delete(generation);
   }
 
   /** How many a generation still has. */
@@ -79,11 +107,17 @@ export class Sessions {
     for (const session of this.#all) session.stop("shutdown");
   }
 
+  /** Ends all of them one after the other, over this time. */
+  drain(overMs: number): void {
+    const finish = drainOver(overMs, { all: this.#all, stop: () => this.stop() });
+    void this.empty().then(finish);
+  }
+
   /** Resolves when none is left. */
   empty(): Promise<void> {
     if (this.#isEmpty) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#onEmpty = resolve;
+      this.#onEmpty.push(resolve);
     });
   }
 
@@ -92,8 +126,9 @@ export class Sessions {
     const { name, generation } = session.home;
     this.#all.delete(session);
     add(this.#perServer, name, -1);
+    this.#judge(generation, session.status);
     if (add(this.#perGeneration, generation, -1) === 0) this.#parts.onUnused(generation);
-    if (this.#isEmpty) this.#onEmpty?.();
+    if (this.#isEmpty) for (const tell of this.#onEmpty.splice(0)) tell();
   };
 
   /** The carrier's sessions are known here once they have said something. */

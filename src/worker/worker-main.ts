@@ -26,7 +26,7 @@ process.on("message", (message: ToWorker, handle: unknown) => {
   if (message.kind === "socket") sockets.add(message.key, handle);
   else if (message.kind === "start") void start(message.source, message.ids);
   else if (message.kind === "call") void answer(message);
-  else void end(message.how);
+  else void end(message.how, message.overMs);
 });
 process.on("disconnect", () => void end("drain")); // the master has gone, and with it whoever would replace or stop us
 for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"]) process.on(signal, () => {}); // a terminal's are the master's to hear
@@ -76,13 +76,13 @@ async function answer({ id, name, parameters }: CallMessage): Promise<void> {
   }
 }
 
-async function end(how: "quick" | "drain"): Promise<void> {
+async function end(how: "quick" | "drain", overMs?: number): Promise<void> {
   const limitMs = how === "quick" ? QUICK_STOP_MS : process.connected ? undefined : LAST_DRAIN_MS;
   if (limitMs !== undefined) setTimeout(() => process.exit(), limitMs).unref();
   isEnding = true;
   sockets.clear();
   try {
-    await serving?.worker.close(how);
+    await serving?.worker.close(how, overMs);
   } catch (cause) {
     process.exitCode = 1;
     serving?.log.error("stop failed", { err: cause });

@@ -19,7 +19,7 @@ import type { LiveSession } from "./live-session.ts";
 import type { WorkerIds } from "./master/calls.ts";
 import type { InheritedSocket, InheritedSockets } from "./master/inherited-sockets.ts";
 import { type PortChange, Ports } from "./ports.ts";
-import { Sessions } from "./sessions.ts";
+import { type Ends, Sessions } from "./sessions.ts";
 import { hasHooks } from "./slow-hooks/has-hooks.ts";
 import { SlowHooks } from "./slow-hooks/slow-hooks.ts";
 import { logTimers } from "./timer-log.ts";
@@ -69,6 +69,8 @@ export class Worker {
   /** Generations that serve no new session; the last sessions of them still run. */
   readonly #retired = new Map<number, Generation>();
   #current: Generation;
+  /** The next generation, while it serves a share of the new sessions. */
+  #canary: { readonly candidate: Candidate; readonly share: number } | undefined;
   /** The one before, kept whole for a rollback. */
   #previous: Generation | undefined;
 
@@ -86,7 +88,7 @@ export class Worker {
       log,
       open: (key, endpoint, server, port) => this.#open(key, endpoint, server, port),
       hasRoom: (server) => this.#sessions.hasRoom(server),
-      serve: (incoming, server) => this.#sessions.serve(incoming, server),
+      serve: (incoming, server) => this.#sessions.serve(incoming, this.#serverFor(server)),
     });
   }
 
@@ -165,8 +167,26 @@ export class Worker {
     }
   }
 
+  /** Lets a candidate serve a share of the new sessions, from 0 to 1, at the addresses that it has in common with the current one. */
+  tryOut(candidate: Candidate, share: number): void {
+    this.#canary = { candidate, share };
+  }
+
+  /** How the sessions of a canary end, and those of the current generation since it began. */
+  get canary(): { readonly generation: number; readonly own: Ends; readonly others: Ends } | undefined {
+    const number = this.#canary?.candidate.generation.number;
+    if (number === undefined) return undefined;
+    return { generation: number, own: this.#sessions.endsOf(number), others: this.#sessions.endsOf(this.generation) };
+  }
+
+  #serverFor(server: Server): Server {
+    if (!this.#canary || Math.random() >= this.#canary.share) return server;
+    return this.#canary.candidate.generation.servers.find(({ name }) => name === server.name) ?? server;
+  }
+
   /** New sessions belong to the candidate from here on; the others keep the generation that they began with. */
   commit({ generation, ports }: Candidate): void {
+    this.#canary = undefined;
     this.#ports.commit(ports);
     const before = this.#previous;
     this.#previous = this.#current;
@@ -175,6 +195,7 @@ export class Worker {
   }
 
   async abandon({ generation, ports }: Candidate): Promise<void> {
+    this.#canary = undefined;
     this.#ports.abandon(ports);
     this.#retire(generation); // a new port may have had its first client already
   }
@@ -192,11 +213,12 @@ export class Worker {
     return true;
   }
 
-  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end. */
-  async close(how: "quick" | "drain"): Promise<void> {
+  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time. */
+  async close(how: "quick" | "drain", overMs?: number): Promise<void> {
     timers.expire();
     this.#ports.close();
     if (how === "quick") this.#sessions.stop();
+    else if (overMs !== undefined) this.#sessions.drain(overMs);
     await this.#sessions.empty();
     this.#carrier?.stop();
     for (const generation of [this.#current, this.#previous, ...this.#retired.values()])
@@ -244,6 +266,7 @@ export class Worker {
     const { log } = this.#options;
     this.#ends.get(generation.number)?.abort();
     this.#ends.delete(generation.number);
+    this.#sessions.forget(generation.number);
     await exitWorker(generation, log);
     await generation.close().catch((cause: unknown) => log.error("generation not closed", { err: cause }));
   }

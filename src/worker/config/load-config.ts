@@ -64,7 +64,8 @@ export async function loadConfig(
   }
 }
 
-function findConfig(given: string | undefined, folder: string): string {
+/** The configuration that is meant: the given one, or the first of the known names in the folder. @throws UsageError */
+export function findConfig(given: string | undefined, folder: string = process.cwd()): string {
   if (given !== undefined) {
     const path = resolve(folder, given);
     if (existsSync(path)) return path;

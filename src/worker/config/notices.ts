@@ -6,7 +6,6 @@ import { endOfNodeLine } from "../node-lines.ts";
 const UNUSED: Readonly<Record<string, (config: GatewayConfig) => boolean>> = {
   redis: ({ redis }) => redis !== undefined,
   shared: ({ shared }) => shared !== undefined,
-  stateDir: ({ stateDir }) => stateDir !== undefined,
   admin: ({ admin }) => admin !== undefined,
 };
 

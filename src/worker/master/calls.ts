@@ -1,4 +1,5 @@
 import type { LiveSession } from "../live-session.ts";
+import type { Ends } from "../sessions.ts";
 
 /** A configuration as the master has read it: every worker builds its generation from the same texts. */
 export interface Source {
@@ -23,6 +24,8 @@ export interface WorkerStatus extends WorkerIds {
   readonly sessions: number;
   readonly startedAt: string;
   readonly carrier: "native" | "node";
+  /** While a generation is tried out: how its sessions end, and the others'. */
+  readonly canary: { readonly generation: number; readonly own: Ends; readonly others: Ends } | undefined;
 }
 
 /** What the master asks of a worker, in its own process or in another. All may fail with what the worker says. */
@@ -30,6 +33,8 @@ export interface WorkerCalls {
   /** Builds a generation off to the side; `commit` makes it serve new sessions, `abandon` forgets it. */
   prepare(source: Source): Promise<void>;
   commit(): Promise<void>;
+  /** Lets what was prepared serve a share of the new sessions, from 0 to 1, until `commit` or `abandon`. */
+  tryOut(share: number): Promise<void>;
   abandon(): Promise<void>;
   /** Accepts at the sockets that were sent besides, for addresses that are open. */
   acceptMore(): Promise<void>;
@@ -60,7 +65,7 @@ export type ToWorker =
   /** With a handle: a listening socket, by its name among the ports. */
   | { readonly kind: "socket"; readonly key: string }
   /** No answer: the process ends when it is done. */
-  | { readonly kind: "close"; readonly how: "quick" | "drain" };
+  | { readonly kind: "close"; readonly how: "quick" | "drain"; readonly overMs: number | undefined };
 
 /** What a worker sends. */
 export type ToMaster =

@@ -1,3 +1,4 @@
+import type { GatewayConfig } from "../../gateway.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { validate } from "../config/validate.ts";
 import type { OpenLog } from "../log.ts";
@@ -20,7 +21,12 @@ export class LocalWorker implements WorkerCalls {
 
   async prepare(source: Source): Promise<void> {
     const loaded = await loadConfig(source.path, process.cwd(), new Map(Object.entries(source.files)));
-    this.#candidate = await this.#worker.prepare(validate(loaded), source.generation);
+    await this.prepareConfig(validate(loaded), source.generation);
+  }
+
+  /** The same for a configuration that this process has loaded itself. */
+  async prepareConfig(config: GatewayConfig, generation: number): Promise<void> {
+    this.#candidate = await this.#worker.prepare(config, generation);
   }
 
   async commit(): Promise<void> {
@@ -28,6 +34,11 @@ export class LocalWorker implements WorkerCalls {
     if (!candidate) throw new TypeError("commit: nothing was prepared");
     this.#candidate = undefined;
     this.#worker.commit(candidate);
+  }
+
+  async tryOut(share: number): Promise<void> {
+    if (!this.#candidate) throw new TypeError("tryOut: nothing was prepared");
+    this.#worker.tryOut(this.#candidate, share);
   }
 
   async abandon(): Promise<void> {
@@ -53,8 +64,8 @@ export class LocalWorker implements WorkerCalls {
   }
 
   async status(): Promise<WorkerStatus> {
-    const { generation, size: sessions, carrier } = this.#worker;
-    return { ...this.#ids, pid: process.pid, generation, sessions, startedAt: this.#startedAt, carrier };
+    const { generation, size: sessions, carrier, canary } = this.#worker;
+    return { ...this.#ids, pid: process.pid, generation, sessions, startedAt: this.#startedAt, carrier, canary };
   }
 
   async reopen(): Promise<void> {

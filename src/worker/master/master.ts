@@ -17,6 +17,13 @@ interface Plan {
   readonly workers: number;
 }
 
+/** A configuration that all workers are ready to serve. */
+interface Staged {
+  readonly plan: Plan;
+  readonly change: SocketChange;
+  readonly workers: readonly WorkerProcess[];
+}
+
 /** A gateway of several processes: the master opens the ports, keeps its workers alive, and serves nothing itself. */
 export class Master implements RunningGateway, SlotHost {
   readonly log: OpenLog;
@@ -24,6 +31,7 @@ export class Master implements RunningGateway, SlotHost {
   #slots: Slot[] = [];
   #current: Plan;
   #previous: Plan | undefined;
+  #staged: Staged | undefined;
   #generations = 1;
   #isClosed = false;
 
@@ -63,34 +71,36 @@ export class Master implements RunningGateway, SlotHost {
   }
 
   async reload(loaded: LoadedGateway): Promise<void> {
-    const next = planOf(loaded, ++this.#generations);
-    const change = await this.#sockets.prepare(next.wanted, next.workers);
-    const workers = this.#workers;
-    try {
-      await Promise.all(workers.map((worker) => this.#prepareAt(worker, next, change)));
-    } catch (cause) {
-      await Promise.allSettled(workers.map((worker) => worker.abandon()));
-      this.#sockets.abandon(change);
-      throw cause;
-    }
+    await this.#stage(loaded);
+    await this.promote();
+  }
+
+  async tryOut(loaded: LoadedGateway, share: number): Promise<void> {
+    const { workers } = await this.#stage(loaded);
+    await Promise.allSettled(workers.map((worker) => worker.tryOut(share)));
+  }
+
+  async promote(): Promise<boolean> {
+    const staged = this.#staged;
+    if (!staged) return false;
+    this.#staged = undefined;
     this.#previous = this.#current;
-    this.#current = next; // whoever dies from here on comes back with it
-    this.#sockets.commit(change);
-    await this.#settle(workers.map((worker) => worker.commit()));
-    await this.#resize(next.workers);
+    await this.#adopt(staged.plan, staged.change, () => staged.workers.map((worker) => worker.commit()));
+    return true;
   }
 
   async rollback(): Promise<boolean> {
+    if (this.#staged) return this.#drop(this.#staged);
     const back = this.#previous;
     if (!back) return false;
     const change = await this.#sockets.prepare(back.wanted, back.workers);
     this.#previous = undefined;
-    this.#current = back;
-    this.#sockets.commit(change);
-    const workers = this.#workers;
-    for (const worker of workers) worker.giveSockets(this.#sockets.newTo(worker.ids.number, change));
-    await this.#settle(workers.map((worker) => worker.rollback()));
-    await this.#resize(back.workers);
+    await this.#adopt(back, change, () =>
+      this.#workers.map((worker) => {
+        worker.giveSockets(this.#sockets.newTo(worker.ids.number, change));
+        return worker.rollback();
+      }),
+    );
     return true;
   }
 
@@ -118,10 +128,10 @@ export class Master implements RunningGateway, SlotHost {
     await this.#ask((worker) => worker.reopen());
   }
 
-  async close(how: "quick" | "drain"): Promise<void> {
+  async close(how: "quick" | "drain", overMs?: number): Promise<void> {
     this.#isClosed = true;
     this.#sockets.close();
-    await Promise.all(this.#slots.map((slot) => slot.close(how)));
+    await Promise.all(this.#slots.map((slot) => slot.close(how, overMs)));
   }
 
   /** Who serves now. */
@@ -136,9 +146,40 @@ export class Master implements RunningGateway, SlotHost {
     return answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
   }
 
+  /** Prepares all workers, or none. */
+  async #stage(loaded: LoadedGateway): Promise<Staged> {
+    if (this.#staged) await this.#drop(this.#staged);
+    const plan = planOf(loaded, ++this.#generations);
+    const change = await this.#sockets.prepare(plan.wanted, plan.workers);
+    const staged = { plan, change, workers: this.#workers };
+    try {
+      await Promise.all(staged.workers.map((worker) => this.#prepareAt(worker, plan, change)));
+    } catch (cause) {
+      await this.#drop(staged);
+      throw cause;
+    }
+    this.#staged = staged;
+    return staged;
+  }
+
+  async #drop({ change, workers }: Staged): Promise<boolean> {
+    this.#staged = undefined;
+    await Promise.allSettled(workers.map((worker) => worker.abandon()));
+    this.#sockets.abandon(change);
+    return true;
+  }
+
+  /** Whoever dies from here on comes back with this plan. */
+  async #adopt(plan: Plan, change: SocketChange, tell: () => readonly Promise<unknown>[]): Promise<void> {
+    this.#current = plan;
+    this.#sockets.commit(change);
+    await Promise.allSettled(tell());
+    await this.#follow();
+    await this.#resize(plan.workers);
+  }
+
   /** A worker that could not follow is replaced: all serve the same, and what was decided is not taken back. */
-  async #settle(answers: readonly Promise<unknown>[]): Promise<void> {
-    await Promise.allSettled(answers);
+  async #follow(): Promise<void> {
     for (const slot of this.#slots) {
       const { process } = slot;
       const status = await process?.status().catch(() => undefined);

@@ -10,7 +10,11 @@ export interface RunningGateway {
   readonly generation: number;
   /** Has new sessions served by another configuration, in all workers or in none. What fails leaves everything as it was. */
   reload(next: LoadedGateway): Promise<void>;
-  /** Back to the configuration before, at once. False: there is none. */
+  /** Has a share of the new sessions, from 0 to 1, served by another configuration, until it is promoted or rolled back. */
+  tryOut(next: LoadedGateway, share: number): Promise<void>;
+  /** Has all new sessions served by the configuration that is tried out. False: none is. */
+  promote(): Promise<boolean>;
+  /** Drops the configuration that is tried out, else goes back to the one before. At once. False: there is neither. */
   rollback(): Promise<boolean>;
   /** Puts a new process in the place of each worker, one after the other; the old ones end with their sessions. */
   replace(): Promise<void>;
@@ -20,6 +24,6 @@ export interface RunningGateway {
   status(): Promise<readonly WorkerStatus[]>;
   /** Goes on in new log files. */
   reopen(): Promise<void>;
-  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end. */
-  close(how: "quick" | "drain"): Promise<void>;
+  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time. */
+  close(how: "quick" | "drain", overMs?: number): Promise<void>;
 }

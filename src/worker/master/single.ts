@@ -13,6 +13,7 @@ export class Single implements RunningGateway {
   readonly #calls: LocalWorker;
   readonly #log: OpenLog;
   #generations = 1;
+  #isTried = false;
 
   private constructor(worker: Worker, log: OpenLog) {
     this.#worker = worker;
@@ -33,14 +34,36 @@ export class Single implements RunningGateway {
     return this.#worker.generation;
   }
 
-  async reload({ config }: LoadedGateway): Promise<void> {
-    const candidate = await this.#worker.prepare(config, ++this.#generations);
-    this.#worker.commit(candidate);
-    if (workersOf(config) !== 1) this.#log.warn("workers: one process can only become several by a new start");
+  async reload(next: LoadedGateway): Promise<void> {
+    await this.#prepare(next);
+    await this.#calls.commit();
+    if (workersOf(next.config) !== 1) this.#log.warn("workers: one process can only become several by a new start");
   }
 
-  rollback(): Promise<boolean> {
-    return this.#worker.rollback();
+  async tryOut(next: LoadedGateway, share: number): Promise<void> {
+    await this.#prepare(next);
+    await this.#calls.tryOut(share);
+    this.#isTried = true;
+  }
+
+  async promote(): Promise<boolean> {
+    if (!this.#isTried) return false;
+    this.#isTried = false;
+    await this.#calls.commit();
+    return true;
+  }
+
+  async rollback(): Promise<boolean> {
+    if (!this.#isTried) return this.#worker.rollback();
+    this.#isTried = false;
+    await this.#calls.abandon();
+    return true;
+  }
+
+  async #prepare({ config }: LoadedGateway): Promise<void> {
+    this.#isTried = false;
+    await this.#calls.abandon();
+    await this.#calls.prepareConfig(config, ++this.#generations);
   }
 
   async replace(): Promise<void> {
@@ -63,7 +86,7 @@ export class Single implements RunningGateway {
     return this.#calls.reopen();
   }
 
-  close(how: "quick" | "drain"): Promise<void> {
-    return this.#worker.close(how);
+  close(how: "quick" | "drain", overMs?: number): Promise<void> {
+    return this.#worker.close(how, overMs);
   }
 }

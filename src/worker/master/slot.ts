@@ -64,11 +64,11 @@ export class Slot {
   }
 
   /** Ends all of its workers. */
-  async close(how: "quick" | "drain"): Promise<void> {
+  async close(how: "quick" | "drain", overMs?: number): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#retry);
     const all = [...this.#leaving, ...(this.#process ? [this.#process] : [])];
-    for (const process of all) process.close(how);
+    for (const process of all) process.close(how, overMs);
     await Promise.all(all.map(({ ended }) => ended));
   }
 

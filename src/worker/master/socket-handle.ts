@@ -99,7 +99,10 @@ async function ipOf({ host }: TcpPort): Promise<{ readonly address: string; read
 }
 
 /** Binds without accepting, or takes a socket that is open, as `node:cluster` does; `net` has no public way. */
-function create(address: string | null, port: number, family: number, flags: number, fd = -1): SocketHandle {
+function create(
+  ...at: readonly [address: string | null, port: number, family: number, flags: number, fd?: number]
+): SocketHandle {
+  const [address, port, family, flags, fd = -1] = at;
   const createHandle: unknown = Reflect.get(net, "_createServerHandle");
   if (typeof createHandle !== "function") throw new BindError("this Node.js cannot share sockets between processes");
   const made: unknown = createHandle(address, port, family, fd, flags);

@@ -71,6 +71,10 @@ export class WorkerProcess implements WorkerCalls {
     await this.#call({ name: "commit", parameters: [] });
   }
 
+  async tryOut(share: number): Promise<void> {
+    await this.#call({ name: "tryOut", parameters: [share] });
+  }
+
   async abandon(): Promise<void> {
     await this.#call({ name: "abandon", parameters: [] });
   }
@@ -96,8 +100,8 @@ export class WorkerProcess implements WorkerCalls {
   }
 
   /** Tells it to end; see {@link ended}. */
-  close(how: "quick" | "drain"): void {
-    this.#send({ kind: "close", how });
+  close(how: "quick" | "drain", overMs?: number): void {
+    this.#send({ kind: "close", how, overMs });
   }
 
   /** For a process that does not end by itself. */

@@ -1,0 +1,27 @@
+import { request } from "node:http";
+import { messageOf } from "../errors.ts";
+import { controlPath } from "./control.ts";
+
+/** No gateway answers there. */
+export class NotRunning extends Error {
+  override readonly name = "NotRunning";
+}
+
+/** Asks the gateway whose folder that is, e.g. `POST /reload`. @throws NotRunning; Error with what the gateway says against it */
+export function ask(stateDir: string, question: string): Promise<Readonly<Record<string, unknown>>> {
+  const [method, path] = question.split(" ");
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath: controlPath(stateDir), method, path, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () => {
+        const body: Record<string, unknown> = JSON.parse(Buffer.concat(chunks).toString());
+        if (response.statusCode === 200) resolve(body);
+        else reject(new Error(String(body["error"])));
+      });
+    });
+    asked.on("error", (cause) => reject(new NotRunning(`no gateway answers: ${messageOf(cause)}`, { cause })));
+    asked.end();
+  });
+}

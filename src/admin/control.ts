@@ -1,0 +1,100 @@
+import { chmodSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { join } from "node:path";
+import { messageOf } from "../errors.ts";
+import { bind } from "../stream/port.ts";
+import type { Started } from "../worker/run-gateway.ts";
+
+/** Path of the socket by which the command line finds a running gateway. */
+export function controlPath(stateDir: string): string {
+  return join(stateDir, "control.sock");
+}
+
+/** What is asked, and what is answered: JSON. */
+type Answer = Readonly<Record<string, unknown>>;
+
+/** One thing that an operator may ask; its parameters come as the query. */
+type Handler = (parameters: URLSearchParams) => Promise<Answer>;
+
+/** Longest answer is the session list; a question is a line. What keeps a connection open without asking is let go. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/**
+ * Listens for the command line on a unix socket that only its owner may use. Resolves when it is open.
+ * @throws BindError when another gateway has it
+ */
+export async function openControl(stateDir: string, started: Started, version: string): Promise<Server> {
+  const handlers = handlersOf(started, version);
+  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+    void answer(handlers, request, response);
+  });
+  const path = controlPath(stateDir);
+  return bind({ kind: "unix", path }, async () => {
+    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
+    chmodSync(path, 0o600);
+    server.unref(); // it keeps no process alive that has nothing else to do
+    return server;
+  });
+}
+
+function handlersOf({ operator, stop }: Started, version: string): ReadonlyMap<string, Handler> {
+  const { gateway } = operator;
+  const startedAt = new Date().toISOString();
+  const done = (): Answer => ({ generation: gateway.generation });
+  const handlers: Readonly<Record<string, Handler>> = {
+    "GET /status": async () => ({
+      version,
+      pid: process.pid,
+      startedAt,
+      generation: gateway.generation,
+      listening: gateway.listening,
+      workers: await gateway.status(),
+    }),
+    "GET /sessions": async () => ({ sessions: await gateway.sessions() }),
+    "POST /kill": async (parameters) => ({ killed: await gateway.kill(parameters.get("session") ?? "") }),
+    "POST /reload": async (parameters) => {
+      await operator.reload(shareOf(parameters));
+      return done();
+    },
+    "POST /promote": async () => operator.promote().then(done),
+    "POST /rollback": async () => operator.rollback().then(done),
+    "POST /replace": async () => operator.replace().then(done),
+    "POST /stop": async () => later(() => stop("quick")),
+    "POST /quit": async () => later(() => stop("drain")),
+    "POST /drain": async (parameters) => later(() => stop("drain", Number(parameters.get("overMs")))),
+  };
+  return new Map(Object.entries(handlers));
+}
+
+/** 1 unless a share is asked for. */
+function shareOf(parameters: URLSearchParams): number {
+  const share = Number(parameters.get("share") ?? 1);
+  if (share > 0 && share <= 1) return share;
+  throw new Error(`share: expected more than 0 and at most 1, got ${parameters.get("share")}`);
+}
+
+/** The answer goes before what was asked for, since that ends the process. */
+function later(work: () => void): Answer {
+  setImmediate(work);
+  return { ok: true };
+}
+
+async function answer(
+  handlers: ReadonlyMap<string, Handler>,
+  { method = "", url = "" }: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { pathname, searchParams } = new URL(url, "http://localhost");
+  const handler = handlers.get(`${method} ${pathname}`);
+  if (!handler) return reply(response, 404, { error: `there is no ${method} ${pathname}` });
+  try {
+    reply(response, 200, await handler(searchParams));
+  } catch (cause) {
+    reply(response, 409, { error: messageOf(cause) });
+  }
+}
+
+function reply(response: ServerResponse, status: number, body: Answer): void {
+  response.writeHead(status, { "content-type": "application/json", connection: "close" });
+  response.end(`${JSON.stringify(body)}\n`);
+}
