@@ -1,4 +1,4 @@
-// `node bench/filters.mjs [--rounds N]`: what a filter in `phases.bodyFilter` costs, as CPU time beside the same session without one.
+// `npm run bench:filters -- [--rounds N]`: what a filter in `phases.bodyFilter` costs, as CPU time beside the same session without one.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
