@@ -142,8 +142,9 @@ static bool is_calm(const struct session *session) {
     const struct flow *flow = &session->flows[at];
     if (flow->rest != NULL || flow->pipe != NULL || flow->over || flow->full_reads > 0) return false;
   }
-  return !session->running && !((session->client.flags | session->peer.flags) & unusual) &&
-         atomic_load_explicit(&session->limit, memory_order_relaxed) == NULL;
+  const struct limit *limit = atomic_load_explicit(&session->limit, memory_order_relaxed);
+  if (limit != NULL && (limit_applies(limit, UP) || limit_applies(limit, DOWN))) return false;
+  return !session->running && !((session->client.flags | session->peer.flags) & unusual);
 }
 
 static void join(struct engine *engine, struct session *session) {

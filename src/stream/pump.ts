@@ -1,5 +1,6 @@
 import type { Deadline } from "./deadline.ts";
 import type { Inlet } from "./inlet.ts";
+import { Throttle } from "./throttle.ts";
 
 /** One direction of a `NodeRelay`. Its handlers are made once; a chunk costs a write, no promise and no closure. */
 export class Pump {
@@ -8,6 +9,7 @@ export class Pump {
   readonly #to: Inlet;
   readonly #idle: Deadline;
   readonly #atEnd: () => boolean;
+  #throttle: Throttle | undefined;
 
   /** `atEnd` hears of the end first, and says whether it is passed on. */
   constructor(from: Inlet, to: Inlet, idle: Deadline, atEnd: () => boolean) {
@@ -24,15 +26,26 @@ export class Pump {
     stream.on("data", this.#onData);
     stream.on("end", this.#onEnd);
     this.#to.stream.on("drain", this.#onDrain);
-    if (unread.length > 0) this.#onData(unread);
+    if (unread.length > 0) this.#pass(unread);
     if (hadEnded) this.#onEnd();
-    else if (!this.#to.stream.writableNeedDrain) stream.resume();
+    else this.#goOn();
+  }
+
+  /** Bytes per second from now on; 0: as many as there are. */
+  limit(rate: number): void {
+    if (rate > 0) this.#throttle ??= new Throttle(this.#goOn);
+    this.#throttle?.setRate(rate);
+  }
+
+  stop(): void {
+    this.#throttle?.stop();
   }
 
   /** Takes nothing more: sends what was read, and the end behind it; what still comes is thrown away. */
   cut(onFlushed: () => void): void {
     const { stream } = this.#from;
     const { stream: to } = this.#to;
+    this.stop();
     stream.off("data", this.#onData).off("end", this.#onEnd);
     to.off("drain", this.#onDrain);
     if (!to.writableEnded && !to.destroyed) this.#sendRead(stream, to);
@@ -42,14 +55,24 @@ export class Pump {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    const admitted = this.#throttle ? this.#throttle.admit(this.#from.stream, chunk) : chunk;
+    if (admitted.length > 0) this.#pass(admitted);
+  };
+
+  #pass(chunk: Buffer): void {
     this.bytes += chunk.length;
     this.#idle.rearm();
     if (!this.#to.stream.write(chunk)) this.#from.stream.pause();
-  };
+  }
 
   readonly #onDrain = (): void => {
     this.#idle.rearm();
-    this.#from.stream.resume();
+    this.#goOn();
+  };
+
+  /** Reads on, unless the other side is full or the rate says no. */
+  readonly #goOn = (): void => {
+    if (!this.#throttle?.isWaiting && !this.#to.stream.writableNeedDrain) this.#from.stream.resume();
   };
 
   readonly #onEnd = (): void => {

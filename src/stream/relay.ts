@@ -4,6 +4,7 @@ import { Drain } from "./drain.ts";
 import type { Inlet } from "./inlet.ts";
 import { Pump } from "./pump.ts";
 import { wasReset } from "./reset.ts";
+import { type RelayRates, ratesOf } from "./throttle.ts";
 
 /** How a relay ends. */
 export type RelayCause = Extract<
@@ -22,6 +23,12 @@ export interface Relay {
    * the end, and are closed when they have ended theirs, within {@link DRAIN_MS} and {@link LINGER_MS}. Any cause after it cuts it short.
    */
   end(cause: RelayCause): void;
+  /**
+   * Slows each direction down to a rate, or lifts that: from now on, also while bytes move. What a direction may not take yet stays
+   * with its sender; no byte is lost. First bytes that were looked at are not counted. nginx: `proxy_upload_rate`, `proxy_download_rate`.
+   * @throws RangeError for a rate that is not above 0
+   */
+  limit(bytesPerSecond: RelayRates | undefined): void;
   /** Calls once both sides are closed: at once, when they are. `error`: what a filter failed with. One listener. */
   onEnd(listener: (cause: RelayCause, error?: GatewayError) => void): void;
 }
@@ -75,6 +82,13 @@ export class NodeRelay implements Relay {
     }
     this.#client.stream.destroy();
     this.#peer.stream.destroy();
+  }
+
+  limit(bytesPerSecond: RelayRates | undefined): void {
+    const { up, down } = ratesOf(bytesPerSecond);
+    if (this.#drain || this.#open === 0) return;
+    this.#up.limit(up);
+    this.#down.limit(down);
   }
 
   #endGently(): void {
@@ -133,6 +147,8 @@ export class NodeRelay implements Relay {
   #finish(): void {
     this.#idle.stop();
     this.#drain?.stop();
+    this.#up.stop();
+    this.#down.stop();
     this.#listener?.(this.#cause ?? "client_closed");
   }
 }

@@ -8,6 +8,7 @@ import { headLaws } from "./carrier/head.ts";
 import { relayingLaws } from "./carrier/relaying.ts";
 import { takeOverLaws } from "./carrier/take-over.ts";
 import { drainLaws } from "./drain-laws.ts";
+import { rateLaws } from "./rate-laws.ts";
 import { type RelayBench, type RelayBenchOptions, relayLaws } from "./relay-laws.ts";
 
 /** What every carrier must obey: whoever accepts clients, looks at their first bytes, and carries them to a peer. */
@@ -41,5 +42,6 @@ export function carrierLaws(name: string, start: () => TestedCarrier): void {
     };
     relayLaws("its relay", make);
     drainLaws("its relay, ended gently", make);
+    rateLaws("its relay, slowed down", make);
   });
 }

@@ -7,6 +7,7 @@ import { type CarryOptions, carry } from "../carry.ts";
 import type { Head, Incoming } from "../incoming.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Relay, RelayCause } from "../relay.ts";
+import { type RelayRates, ratesOf } from "../throttle.ts";
 import { relayCauses } from "./addon.ts";
 import type { Carrier } from "./carrier.ts";
 import { ip4Text, NO_IP4 } from "./ip4.ts";
@@ -118,6 +119,11 @@ export class NativeIncoming implements Incoming, Relay {
   end(cause: RelayCause): void {
     if (cause === "drained") this.#carrier.engine.drain(this.#session);
     else this.#kill(cause);
+  }
+
+  limit(bytesPerSecond: RelayRates | undefined): void {
+    const { up, down } = ratesOf(bytesPerSecond);
+    this.#carrier.engine.limit(this.#session, up, down);
   }
 
   onEnd(listener: (cause: RelayCause) => void): void {

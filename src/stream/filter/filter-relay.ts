@@ -4,6 +4,7 @@ import { Drain } from "../drain.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Relay, RelayCause } from "../relay.ts";
 import { wasReset } from "../reset.ts";
+import { type RelayRates, ratesOf } from "../throttle.ts";
 import { bytesOf } from "./bytes-of.ts";
 import { Flow, type FlowHost } from "./flow.ts";
 import { Sink } from "./sink.ts";
@@ -81,6 +82,13 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
     this.#stop();
     this.#client.stream.destroy();
     this.#peer.stream.destroy();
+  }
+
+  limit(bytesPerSecond: RelayRates | undefined): void {
+    const { up, down } = ratesOf(bytesPerSecond);
+    if (this.#open === 0) return;
+    this.#up.limit(up);
+    this.#down.limit(down);
   }
 
   onEnd(listener: (cause: RelayCause, error?: GatewayError) => void): void {

@@ -4,6 +4,7 @@ import type { HookWatch } from "../hook-watch.ts";
 import { isPending } from "../hooks.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Awaitable } from "../session.ts";
+import { Throttle } from "../throttle.ts";
 import { Link } from "./link.ts";
 import type { Sink } from "./sink.ts";
 import type { Pieces, Stage } from "./stage.ts";
@@ -53,6 +54,7 @@ export class Flow {
   #isPaused = true;
   #isDone = false;
   #isClosed = false;
+  #rate: Throttle | undefined;
   /** The stage that was asked last. */
   #current = 0;
 
@@ -134,9 +136,18 @@ export class Flow {
     return this.#isDone || this.#state === "stopped";
   }
 
+  /** Bytes per second that are read from now on; 0: as many as there are. */
+  limit(rate: number): void {
+    if (rate > 0) this.#rate ??= new Throttle(() => this.#throttle());
+    this.#rate?.setRate(rate);
+  }
+
   readonly #onData = (chunk: Buffer): void => {
-    this.#host.onMove();
-    this.#take(chunk);
+    const admitted = this.#rate ? this.#rate.admit(this.#from.stream, chunk) : chunk;
+    if (admitted.length > 0) {
+      this.#host.onMove();
+      this.#take(admitted);
+    }
     this.run();
   };
 
@@ -237,7 +248,7 @@ export class Flow {
 
   #throttle(): void {
     if (this.#state !== "open") return;
-    const mustPause = this.#isWaiting || this.#to.isFull || this.#host.isHeldUp;
+    const mustPause = this.#isWaiting || this.#to.isFull || this.#host.isHeldUp || this.#rate?.isWaiting === true;
     if (mustPause === this.#isPaused) return;
     this.#isPaused = mustPause;
     if (mustPause) this.#from.stream.pause();
@@ -246,6 +257,7 @@ export class Flow {
 
   /** What still comes is read and thrown away: closing a socket with unread bytes would reset it. */
   #unlisten(): void {
+    this.#rate?.stop();
     this.#from.stream.off("data", this.#onData).off("end", this.#onEnd);
     this.#from.stream.resume();
   }

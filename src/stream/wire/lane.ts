@@ -1,3 +1,4 @@
+import { Throttle } from "../throttle.ts";
 import { LARGE_BYTES, SMALL_BYTES } from "./read-buffers.ts";
 import type { Wire } from "./wire.ts";
 import { LATER, type Writer } from "./wires.ts";
@@ -33,6 +34,10 @@ export class Lane implements Writer {
   readonly #events: LaneEvents;
   readonly #to: Wire;
   #buffer: Buffer;
+  /** What the rate has held back of the last read. */
+  #heldFrom = 0;
+  #heldUntil = 0;
+  #throttle: Throttle | undefined;
   /** The other side has not taken the last bytes yet, so the buffer is not ours. */
   #isLent = false;
   #isReleased = false;
@@ -65,12 +70,20 @@ export class Lane implements Writer {
   cut(): void {
     if (this.#isCut || this.hasEnded) return;
     this.#isCut = true;
+    this.#throttle?.stop();
     if (!this.#isLent) this.#goOn();
+  }
+
+  /** Bytes per second from now on; 0: as many as there are. */
+  limit(rate: number): void {
+    if (rate > 0) this.#throttle ??= new Throttle(() => this.#afterWait());
+    this.#throttle?.setRate(rate);
   }
 
   /** The wire is closed: the buffer may go to the next one, as soon as nobody writes out of it. */
   release(): void {
     this.wire.wires.shrinking.delete(this);
+    this.#throttle?.stop();
     if (this.#isLent || this.#isReleased) return;
     this.#isReleased = true;
     this.wire.wires.buffers.give(this.#buffer);
@@ -78,7 +91,7 @@ export class Lane implements Writer {
 
   /** Called every now and then while the buffer is a large one: gives it back when nothing came since the last call. */
   tick(): void {
-    if (this.#wasIdle && !this.#isLent && this.wire.isOpen && this.#shrinks < MAX_SHRINKS) {
+    if (this.#wasIdle && !this.#isLent && !this.#isHeld && this.wire.isOpen && this.#shrinks < MAX_SHRINKS) {
       this.#shrinks++;
       this.wire.handle.useUserBuffer(this.#change(SMALL_BYTES));
     }
@@ -93,10 +106,36 @@ export class Lane implements Writer {
   };
 
   #pass(size: number): Buffer | undefined {
+    if (this.#throttle) return this.#passSlowly(size, this.#throttle);
     const buffer = this.#buffer;
     this.bytes += size;
     this.#send(size === buffer.length ? buffer : buffer.subarray(0, size));
     return this.#isLent ? undefined : this.#fit(size, buffer.length);
+  }
+
+  /** What the rate holds back stays in the buffer, and nothing is read before all of it has been sent. */
+  #passSlowly(size: number, throttle: Throttle): Buffer | undefined {
+    this.#heldFrom = 0;
+    this.#heldUntil = size;
+    this.#sendHeld(throttle);
+    if (this.#isHeld) this.wire.stop();
+    return this.#isHeld || this.#isLent ? undefined : this.#fit(size, this.#buffer.length);
+  }
+
+  get #isHeld(): boolean {
+    return this.#heldFrom < this.#heldUntil;
+  }
+
+  #sendHeld(throttle: Throttle): void {
+    const from = this.#heldFrom;
+    const size = throttle.take(this.#heldUntil - from);
+    this.#heldFrom += size;
+    this.bytes += size;
+    if (size > 0) this.#send(this.#buffer.subarray(from, from + size));
+  }
+
+  #afterWait(): void {
+    if (this.wire.isOpen && !this.#isLent) this.#goOn();
   }
 
   #send(bytes: Uint8Array): void {
@@ -120,6 +159,8 @@ export class Lane implements Writer {
   }
 
   #goOn(): void {
+    if (this.#isHeld && this.#throttle) this.#sendHeld(this.#throttle);
+    if (this.#isHeld || this.#isLent) return;
     if (this.isDry || this.#isCut) this.#end();
     if (!this.isDry) this.wire.read();
   }

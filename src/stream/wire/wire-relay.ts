@@ -2,6 +2,7 @@ import { Alarm } from "../alarm.ts";
 import { Drain } from "../drain.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Relay, RelayCause } from "../relay.ts";
+import { type RelayRates, ratesOf } from "../throttle.ts";
 import { Lane, type LaneEvents } from "./lane.ts";
 import type { Wire } from "./wire.ts";
 
@@ -57,6 +58,13 @@ export class WireRelay implements Relay, LaneEvents {
   end(cause: RelayCause): void {
     if (cause === "drained") this.#endGently();
     else this.#close(cause, "end");
+  }
+
+  limit(bytesPerSecond: RelayRates | undefined): void {
+    const { up, down } = ratesOf(bytesPerSecond);
+    if (this.#drain || this.#open === 0) return;
+    this.#client.limit(up);
+    this.#peer.limit(down);
   }
 
   #endGently(): void {

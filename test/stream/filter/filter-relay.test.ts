@@ -2,6 +2,7 @@ import { FilterRelay } from "../../../src/stream/filter/filter-relay.ts";
 import type { Stage } from "../../../src/stream/filter/stage.ts";
 import { Inlet } from "../../../src/stream/inlet.ts";
 import { drainLaws } from "../../laws/drain-laws.ts";
+import { rateLaws } from "../../laws/rate-laws.ts";
 import { type RelayBench, type RelayBenchOptions, relayLaws } from "../../laws/relay-laws.ts";
 import { socketPair } from "../../support/sockets.ts";
 
@@ -60,4 +61,5 @@ for (const [name, stages] of Object.entries(kinds)) {
   };
   relayLaws(`between sockets, ${name}`, make);
   drainLaws(`between sockets, ${name}, ended gently`, make);
+  rateLaws(`between sockets, ${name}, slowed down`, make);
 }
