@@ -63,6 +63,14 @@ export class Table {
     if (before?.value !== value) this.#announce({ key, value }); // a heartbeat is no change
   }
 
+  /** Takes what was there before anybody looked: no change, so nobody is told. */
+  load(keys: ReadonlyMap<string, string>): void {
+    for (const [key, value] of keys) {
+      if (this.#entries.size >= MAX_KEYS) throw new Error(`registry is full: ${MAX_KEYS} keys`);
+      if (!this.#entries.has(key)) this.#entries.set(key, { value, expires: Number.POSITIVE_INFINITY });
+    }
+  }
+
   /** False: there was nothing. */
   delete(key: string): boolean {
     if (!this.#live(key)) return false;

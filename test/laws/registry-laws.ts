@@ -90,11 +90,11 @@ function ttlLaws(current: () => { registry: Registry; signal: AbortSignal }): vo
   test("a key that is put again in time stays, and that is no change", async () => {
     const { registry, signal } = current();
     const changes = read(registry.watch("", signal));
-    await registry.put("beat", "alive", { ttlMs: 8 * TTL_MS });
+    await registry.put("beat", "alive", { ttlMs: 16 * TTL_MS });
     for (const clock of ["first", "second"]) {
-      await registry.put(clock, "", { ttlMs: 5 * TTL_MS });
+      await registry.put(clock, "", { ttlMs: 9 * TTL_MS });
       await changes.until(clock, undefined);
-      await registry.put("beat", "alive", { ttlMs: 8 * TTL_MS });
+      await registry.put("beat", "alive", { ttlMs: 16 * TTL_MS });
     }
     expect(await registry.get("beat")).toBe("alive");
     await registry.put("end", "");
@@ -108,6 +108,11 @@ function ttlLaws(current: () => { registry: Registry; signal: AbortSignal }): vo
     await registry.put("a", "1");
     await registry.put("clock", "", { ttlMs: 2 * TTL_MS });
     expect(await changes.until("clock", undefined)).toBe(true);
+    expect(await registry.get("a")).toBe("1");
+  });
+  test("a time to live of infinity is none", async () => {
+    const { registry } = current();
+    await registry.put("a", "1", { ttlMs: Number.POSITIVE_INFINITY });
     expect(await registry.get("a")).toBe("1");
   });
   test.each([0, -1, Number.NaN])("refuses %s as a time to live", async (ttlMs) => {
@@ -133,6 +138,21 @@ function watchLaws(current: () => { registry: Registry; stop: AbortController })
       { key: "p:old", value: "2" },
       { key: "p:a", value: undefined },
     ]);
+  });
+  test("answers those who watch what was put before and since", async () => {
+    const { registry, stop } = current();
+    await registry.put("p:before", "1");
+    const changes = read(registry.watch("p:", stop.signal));
+    expect(Object.fromEntries(await registry.list("p:"))).toEqual({ "p:before": "1" });
+    await registry.put("p:since", "2", { announce: false });
+    expect(Object.fromEntries(await registry.list("p:"))).toEqual({ "p:before": "1", "p:since": "2" });
+    expect(Object.fromEntries(await registry.list("p:s"))).toEqual({ "p:since": "2" });
+    expect(await registry.get("p:before")).toBe("1");
+    expect(await registry.get("p:none")).toBeUndefined();
+    expect(await changes.until("p:since", "2")).toBe(true);
+    expect(await registry.delete("p:before")).toBe(true);
+    expect(await registry.get("p:before")).toBeUndefined();
+    expect(await changes.until("p:before", undefined)).toBe(true);
   });
   test("always ends with the last value, however slow the reader is", async () => {
     const { registry, stop } = current();

@@ -1,0 +1,92 @@
+import { messageOf } from "../errors.ts";
+import { jitteredMs } from "./redis/backoff.ts";
+import type { Registry } from "./registry.ts";
+
+/** The protocol's recommendation: who is silent for so long is gone. */
+const TTL_MS = 10_000;
+
+/** Two beats may be lost. */
+const BEAT_MS = 3_000;
+
+/** How a key is kept. */
+export interface HeartbeatOptions {
+  readonly ttlMs?: number;
+  /** Time between two beats; less than a third of the time to live. */
+  readonly beatMs?: number;
+  /** Gets a sentence when the registry does not take the key, once per outage. */
+  readonly warn: (message: string) => void;
+}
+
+/** A key that is kept until it is disposed; then it is taken away. */
+export interface Heartbeat extends AsyncDisposable {
+  /** Puts the value now, and tells others: it has changed in a way that they should know of. */
+  beat(): void;
+}
+
+/**
+ * Keeps a key in the registry while this process lives, by putting it again and again. When the registry cannot be reached it
+ * goes on trying, each time later, at random. `value` is asked each time.
+ */
+export function heartbeat(registry: Registry, key: string, value: () => string, options: HeartbeatOptions): Heartbeat {
+  return new RegistryHeartbeat(registry, key, value, options);
+}
+
+class RegistryHeartbeat implements Heartbeat {
+  readonly #registry: Registry;
+  readonly #key: string;
+  readonly #value: () => string;
+  readonly #options: HeartbeatOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #isNews = true;
+  #failures = 0;
+  #isOver = false;
+
+  constructor(registry: Registry, key: string, value: () => string, options: HeartbeatOptions) {
+    this.#registry = registry;
+    this.#key = key;
+    this.#value = value;
+    this.#options = options;
+    this.#start();
+  }
+
+  beat(): void {
+    this.#isNews = true;
+    this.#start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+    await this.#registry.delete(this.#key).catch(() => {}); // its time to live is over soon
+  }
+
+  #start(): void {
+    if (this.#isOver || this.#running !== undefined) return;
+    this.#running = this.#put().finally(() => {
+      this.#running = undefined;
+      if (!this.#isOver) this.#plan();
+    });
+  }
+
+  #plan(): void {
+    const { beatMs = BEAT_MS } = this.#options;
+    const waitMs = this.#failures > 0 ? jitteredMs(this.#failures) : this.#isNews ? 0 : beatMs;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#start(), waitMs).unref();
+  }
+
+  async #put(): Promise<void> {
+    const announce = this.#isNews;
+    this.#isNews = false;
+    try {
+      await this.#registry.put(this.#key, this.#value(), { ttlMs: this.#options.ttlMs ?? TTL_MS, announce });
+      this.#failures = 0;
+    } catch (cause) {
+      this.#isNews = true; // it may have lapsed meanwhile
+      if (this.#failures++ === 0) this.#options.warn(`${this.#key} cannot be put: ${messageOf(cause)}`);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { messageOf } from "../../errors.ts";
+
+/** A burst of changes is written once. What is lost by a crash is what changed in the last second. */
+const SETTLE_MS = 1_000;
+
+/** What is known, by prefix. */
+export type Known = ReadonlyMap<string, ReadonlyMap<string, string>>;
+
+interface DiskSnapshotOptions {
+  readonly path: string;
+  /** Of the keys in Redis: another one means another registry. */
+  readonly prefix: string;
+  /** What to write. */
+  readonly known: () => Known;
+  readonly warn: (text: string) => void;
+}
+
+/** Keeps what the registry knows in a file, for a start while Redis is away. Several workers may write it: the last one wins. */
+export class DiskSnapshot {
+  readonly #options: DiskSnapshotOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #hasFailed = false;
+
+  constructor(options: DiskSnapshotOptions) {
+    this.#options = options;
+  }
+
+  /** What was written last; nothing where there is no file, or one that cannot be understood. */
+  async read(): Promise<Known> {
+    const { path, prefix, warn } = this.#options;
+    try {
+      const text = await readFile(path, "utf8").catch(() => undefined);
+      return text === undefined ? new Map() : knownIn(JSON.parse(text), prefix);
+    } catch (cause) {
+      warn(`${path} is ignored: ${messageOf(cause)}`);
+      return new Map();
+    }
+  }
+
+  /** Something has changed: writes it soon. */
+  touch(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#write();
+    }, SETTLE_MS).unref();
+  }
+
+  /** Writes what waits. */
+  async close(): Promise<void> {
+    if (this.#timer) this.#write();
+    clearTimeout(this.#timer);
+    await this.#writing;
+  }
+
+  #write(): void {
+    const { prefix, known } = this.#options;
+    const follows = Object.fromEntries(Array.from(known(), ([name, keys]) => [name, Object.fromEntries(keys)]));
+    if (Object.keys(follows).length === 0) return;
+    const text = JSON.stringify({ prefix, savedAt: new Date().toISOString(), follows });
+    this.#writing = this.#writing.then(() => this.#replace(text));
+  }
+
+  async #replace(text: string): Promise<void> {
+    const { path, warn } = this.#options;
+    const part = `${path}.${randomUUID()}.part`;
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(part, text, { mode: 0o600, flush: true });
+      await rename(part, path);
+      this.#hasFailed = false;
+    } catch (cause) {
+      await rm(part, { force: true }).catch(() => {});
+      if (!this.#hasFailed) warn(`${path} cannot be written: ${messageOf(cause)}`);
+      this.#hasFailed = true;
+    }
+  }
+}
+
+function knownIn(saved: unknown, prefix: string): Known {
+  if (!isObject(saved) || !isObject(saved["follows"])) throw new Error("expected { prefix, savedAt, follows }");
+  if (saved["prefix"] !== prefix) return new Map();
+  return new Map(Object.entries(saved["follows"]).map(([name, keys]) => [name, textsIn(keys)]));
+}
+
+function textsIn(keys: unknown): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>();
+  if (!isObject(keys)) return texts;
+  for (const [key, value] of Object.entries(keys)) if (typeof value === "string") texts.set(key, value);
+  return texts;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

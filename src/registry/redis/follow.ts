@@ -1,0 +1,219 @@
+import { messageOf } from "../../errors.ts";
+import { Table } from "../table.ts";
+import { jitteredMs } from "./backoff.ts";
+import type { RedisLog } from "./open-redis.ts";
+import type { RedisLink } from "./redis-link.ts";
+import { INTERNAL, SharedSnapshot } from "./shared-snapshot.ts";
+
+/**
+ * So long a key that has gone is kept when Redis was away or has lost its data: whoever is alive puts it again within its
+ * time to live, 10 s as the protocol recommends, and a half more.
+ */
+const GRACE_MS = 15_000;
+
+/** Notices of a burst are asked for together; spread over this time, thousands of gateways do not ask in one moment. */
+const NOTICE_MS = 20;
+
+/** When Redis comes back, gateways come back to it within this time. */
+const RETURN_MS = 250;
+
+/** Notices that wait. More come from somebody who publishes in a loop; the next round finds what changed. */
+const MAX_ASKED = 10_000;
+
+/** Shared snapshots are at most so many rounds old. */
+const SNAPSHOT_ROUNDS = 3;
+
+/** What a prefix is followed with. */
+export interface FollowOptions {
+  readonly link: RedisLink;
+  readonly prefix: string;
+  /** Time between two full syncs. */
+  readonly syncMs: number;
+  /** What was known of it when the gateway stopped, for a start without Redis. */
+  readonly saved: ReadonlyMap<string, string> | undefined;
+  readonly log: RedisLog;
+  readonly onChange: () => void;
+}
+
+/**
+ * Keeps a copy of all keys below one prefix: by notices at once, by a full sync each second, and what is known while Redis
+ * is away.
+ */
+export class Follow {
+  readonly table: Table = new Table();
+  /** Resolves when Redis has answered for the first time, or has failed to. */
+  readonly ready: Promise<void>;
+  readonly #options: FollowOptions;
+  readonly #snapshot: SharedSnapshot;
+  /** When a key was written by this process or read alone: a snapshot may be older. */
+  readonly #touched = new Map<string, number>();
+  readonly #asked = new Set<string>();
+  readonly #leave: () => void;
+  #source: "none" | "disk" | "redis" = "none";
+  #version: string | undefined;
+  #epoch: string | undefined;
+  #wasAway = false;
+  #doubtUntil = 0;
+  #failures = 0;
+  #complaint = "";
+  #isSyncing = false;
+  #isAsking = false;
+  #isClosed = false;
+  #timer: NodeJS.Timeout | undefined;
+  #noticeTimer: NodeJS.Timeout | undefined;
+  #isReady: () => void = () => {};
+
+  constructor(options: FollowOptions) {
+    this.#options = options;
+    this.#snapshot = new SharedSnapshot(options.link, options.prefix, options.syncMs);
+    this.#leave = options.link.onState((isReady) => this.#turn(isReady));
+    this.ready = new Promise((resolve) => {
+      this.#isReady = resolve;
+    });
+    void this.#sync();
+  }
+
+  /** False: Redis has never answered, and there was nothing on disk. */
+  get isKnown(): boolean {
+    return this.#source !== "none";
+  }
+
+  /** True when what is known has come from Redis, and is worth to be kept. */
+  get isFromRedis(): boolean {
+    return this.#source === "redis";
+  }
+
+  /** This process has written a key. */
+  wrote(key: string, value: string | undefined): void {
+    this.#touched.set(key, performance.now());
+    this.#set(key, value);
+  }
+
+  /** Somebody says that a key has changed. */
+  notice(key: string): void {
+    if (this.#isClosed || this.#asked.size >= MAX_ASKED) return;
+    this.#asked.add(key);
+    this.#noticeTimer ??= setTimeout(() => void this.#ask(), Math.random() * NOTICE_MS).unref();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#leave();
+    clearTimeout(this.#timer);
+    clearTimeout(this.#noticeTimer);
+    this.table.close();
+    this.#isReady();
+  }
+
+  #set(key: string, value: string | undefined): void {
+    if (value === undefined) this.table.delete(key);
+    else this.table.set(key, value);
+    this.#options.onChange();
+  }
+
+  #turn(isReady: boolean): void {
+    if (isReady) this.#plan(Math.random() * RETURN_MS);
+    else this.#wasAway = true;
+  }
+
+  #plan(delayMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#sync(), delayMs).unref();
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#isSyncing || this.#isClosed) return;
+    this.#isSyncing = true;
+    const { syncMs } = this.#options;
+    let nextMs = syncMs * (0.8 + Math.random() / 5);
+    try {
+      await this.#round();
+      this.#failures = 0;
+      this.#complaint = "";
+    } catch (cause) {
+      this.#failures++;
+      this.#wasAway = true;
+      this.#fail(cause);
+      nextMs = Math.max(syncMs, jitteredMs(this.#failures));
+    }
+    this.#isSyncing = false;
+    this.#isReady();
+    if (!this.#isClosed) this.#plan(nextMs);
+  }
+
+  async #round(): Promise<void> {
+    const { version, epoch, keys } = await this.#snapshot.read(this.#version);
+    if (this.#isClosed) return;
+    const now = performance.now();
+    const hasLost = this.#epoch !== undefined && this.#epoch !== epoch;
+    if (hasLost) this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
+    if (this.isKnown && (this.#wasAway || hasLost)) this.#doubtUntil = now + GRACE_MS;
+    this.#wasAway = false;
+    this.#epoch = epoch;
+    const isWhole = keys === undefined || this.#apply(keys, now);
+    this.#version = isWhole ? version : undefined;
+    this.#source = "redis";
+  }
+
+  /** False: something is to be looked at again in the next round. */
+  #apply(keys: ReadonlyMap<string, string>, now: number): boolean {
+    let isWhole = true;
+    const oldest = now - SNAPSHOT_ROUNDS * this.#options.syncMs;
+    for (const [key, when] of this.#touched) if (when < oldest) this.#touched.delete(key);
+    if (!this.isKnown) this.table.load(new Map([...keys].filter(([key]) => !this.#touched.has(key))));
+    const known = [...this.table.entries().keys()];
+    for (const key of new Set([...known, ...keys.keys()])) {
+      const value = keys.get(key);
+      if (this.table.get(key) === value) continue;
+      if (this.#touched.has(key)) this.notice(key);
+      else if (value !== undefined || now >= this.#doubtUntil) {
+        this.#set(key, value);
+        continue;
+      }
+      isWhole = false;
+    }
+    return isWhole;
+  }
+
+  /** Reads noticed keys, whose values are newer than any snapshot. */
+  async #ask(): Promise<void> {
+    this.#noticeTimer = undefined;
+    if (this.#isAsking || this.#isClosed) return;
+    this.#isAsking = true;
+    const keys = [...this.#asked];
+    this.#asked.clear();
+    const begun = performance.now();
+    try {
+      const values = await this.#options.link.getMany(keys);
+      if (this.#isClosed) return;
+      for (const [index, key] of keys.entries()) {
+        if ((this.#touched.get(key) ?? 0) >= begun)
+          this.#asked.add(key); // written while we asked
+        else this.wrote(key, values[index]);
+      }
+    } catch {
+      this.#version = undefined; // the next round looks at everything
+    } finally {
+      this.#isAsking = false;
+    }
+    for (const key of [...this.#asked]) this.notice(key);
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#isClosed) return;
+    const { log, prefix, saved, link } = this.#options;
+    if (this.#source === "none" && saved) {
+      this.table.load(saved);
+      this.#source = "disk";
+      log.warn("registry is the last snapshot from disk", { prefix, keys: saved.size });
+    }
+    const complaint = messageOf(cause);
+    if (link.isReady && complaint !== this.#complaint) log.warn("registry not synced", { prefix, reason: complaint });
+    this.#complaint = complaint;
+  }
+}
+
+/** True for keys that a registry may have. */
+export function isRegistryKey(key: string): boolean {
+  return key !== "" && !key.startsWith(INTERNAL);
+}

@@ -1,0 +1,207 @@
+import { createHash } from "node:crypto";
+import type { EventEmitter } from "node:events";
+import { GatewayError, messageOf } from "../../errors.ts";
+import { type Client, type Clients, connectClients } from "./clients.ts";
+import { type RedisConfig, type RedisSettings, redisSettings } from "./redis-config.ts";
+import { Listeners, type RedisLink, type RedisScript } from "./redis-link.ts";
+
+/** Keys that one step of a scan looks at, and values that are asked for at once: some milliseconds of Redis' time. */
+const BATCH = 1_000;
+
+/** Where the connection's ups and downs are told. */
+export interface RedisLog {
+  info(event: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(event: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+/** How Redis is opened. */
+export interface OpenRedisOptions {
+  readonly log: RedisLog;
+  /** Paths in the configuration are relative to it. Default: the working directory. */
+  readonly baseDir?: string;
+}
+
+/**
+ * Opens a connection to Redis: one server, behind Sentinel, or a Cluster. Resolves when Redis is there, or has failed to be
+ * once: then the connection is `isReady` later. @throws TypeError for a configuration that cannot be meant
+ */
+export async function openRedis(
+  config: RedisConfig,
+  { log, baseDir = process.cwd() }: OpenRedisOptions,
+): Promise<RedisLink> {
+  const settings = redisSettings(config, baseDir);
+  const link = await IoredisLink.connect(settings, log);
+  await link.firstWord;
+  return link;
+}
+
+/** Makes a script out of its text. */
+export function redisScript(lua: string): RedisScript {
+  return { lua, sha1: createHash("sha1").update(lua).digest("hex") };
+}
+
+class IoredisLink implements RedisLink {
+  /** Resolves when it is known whether Redis is there. */
+  readonly firstWord: Promise<void>;
+  readonly isSharded: boolean;
+  readonly #settings: RedisSettings;
+  readonly #log: RedisLog;
+  readonly #client: Client;
+  readonly #subscriber: Client;
+  readonly #states = new Listeners<boolean>();
+  readonly #messages = new Map<string, Listeners<string>>();
+  #isReady = false;
+  #complaint: string | undefined;
+  #tellFirstWord: () => void = () => {};
+
+  private constructor(clients: Clients, settings: RedisSettings, log: RedisLog) {
+    this.#settings = settings;
+    this.#log = log;
+    this.#client = clients.client;
+    this.#subscriber = clients.subscriber;
+    this.isSharded = settings.place.kind === "cluster";
+    this.firstWord = new Promise((resolve) => {
+      this.#tellFirstWord = resolve;
+      setTimeout(resolve, settings.connectTimeoutMs).unref();
+    });
+    this.#listen();
+  }
+
+  static async connect(settings: RedisSettings, log: RedisLog): Promise<IoredisLink> {
+    return new IoredisLink(await connectClients(settings), settings, log);
+  }
+
+  get prefix(): string {
+    return this.#settings.prefix;
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  async send(command: string, key: string, ...rest: readonly (string | number)[]): Promise<unknown> {
+    return await this.#ask(() => this.#client.call(command, this.#named(key), ...rest));
+  }
+
+  async run(script: RedisScript, keys: readonly string[], values: readonly (string | number)[] = []): Promise<unknown> {
+    const words = [keys.length, ...keys.map((key) => this.#named(key)), ...values];
+    return await this.#ask(async () => {
+      try {
+        return await this.#client.call("evalsha", script.sha1, ...words);
+      } catch (cause) {
+        if (!messageOf(cause).startsWith("NOSCRIPT")) throw cause;
+        return await this.#client.call("eval", script.lua, ...words);
+      }
+    });
+  }
+
+  async getMany(keys: readonly string[]): Promise<readonly (string | undefined)[]> {
+    const found: (string | undefined)[] = [];
+    for (let from = 0; from < keys.length; from += BATCH) {
+      const batch = keys.slice(from, from + BATCH).map((key) => this.#named(key));
+      const values = await this.#ask(async () =>
+        this.isSharded ? Promise.all(batch.map((key) => this.#client.get(key))) : this.#client.mget(batch),
+      );
+      for (const value of values) found.push(value ?? undefined);
+    }
+    return found;
+  }
+
+  async scan(prefix: string): Promise<readonly string[]> {
+    const named = this.#named(prefix);
+    const match = `${named.replace(/[\\*?[\]]/g, "\\$&")}*`;
+    const keys = new Set<string>();
+    const nodes = "nodes" in this.#client ? this.#client.nodes("master") : [this.#client];
+    if (nodes.length === 0) throw new GatewayError("RC_REGISTRY", "no node of the Cluster is known");
+    for (const node of nodes) {
+      for (let cursor = ""; cursor !== "0"; ) {
+        const [next, page] = await this.#ask(() => node.scan(cursor || "0", "MATCH", match, "COUNT", BATCH));
+        cursor = next;
+        for (const key of page) if (key.startsWith(named)) keys.add(key.slice(this.#settings.prefix.length));
+      }
+    }
+    return [...keys];
+  }
+
+  async publish(channel: string, message: string): Promise<void> {
+    await this.#ask(() => this.#client.publish(this.#named(channel), message));
+  }
+
+  subscribe(channel: string, onMessage: (message: string) => void): () => void {
+    const name = this.#named(channel);
+    const listeners = this.#messages.get(name) ?? new Listeners<string>();
+    if (!this.#messages.has(name)) {
+      this.#messages.set(name, listeners);
+      if (this.#subscriber.status === "ready") this.#resubscribe();
+    }
+    return listeners.add(onMessage);
+  }
+
+  onState(listener: (isReady: boolean) => void): () => void {
+    return this.#states.add(listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#become(false);
+    this.#client.disconnect();
+    this.#subscriber.disconnect();
+  }
+
+  #named(key: string): string {
+    return this.#settings.prefix + key;
+  }
+
+  #listen(): void {
+    const client: EventEmitter = this.#client;
+    client.on("ready", () => this.#become(true));
+    client.on("close", () => this.#become(false));
+    client.on("end", () => this.#become(false));
+    client.on("error", (cause: unknown) => this.#complain(cause));
+    const subscriber: EventEmitter = this.#subscriber;
+    if (this.#subscriber !== this.#client) subscriber.on("error", () => {}); // the other connection says it
+    subscriber.on("ready", () => this.#resubscribe());
+    subscriber.on("message", (channel: string, message: string) => this.#messages.get(channel)?.tell(message));
+  }
+
+  #become(isReady: boolean): void {
+    if (isReady === this.#isReady) return;
+    this.#isReady = isReady;
+    if (isReady) {
+      this.#tellFirstWord();
+      if (this.#complaint !== undefined) this.#log.info("redis is back");
+      this.#complaint = undefined;
+    }
+    this.#states.tell(isReady);
+  }
+
+  /** Once per outage: each attempt to connect fails the same way. */
+  #complain(cause: unknown): void {
+    this.#tellFirstWord();
+    if (this.#complaint !== undefined) return;
+    this.#complaint = messageOf(cause);
+    this.#log.warn("redis is away", { reason: this.#complaint });
+  }
+
+  /** Channels are few, and a second subscription is none. */
+  #resubscribe(): void {
+    const channels = [...this.#messages.keys()];
+    if (channels.length > 0) this.#subscriber.subscribe(...channels).catch(() => {}); // the next "ready" tries again
+  }
+
+  async #ask<T>(command: () => Promise<T>): Promise<T> {
+    if (!this.#isReady) throw new GatewayError("RC_REGISTRY", this.#complaint ?? "not connected");
+    const { commandTimeoutMs } = this.#settings;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const late = new Promise<never>((_, reject) => {
+        const tooLate = (): void => reject(new Error(`no answer within ${commandTimeoutMs} ms`));
+        timer = setTimeout(tooLate, commandTimeoutMs);
+      });
+      return await Promise.race([command(), late]);
+    } catch (cause) {
+      throw GatewayError.from(cause, "RC_REGISTRY");
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

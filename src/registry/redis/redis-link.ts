@@ -1,0 +1,47 @@
+/** A program of Redis, known by its text. */
+export interface RedisScript {
+  readonly lua: string;
+  readonly sha1: string;
+}
+
+/**
+ * A connection to Redis, as narrow as what shares Redis needs: registry, ids, limits, events. Keys and channels are given
+ * without the prefix. Everything rejects with `RC_REGISTRY` when Redis is away or does not answer in time; nothing is queued
+ * or sent twice.
+ */
+export interface RedisLink extends AsyncDisposable {
+  /** In front of every key and channel. */
+  readonly prefix: string;
+  /** True in a Cluster: a command or script may use one key only, unless its keys share a `{tag}`. */
+  readonly isSharded: boolean;
+  /** False: Redis is away, and commands fail at once. */
+  readonly isReady: boolean;
+  /** One command on one key: `send("SET", "worker:1", "{}", "PX", 10_000)`. */
+  send(command: string, key: string, ...rest: readonly (string | number)[]): Promise<unknown>;
+  /** Runs a script, which is sent whole only where Redis does not know it. */
+  run(script: RedisScript, keys: readonly string[], values?: readonly (string | number)[]): Promise<unknown>;
+  /** The values of keys, in their order; undefined: there is none. */
+  getMany(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
+  /** All keys that begin with the prefix. Walks through all keys of the database, a thousand at a time. */
+  scan(prefix: string): Promise<readonly string[]>;
+  publish(channel: string, message: string): Promise<void>;
+  /** Messages from now on, while Redis is there, until what is returned is called. */
+  subscribe(channel: string, onMessage: (message: string) => void): () => void;
+  /** Tells when Redis comes back or goes away, until what is returned is called. */
+  onState(listener: (isReady: boolean) => void): () => void;
+}
+
+/** Who wants to be told of something. */
+export class Listeners<Told> {
+  readonly #listeners = new Set<(told: Told) => void>();
+
+  add(listener: (told: Told) => void): () => void {
+    const own = (told: Told): void => listener(told); // the same function may listen twice
+    this.#listeners.add(own);
+    return () => void this.#listeners.delete(own);
+  }
+
+  tell(told: Told): void {
+    for (const listener of this.#listeners) listener(told);
+  }
+}

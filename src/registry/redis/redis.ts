@@ -1,0 +1,170 @@
+import { join } from "node:path";
+import { type Change, type PutOptions, type Registry, ttlOf } from "../registry.ts";
+import { Table } from "../table.ts";
+import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
+import { Follow, isRegistryKey } from "./follow.ts";
+import type { RedisLog } from "./open-redis.ts";
+import type { RedisLink } from "./redis-link.ts";
+
+/** Where changes are told: the message is the key. */
+const CHANGES = "changes";
+
+/** A change that nobody told is seen within two rounds, 2 s: the scan's and our own. */
+const SYNC_MS = 900;
+
+/** How a registry in Redis is kept. */
+export interface RedisRegistryOptions {
+  readonly log: RedisLog;
+  /** Folder for the snapshot that a start without Redis reads, `registry.json`. Default: none is kept. */
+  readonly stateDir?: string | undefined;
+  /** Time between two full syncs. Default 900. */
+  readonly syncMs?: number;
+}
+
+/**
+ * A registry that many gateways and game servers share. What somebody watches is kept here in full and answered from here,
+ * also while Redis is away; everything else is asked for. Closing it leaves the connection open.
+ */
+export async function redisRegistry(link: RedisLink, options: RedisRegistryOptions): Promise<Registry> {
+  const registry = new RedisRegistry(link, options);
+  await registry.open();
+  return registry;
+}
+
+interface Followed {
+  readonly follow: Follow;
+  watches: number;
+}
+
+class RedisRegistry implements Registry {
+  readonly #link: RedisLink;
+  readonly #options: RedisRegistryOptions;
+  readonly #follows = new Map<string, Followed>();
+  readonly #disk: DiskSnapshot | undefined;
+  readonly #leave: () => void;
+  #saved: Known = new Map();
+  #isClosed = false;
+
+  constructor(link: RedisLink, options: RedisRegistryOptions) {
+    this.#link = link;
+    this.#options = options;
+    const { stateDir, log } = options;
+    if (stateDir !== undefined)
+      this.#disk = new DiskSnapshot({
+        path: join(stateDir, "registry.json"),
+        prefix: link.prefix,
+        known: () => this.#known(),
+        warn: (text) => log.warn(text),
+      });
+    this.#leave = link.subscribe(CHANGES, (key) => this.#notice(key));
+  }
+
+  async open(): Promise<void> {
+    this.#saved = (await this.#disk?.read()) ?? this.#saved;
+  }
+
+  async get(key: string): Promise<string | undefined> {
+    this.#mustBeOpen();
+    const follow = await this.#followOf(key);
+    if (follow) return follow.table.get(key);
+    if (!isRegistryKey(key)) return undefined;
+    const value = await this.#link.send("GET", key);
+    return typeof value === "string" ? value : undefined;
+  }
+
+  async list(prefix: string): Promise<ReadonlyMap<string, string>> {
+    this.#mustBeOpen();
+    const follow = await this.#followOf(prefix);
+    if (follow) return follow.table.list(prefix);
+    const keys = (await this.#link.scan(prefix)).filter(isRegistryKey);
+    const values = await this.#link.getMany(keys);
+    const found = new Map<string, string>();
+    for (const [index, key] of keys.entries()) {
+      const value = values[index];
+      if (value !== undefined) found.set(key, value);
+    }
+    return found;
+  }
+
+  async put(key: string, value: string, options: PutOptions = {}): Promise<void> {
+    this.#mustBeOpen();
+    if (!isRegistryKey(key)) throw new TypeError(`key: expected text that does not begin with ~, not "${key}"`);
+    const ttlMs = ttlOf(options);
+    const before = await this.#link.send("SET", key, value, ...(ttlMs === undefined ? [] : ["PX", ttlMs]), "GET");
+    this.#wrote(key, value);
+    if (options.announce !== false && before !== value) this.#tell(key);
+  }
+
+  async delete(key: string): Promise<boolean> {
+    this.#mustBeOpen();
+    if (!isRegistryKey(key)) return false;
+    const wasThere = (await this.#link.send("DEL", key)) === 1;
+    this.#wrote(key, undefined);
+    if (wasThere) this.#tell(key);
+    return wasThere;
+  }
+
+  watch(prefix: string, signal: AbortSignal): AsyncIterable<Change> {
+    this.#mustBeOpen();
+    if (signal.aborted) return new Table().watch(prefix, signal);
+    const followed = this.#follows.get(prefix) ?? { follow: this.#followPrefix(prefix), watches: 0 };
+    this.#follows.set(prefix, followed);
+    followed.watches++;
+    return followed.follow.table.watch(prefix, signal, () => {
+      if (--followed.watches > 0) return;
+      this.#follows.delete(prefix);
+      followed.follow.close();
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#leave();
+    await this.#disk?.close();
+    for (const { follow } of [...this.#follows.values()]) follow.close();
+  }
+
+  #mustBeOpen(): void {
+    if (this.#isClosed) throw new Error("registry is closed");
+  }
+
+  #followPrefix(prefix: string): Follow {
+    const { log, syncMs = SYNC_MS } = this.#options;
+    const saved = this.#saved.get(prefix);
+    const onChange = (): void => this.#disk?.touch();
+    return new Follow({ link: this.#link, prefix, syncMs, saved, log, onChange });
+  }
+
+  /** Who keeps a copy of all keys that begin so; undefined: nobody, or nobody knows anything. */
+  async #followOf(prefix: string): Promise<Follow | undefined> {
+    for (const [followed, { follow }] of this.#follows) {
+      if (!prefix.startsWith(followed)) continue;
+      await follow.ready;
+      this.#mustBeOpen();
+      if (follow.isKnown) return follow;
+    }
+    return undefined;
+  }
+
+  #wrote(key: string, value: string | undefined): void {
+    for (const [prefix, { follow }] of this.#follows) if (key.startsWith(prefix)) follow.wrote(key, value);
+  }
+
+  #notice(key: string): void {
+    if (!isRegistryKey(key)) return;
+    for (const [prefix, { follow }] of this.#follows) if (key.startsWith(prefix)) follow.notice(key);
+  }
+
+  /** What is not told is found by the next full sync. */
+  #tell(key: string): void {
+    this.#link.publish(CHANGES, key).catch(() => {});
+  }
+
+  #known(): Known {
+    const known = new Map(this.#saved);
+    for (const [prefix, { follow }] of this.#follows)
+      if (follow.isFromRedis) known.set(prefix, follow.table.list(prefix));
+    return known;
+  }
+}

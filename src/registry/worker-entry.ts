@@ -1,0 +1,25 @@
+import { type Heartbeat, type HeartbeatOptions, heartbeat } from "./heartbeat.ts";
+import type { Registry } from "./registry.ts";
+
+/** What a worker says of itself, as JSON under `worker:<id>`. */
+export interface WorkerFacts {
+  /** Master id × 10 + number. */
+  readonly id: number;
+  /** Where it listens, or where it can be reached: `10.0.0.9:5050`. */
+  readonly address: string;
+  readonly pid: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  /** Sessions that live. */
+  readonly sessions: number;
+  /** Number of the configuration that serves. */
+  readonly generation: number;
+}
+
+/**
+ * Registers a worker until what is returned is disposed, then takes it out. `facts` is asked for each beat, every 3 s; only
+ * the first is announced, and those that `beat()` calls for: others read the rest with their next full sync.
+ */
+export function registerWorker(registry: Registry, facts: () => WorkerFacts, options: HeartbeatOptions): Heartbeat {
+  return heartbeat(registry, `worker:${facts().id}`, () => JSON.stringify(facts()), options);
+}
