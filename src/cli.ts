@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
-import { NotRunning } from "./admin/ask.ts";
+import { AskError } from "./admin/ask.ts";
 import { change, end, kill, showSessions, showStatus } from "./admin/commands.ts";
 import { openControl } from "./admin/control.ts";
 import { messageOf } from "./errors.ts";
@@ -184,7 +184,7 @@ function report(cause: unknown): number {
     for (const line of cause.lines) complain(line);
     return WRONG_CONFIG;
   }
-  if (cause instanceof NotRunning) {
+  if (cause instanceof AskError) {
     complain(`restyconf: ${cause.message}`);
     return WRONG_CONFIG;
   }

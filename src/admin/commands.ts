@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ask, NotRunning } from "./ask.ts";
+import { AskError, ask, NotRunning } from "./ask.ts";
 
 /** Between two looks at a gateway that ends. */
 const LOOK_MS = 500;
@@ -15,10 +15,10 @@ export async function showSessions(stateDir: string): Promise<readonly string[]>
   return Array.isArray(sessions) ? sessions.map((session) => JSON.stringify(session)) : [];
 }
 
-/** Ends one session. @throws Error when no such session lives */
+/** Ends one session. @throws AskError when no such session lives */
 export async function kill(stateDir: string, session: string): Promise<readonly string[]> {
   const { killed } = await ask(stateDir, `POST /kill?session=${encodeURIComponent(session)}`);
-  if (killed !== true) throw new Error(`no session is called ${session}`);
+  if (killed !== true) throw new AskError(`no session is called ${session}`);
   return [`killed ${session}`];
 }
 

@@ -88,7 +88,7 @@ async function answer(
   const handler = handlers.get(`${method} ${pathname}`);
   if (!handler) return reply(response, 404, { error: `there is no ${method} ${pathname}` });
   try {
-    const body = handler(searchParams);
+    const body: Promise<Answer> = handler(searchParams);
     reply(response, 200, await body);
   } catch (cause) {
     reply(response, 409, { error: messageOf(cause) });
