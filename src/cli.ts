@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
-import { dirname } from "node:path";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { AskError } from "./admin/ask.ts";
@@ -13,15 +12,14 @@ import { ConfigError, UsageError } from "./worker/config/config-error.ts";
 import { fileFaults } from "./worker/config/file-faults.ts";
 import { findConfig, type Loaded, loadConfig } from "./worker/config/load-config.ts";
 import { nodeNotice, noticesOf } from "./worker/config/notices.ts";
-import { isRecord } from "./worker/config/schema/schema.ts";
 import { shortPath } from "./worker/config/source-place.ts";
 import { validate } from "./worker/config/validate.ts";
 import { explain } from "./worker/explain/explain.ts";
 import { bytesOfHex, bytesOfText } from "./worker/explain/explain-input.ts";
-import { loadGateway } from "./worker/load-gateway.ts";
+import { type LoadedGateway, loadGateway } from "./worker/load-gateway.ts";
 import { createLog, type OpenLog } from "./worker/log.ts";
 import { runGateway, type Started } from "./worker/run-gateway.ts";
-import { makeStateDir, stateDirOf } from "./worker/state-dir.ts";
+import { makeStateDir, ownFolderOf } from "./worker/state-dir.ts";
 
 /** Exit codes, as the documentation promises them. */
 const FINE = 0;
@@ -57,31 +55,23 @@ async function start(given: string | undefined, options: ConfigOption): Promise<
   const notices = [nodeNotice(process.versions.node, new Date()), ...noticesOf(config)];
   for (const notice of notices) if (notice !== undefined) log.warn(notice);
   const started = await runGateway(gateway, log);
-  await listenForCommands(stateDirOf(config, loaded), started, log);
+  await listenForCommands(gateway, started, log);
   for (const { address, server } of started.operator.gateway.listening) print(`listening ${address} ${server}`);
 }
 
 /** Without its folder a gateway serves all the same: signals reach it. */
-async function listenForCommands(stateDir: string, started: Started, log: OpenLog): Promise<void> {
+async function listenForCommands({ config, loaded }: LoadedGateway, started: Started, log: OpenLog): Promise<void> {
   try {
-    makeStateDir(stateDir);
-    const control = await openControl(stateDir, started, version());
+    const control = await openControl(makeStateDir(config, loaded), started, version());
     process.on("exit", () => control.close());
   } catch (cause) {
     log.warn("commands cannot reach this gateway, signals can", { reason: messageOf(cause) });
   }
 }
 
-/** The folder of the gateway that serves a configuration. One that is broken at the moment has the folder of its path. */
-async function folderOf(options: ConfigOption): Promise<string> {
-  const path = findConfig(options.config);
-  const config = await loadConfig(path).then(
-    (loaded) => loaded.config,
-    () => undefined,
-  );
-  const stateDir = isRecord(config) ? config["stateDir"] : undefined;
-  const where = { path, baseDir: dirname(path) };
-  return stateDirOf({ servers: {}, ...(typeof stateDir === "string" && { stateDir }) }, where);
+/** Where the gateway that was started with a configuration is reached. */
+function folderOf({ config }: ConfigOption): string {
+  return ownFolderOf(findConfig(config));
 }
 
 /** Runs a command that asks a running gateway, and prints its answer. */
@@ -89,7 +79,7 @@ function asking(
   command: (folder: string, options: ReloadOptions) => Promise<readonly string[]>,
 ): (options: ReloadOptions) => Promise<void> {
   return async (options) => {
-    for (const line of await command(await folderOf(options), options)) print(line);
+    for (const line of await command(folderOf(options), options)) print(line);
     process.exit(FINE); // whatever the configuration's code has opened
   };
 }
@@ -97,13 +87,13 @@ function asking(
 async function drain(options: DrainOptions): Promise<void> {
   const seconds = Number(options.over);
   if (!(seconds > 0)) throw new UsageError(`--over: expected seconds, got ${options.over}`);
-  await end(await folderOf(options), `POST /drain?overMs=${seconds * 1_000}`, print);
+  await end(folderOf(options), `POST /drain?overMs=${seconds * 1_000}`, print);
   process.exit(FINE);
 }
 
 function ending(question: string): (options: ConfigOption) => Promise<void> {
   return async (options) => {
-    await end(await folderOf(options), question, print);
+    await end(folderOf(options), question, print);
     process.exit(FINE);
   };
 }

@@ -1,6 +1,6 @@
 import { request } from "node:http";
 import { messageOf } from "../errors.ts";
-import { controlPath } from "./control.ts";
+import { controlPath } from "../worker/state-dir.ts";
 
 /** What was asked of a gateway was not done; the message says why. */
 export class AskError extends Error {

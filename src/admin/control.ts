@@ -1,14 +1,9 @@
 import { chmodSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { join } from "node:path";
 import { messageOf } from "../errors.ts";
 import { bind } from "../stream/port.ts";
 import type { Started } from "../worker/run-gateway.ts";
-
-/** Path of the socket by which the command line finds a running gateway. */
-export function controlPath(stateDir: string): string {
-  return join(stateDir, "control.sock");
-}
+import { controlPath } from "../worker/state-dir.ts";
 
 /** What is asked, and what is answered: JSON. */
 type Answer = Readonly<Record<string, unknown>>;
