@@ -2,6 +2,9 @@ import { syncBuiltinESMExports } from "node:module";
 import { type Clock, install } from "@sinonjs/fake-timers";
 import { GatewayError } from "../errors.ts";
 
+/** The process seems to run for a while already: to code that takes 0 for long ago, it should be. */
+const UPTIME_MS = 1_000_000;
+
 /** What tells or takes time. Not `setImmediate`, `nextTick` and microtasks: they take none. */
 const FAKED = ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date", "performance", "hrtime"] as const;
 
@@ -16,7 +19,8 @@ export class FakeTime implements Disposable {
 
   /** `date`: what `Date.now()` begins with. */
   constructor(date: number) {
-    this.#clock = install({ now: date, toFake: [...FAKED], shouldClearNativeTimers: true });
+    this.#clock = install({ now: date - UPTIME_MS, toFake: [...FAKED], shouldClearNativeTimers: true });
+    this.#clock.tick(UPTIME_MS);
     this.#began = date;
     AbortSignal.timeout = fakeSignalTimeout;
     syncBuiltinESMExports();

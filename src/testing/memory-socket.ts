@@ -112,7 +112,7 @@ export class MemorySocket extends Socket {
   }
 
   #send(bytes: Buffer, done: (error?: Error) => void): void {
-    const step = this.#oneByOne ? 1 : bytes.length;
+    const step = this.#oneByOne ? 1 : BUFFER_BYTES; // as much as one read takes
     this.#isSending = true;
     const finish = (error?: Error): void => {
       this.#isSending = false;

@@ -10,7 +10,9 @@ import { EXAMPLES, Story } from "../support/story.ts";
 import { facts } from "./example-facts.ts";
 
 const CLI = join(EXAMPLES, "../dist/cli.js");
-const files = readdirSync(EXAMPLES).filter((name) => /\.(ts|yaml)$/.test(name) && !name.endsWith("-hooks.ts"));
+const files = readdirSync(EXAMPLES).filter(
+  (name) => /\.(ts|yaml)$/.test(name) && !/-hooks\.ts$|\.test\.ts$/.test(name),
+);
 
 const certs = mkdtempSync(join(tmpdir(), "restyconf-check-"));
 

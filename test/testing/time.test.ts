@@ -88,8 +88,8 @@ test("all clocks of the process tell the time of the run, from the same day on",
   const run = await runSession(config, { client: send("x") });
   const day = Date.UTC(2026, 0, 1);
   expect(told).toEqual([
-    [day, "2026-01-01T00:00:00.000Z", 0, 0, 0],
-    [day + 2_000, "2026-01-01T00:00:02.000Z", 2_000, 2_000, 2],
+    [day, "2026-01-01T00:00:00.000Z", 1_000_000, 1_000_000, 1_000],
+    [day + 2_000, "2026-01-01T00:00:02.000Z", 1_002_000, 1_002_000, 1_002],
   ]);
   expect(run.line.time).toBe("2026-01-01T00:00:02.000Z");
   const later = await runSession(config, { client: send("x"), now: new Date("2030-02-03T04:05:06Z") });

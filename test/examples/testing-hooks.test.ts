@@ -1,0 +1,1 @@
+import "../../examples/testing-hooks.test.ts"; // runs its tests
