@@ -3,7 +3,7 @@ export type Side = "client" | "upstream" | "internal";
 
 /**
  * How a session ended, as the access log says it. The table is closed: each word has a test, but for those that are
- * reserved and that no part of this version sets: limited, drained.
+ * reserved and that no part of this version sets: limited.
  */
 export type EndCause =
   | "client_closed"

@@ -6,7 +6,7 @@ import type { UpstreamConfig } from "./upstream/upstream.ts";
 
 /** A whole gateway: what `restyconf.config.ts` exports by default. Checked at start, then frozen. */
 export interface GatewayConfig<Upstream extends string = string> {
-  /** Number of processes, or `auto` for one per core. Default 1; more have no effect yet. */
+  /** Number of processes, or `auto` for one per core. Default 1. nginx: `worker_processes`. */
   readonly workers?: number | "auto";
   /** URL of the Redis that several gateways share. No effect yet: the registry is this process's memory. */
   readonly redis?: string | undefined;
@@ -14,7 +14,7 @@ export interface GatewayConfig<Upstream extends string = string> {
   readonly shared?: Readonly<Record<string, string>>;
   readonly upstreams?: Readonly<Record<Upstream, UpstreamConfig>>;
   readonly servers: Readonly<Record<string, ServerConfig<NoInfer<Upstream>>>>;
-  /** Folder for the pid file, snapshots and the socket of the command line. No effect yet. */
+  /** Folder for the socket of the command line. Default: a private folder for this configuration. */
   readonly stateDir?: string;
   /** Where the admin API will listen: a loopback address or a unix socket, nothing else is accepted. No effect yet. */
   readonly admin?: { readonly listen: string };

@@ -6,7 +6,7 @@ const read = (path: string): string => readFileSync(new URL(`../${path}`, import
 const docs = read("docs/errors.md");
 
 /** End causes that no part of this version sets. */
-const RESERVED = ["limited", "drained"];
+const RESERVED = ["limited"];
 
 const union = /export type EndCause =([^;]*);/.exec(read("src/errors.ts"))?.[1] ?? "";
 const endCauses = Array.from(union.matchAll(/"(\w+)"/g), ([, cause = ""]) => cause);

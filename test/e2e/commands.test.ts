@@ -129,6 +129,7 @@ describe.each([1, 2])("a gateway of %i workers", (workers) => {
     expect(drained).toMatchObject({ code: 0, stdout: expect.stringMatching(/sessions left\n(.*\n)*ended\n$/) });
     const ends = gateway.log.filter((line) => line["end_cause"] === "drained");
     expect(ends).toHaveLength(8);
+    expect(ends[0]).toMatchObject({ end_cause: "drained", status: 200 });
     const times = ends.map((line) => Date.parse(String(line["time"]))).sort();
     expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(500);
     for (const socket of sockets) socket.destroy();

@@ -32,7 +32,7 @@ test("each key that does nothing yet is named once", () => {
   });
   const notices = noticesOf(config);
   expect(notices).toEqual(
-    ["workers", "redis", "shared", "stateDir", "admin"].map((key) => `${key}: not used by this version`),
+    ["redis", "shared", "admin"].map((key) => `${key}: not used by this version`),
   );
 });
 
