@@ -68,10 +68,20 @@ async function runNow(config: GatewayConfig | string, options: RunOptions): Prom
   const warn = (): void => stage.log.warn("a hook opened a real socket while the clock is fake");
   using activity = new Activity(() => network.getStore() === stage.network, once(warn));
   const playing = network.run(stage.network, () => stage.play());
-  const advance = (untilMs: number): boolean => network.run(stage.network, () => time.advance(untilMs));
+  const advance = (untilMs: number): boolean => network.run(stage.network, () => advanced(stage, time, untilMs));
   const giveUp = (reason: string): Error => stage.giveUp(reason);
   await drive(playing, { advance, now: () => time.now, activity, limitMs: options.limitMs ?? LIMIT_MS, giveUp });
   return runOf(stage);
+}
+
+/** What a callback of a timer throws, nobody catches: in a gateway it ends the process. */
+function advanced(stage: Stage, time: FakeTime, untilMs: number): boolean {
+  try {
+    return time.advance(untilMs);
+  } catch (cause) {
+    stage.fail(cause);
+    return true;
+  }
 }
 
 async function inRealTime(stage: Stage, { limitMs = REAL_LIMIT_MS }: RunOptions): Promise<Run> {

@@ -124,6 +124,17 @@ test("what a timer throws is in the log of the run", async () => {
   });
 });
 
+test("what a callback throws that nobody catches, the run rejects with; an exit ends the session", async () => {
+  const fail = (): never => {
+    throw new Error("no luck");
+  };
+  const failing = refusing(() => new Promise<void>(() => void setTimeout(fail, 10)));
+  await expect(runSession(failing, { client: send("x") })).rejects.toThrow("no luck");
+  const leaving = refusing((session) => new Promise<void>(() => void setTimeout(() => session.exit(403), 10)));
+  const { line } = await runSession(leaving, { client: send("x") });
+  expect(line).toMatchObject({ status: 403, end_cause: "exited", session_time: 0.01 });
+});
+
 test("runs that are started at once come one after the other", async () => {
   const config = refusing(() => sleep(1_000).then(() => undefined));
   const runs = await Promise.all([1, 2, 3].map(() => runSession(config, { client: send("x") })));
