@@ -10,7 +10,7 @@ export interface GatewayConfig<Upstream extends string = string> {
   readonly workers?: number | "auto";
   /** URL of the Redis that several gateways share. No effect yet: the registry is this process's memory. */
   readonly redis?: string | undefined;
-  /** Dictionaries shared by the workers: name to size, `{ sessions: "10m" }`. No effect yet. nginx: `lua_shared_dict`. */
+  /** Dictionaries shared by the workers: name to size, `{ sessions: "10m" }`. OpenResty: `lua_shared_dict`. */
   readonly shared?: Readonly<Record<string, string>>;
   readonly upstreams?: Readonly<Record<Upstream, UpstreamConfig>>;
   readonly servers: Readonly<Record<string, ServerConfig<NoInfer<Upstream>>>>;

@@ -1,6 +1,7 @@
 import type { Address, Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import { memoryRegistry } from "../registry/memory.ts";
+import { openDicts } from "../shared/dict/open-dicts.ts";
 import { timers } from "../shared/timer.ts";
 import { Connection } from "../stream/connection.ts";
 import type { HookWatch } from "../stream/hook-watch.ts";
@@ -12,10 +13,11 @@ import { compileGeneration, type Generation } from "../worker/generation.ts";
 import { logTimers } from "../worker/timer-log.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 import { memoryPair } from "./memory-socket.ts";
-import { Party, type PartyHost } from "./party.ts";
+
 import { RunError } from "./run-error.ts";
 import { RunLog } from "./run-log.ts";
 import type { RunOptions } from "./run-options.ts";
+import { type PartyHost, ScriptedParty } from "./scripted-party.ts";
 import { type Happening, Transcript } from "./transcript.ts";
 
 const CLIENT: Address = { host: "127.0.0.1", port: 50_000 };
@@ -30,7 +32,7 @@ export class Stage implements PartyHost {
   readonly #baseDir: string;
   readonly #options: RunOptions;
   #session: Connection | undefined;
-  #client: Party | undefined;
+  #client: ScriptedParty | undefined;
   #failure: { readonly cause: unknown } | undefined;
 
   constructor(config: GatewayConfig, baseDir: string, options: RunOptions) {
@@ -51,7 +53,7 @@ export class Stage implements PartyHost {
     return this.#session;
   }
 
-  get client(): Party {
+  get client(): ScriptedParty {
     if (!this.#client) throw this.error("no session has begun");
     return this.#client;
   }
@@ -94,7 +96,8 @@ export class Stage implements PartyHost {
       await phases?.init?.();
       await phases?.check?.();
       for (const [key, value] of Object.entries(this.#options.registry ?? {})) await registry.put(key, value);
-      const worker = { id: 0, number: 0, masterId: 0, registry, generation: 1, signal: end.signal };
+      const { dicts } = openDicts(this.#config.shared ?? {});
+      const worker = { id: 0, number: 0, masterId: 0, registry, shared: dicts, generation: 1, signal: end.signal };
       const { log, network } = this;
       const shared = { live: new LivePeers(), resolver: network.resolver, hookWatch: this.#hookWatch() };
       const generation = await compileGeneration(this.#config, {
@@ -135,7 +138,7 @@ export class Stage implements PartyHost {
     const over = new Promise<void>((resolve) => {
       this.#session = new Connection(1, new NodeIncoming(near, ends), server, () => resolve());
     });
-    const party = new Party({ name: "client", role: "client" }, far, this);
+    const party = new ScriptedParty({ name: "client", role: "client" }, far, this);
     this.#client = party;
     void serve(this.session);
     const steps = [tls ? () => party.startTls(tls) : [], client].flat();
@@ -143,7 +146,7 @@ export class Stage implements PartyHost {
     await over;
   }
 
-  get #parties(): readonly Party[] {
+  get #parties(): readonly ScriptedParty[] {
     return [...(this.#client ? [this.#client] : []), ...this.network.parties];
   }
 

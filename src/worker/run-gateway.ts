@@ -1,4 +1,6 @@
 import { GatewayError } from "../errors.ts";
+import type { GatewayConfig } from "../gateway.ts";
+import { whyNotShared } from "../shared/dict/self-test.ts";
 import type { LoadedGateway } from "./load-gateway.ts";
 import type { OpenLog } from "./log.ts";
 import { Master } from "./master/master.ts";
@@ -25,10 +27,18 @@ export interface Started {
  */
 export async function runGateway(loaded: LoadedGateway, log: OpenLog): Promise<Started> {
   const lifetime = new Lifetime(log);
-  const start = workersOf(loaded.config) === 1 ? Single.start : Master.start;
+  const start = (await isOneProcess(loaded.config, log)) ? Single.start : Master.start;
   const operator = new Operator(await start(loaded, log), loaded.loaded.path, log);
   lifetime.serves(operator);
   return { operator, stop: (how, overMs) => lifetime.stop(how, overMs) };
+}
+
+/** Several processes that could not share their dictionaries would each count for themselves. */
+async function isOneProcess(config: GatewayConfig, log: OpenLog): Promise<boolean> {
+  if (workersOf(config) === 1) return true;
+  const reason = config.shared && Object.keys(config.shared).length > 0 ? await whyNotShared() : undefined;
+  if (reason !== undefined) log.warn("one worker only: dictionaries cannot be shared here", { reason });
+  return reason !== undefined;
 }
 
 /** Hears signals, and ends this process in the right order: sessions, log, exit. */

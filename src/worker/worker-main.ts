@@ -1,5 +1,6 @@
 import process from "node:process";
 import { GatewayError } from "./../errors.ts";
+import { attachDicts } from "../shared/dict/open-dicts.ts";
 import { loadConfig } from "./config/load-config.ts";
 import { validate } from "./config/validate.ts";
 import { createLog, type OpenLog } from "./log.ts";
@@ -47,14 +48,10 @@ async function start(source: Source, ids: WorkerIds): Promise<void> {
     const loaded = await loadConfig(source.path, process.cwd(), new Map(Object.entries(source.files)));
     const config = validate(loaded);
     const log = createLog(config.log, loaded);
-    const worker = await Worker.start(config, {
-      baseDir: loaded.baseDir,
-      log,
-      ids,
-      sockets,
-      generation: source.generation,
-    });
-    serving = { worker, calls: new LocalWorker(worker, ids, log), log };
+    const dicts = attachDicts(source.dicts);
+    const { generation } = source;
+    const worker = await Worker.start(config, { baseDir: loaded.baseDir, log, ids, sockets, generation, dicts });
+    serving = { worker, calls: new LocalWorker(worker, { ids, log, dicts }), log };
     tell({ kind: "ready" });
   } catch (cause) {
     tell({ kind: "failed", reason: failureOf(cause) });

@@ -2,6 +2,7 @@ import type { Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import { memoryRegistry } from "../registry/memory.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { Dicts } from "../shared/dict/open-dicts.ts";
 import { timers } from "../shared/timer.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
 import { NativePort } from "../stream/carrier/native-port.ts";
@@ -36,6 +37,8 @@ export interface WorkerOptions {
   readonly ids?: WorkerIds;
   /** Number of the first generation. Default 1. */
   readonly generation?: number;
+  /** The first generation's dictionaries. Default: none. */
+  readonly dicts?: Dicts;
   /** Sockets that the master has opened, by the key of their port. Undefined: the worker opens its ports itself. */
   readonly sockets?: InheritedSockets;
   /** Paths in the configuration are relative to it. */
@@ -101,7 +104,13 @@ export class Worker {
       slowHooks: undefined,
     };
     const end = new AbortController();
-    const first = await compile(config, { number: options.generation ?? 1, end, lasting, options });
+    const first = await compile(config, {
+      number: options.generation ?? 1,
+      dicts: options.dicts,
+      end,
+      lasting,
+      options,
+    });
     let worker: Worker;
     try {
       worker = new Worker(first, end, lasting, options);
@@ -154,9 +163,9 @@ export class Worker {
   }
 
   /** Builds a new generation off to the side and opens its new ports. What fails leaves everything as it was. */
-  async prepare(config: GatewayConfig, number: number): Promise<Candidate> {
+  async prepare(config: GatewayConfig, number: number, dicts: Dicts): Promise<Candidate> {
     const end = new AbortController();
-    const generation = await compile(config, { number, end, lasting: this.#lasting, options: this.#options });
+    const generation = await compile(config, { number, dicts, end, lasting: this.#lasting, options: this.#options });
     this.#ends.set(number, end);
     try {
       await config.phases?.initWorker?.(generation.worker);
@@ -272,13 +281,26 @@ export class Worker {
   }
 }
 
-async function compile(
-  config: GatewayConfig,
-  { number, end, lasting, options }: { number: number; end: AbortController; lasting: Lasting; options: WorkerOptions },
-): Promise<Generation> {
+interface GenerationOptions {
+  readonly number: number;
+  readonly dicts: Dicts | undefined;
+  readonly end: AbortController;
+  readonly lasting: Lasting;
+  readonly options: WorkerOptions;
+}
+
+async function compile(config: GatewayConfig, of: GenerationOptions): Promise<Generation> {
+  const { number, dicts, end, lasting, options } = of;
   const { baseDir, log, ids = { number: 0, masterId: 0 } } = options;
   const { registry, live, resolver } = lasting;
-  const worker = { ...ids, id: ids.masterId * 10 + ids.number, registry, generation: number, signal: end.signal };
+  const worker = {
+    ...ids,
+    id: ids.masterId * 10 + ids.number,
+    registry,
+    shared: dicts?.dicts ?? {},
+    generation: number,
+    signal: end.signal,
+  };
   if (hasHooks(config)) lasting.slowHooks ??= SlowHooks.start(log);
   const hookWatch = await lasting.slowHooks;
   return compileGeneration(config, { number, baseDir, log, hookWatch, worker, live, resolver });

@@ -65,6 +65,6 @@ function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
     makeVars: compileVars({}, quiet),
     servers: new Map(),
     log: quiet,
-    worker: { id: 0, number: 0, masterId: 0, registry: memoryRegistry(), generation: 1, signal: NEVER },
+    worker: { id: 0, number: 0, masterId: 0, registry: memoryRegistry(), shared: {}, generation: 1, signal: NEVER },
   };
 }

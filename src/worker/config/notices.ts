@@ -5,7 +5,6 @@ import { endOfNodeLine } from "../node-lines.ts";
 /** Keys that are checked, and do nothing yet. This is the one list of them. */
 const UNUSED: Readonly<Record<string, (config: GatewayConfig) => boolean>> = {
   redis: ({ redis }) => redis !== undefined,
-  shared: ({ shared }) => shared !== undefined,
   admin: ({ admin }) => admin !== undefined,
 };
 

@@ -1,3 +1,4 @@
+import type { DictHandle } from "../../shared/dict/open-dicts.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { Ends } from "../sessions.ts";
 
@@ -7,6 +8,8 @@ export interface Source {
   readonly generation: number;
   /** Path of the configuration. */
   readonly path: string;
+  /** Where its dictionaries are. */
+  readonly dicts: Readonly<Record<string, DictHandle>>;
   /** What its files held, by path; modules as their bundles. */
   readonly files: Readonly<Record<string, string>>;
 }

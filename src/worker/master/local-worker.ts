@@ -1,4 +1,5 @@
 import type { GatewayConfig } from "../../gateway.ts";
+import { attachDicts, type Dicts } from "../../shared/dict/open-dicts.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { validate } from "../config/validate.ts";
 import type { OpenLog } from "../log.ts";
@@ -12,21 +13,26 @@ export class LocalWorker implements WorkerCalls {
   readonly #log: OpenLog;
   readonly #startedAt: string = new Date().toISOString();
   #candidate: Candidate | undefined;
+  /** Of the generation that was built last. */
+  #dicts: Dicts;
 
-  constructor(worker: Worker, ids: WorkerIds, log: OpenLog) {
+  constructor(worker: Worker, { ids, log, dicts }: { ids: WorkerIds; log: OpenLog; dicts: Dicts }) {
     this.#worker = worker;
+    this.#dicts = dicts;
     this.#ids = ids;
     this.#log = log;
   }
 
   async prepare(source: Source): Promise<void> {
     const loaded = await loadConfig(source.path, process.cwd(), new Map(Object.entries(source.files)));
-    await this.prepareConfig(validate(loaded), source.generation);
+    const dicts = attachDicts(source.dicts, { keep: this.#dicts });
+    await this.prepareConfig(validate(loaded), source.generation, dicts);
   }
 
   /** The same for a configuration that this process has loaded itself. */
-  async prepareConfig(config: GatewayConfig, generation: number): Promise<void> {
-    this.#candidate = await this.#worker.prepare(config, generation);
+  async prepareConfig(config: GatewayConfig, generation: number, dicts: Dicts): Promise<void> {
+    this.#candidate = await this.#worker.prepare(config, generation, dicts);
+    this.#dicts = dicts;
   }
 
   async commit(): Promise<void> {

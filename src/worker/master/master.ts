@@ -1,5 +1,6 @@
 import { parseEndpoint } from "../../codecs/address.ts";
 import type { GatewayConfig } from "../../gateway.ts";
+import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { type WantedPort, wantedPorts } from "../ports.ts";
@@ -13,6 +14,8 @@ import { workersOf } from "./workers-of.ts";
 /** A configuration with what the master itself needs of it. */
 interface Plan {
   readonly source: Source;
+  /** Kept for as long as the plan: workers attach to them. */
+  readonly dicts: Dicts;
   readonly wanted: readonly WantedPort[];
   readonly workers: number;
 }
@@ -149,7 +152,7 @@ export class Master implements RunningGateway, SlotHost {
   /** Prepares all workers, or none. */
   async #stage(loaded: LoadedGateway): Promise<Staged> {
     if (this.#staged) await this.#drop(this.#staged);
-    const plan = planOf(loaded, ++this.#generations);
+    const plan = planOf(loaded, ++this.#generations, this.#current.dicts);
     const change = await this.#sockets.prepare(plan.wanted, plan.workers);
     const staged = { plan, change, workers: this.#workers };
     try {
@@ -214,9 +217,10 @@ export class Master implements RunningGateway, SlotHost {
   }
 }
 
-function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number): Plan {
-  const source = { generation, path: loaded.path, files: Object.fromEntries(snapshot) };
-  return { source, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
+function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number, keep?: Dicts): Plan {
+  const dicts = openDicts(config.shared ?? {}, { isShared: true, keep });
+  const source = { generation, path: loaded.path, files: Object.fromEntries(snapshot), dicts: dicts.handles };
+  return { source, dicts, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
 }
 
 function serversOf(config: GatewayConfig): Parameters<typeof wantedPorts>[0] {

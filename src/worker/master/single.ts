@@ -1,3 +1,4 @@
+import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { Worker } from "../worker.ts";
@@ -12,18 +13,22 @@ export class Single implements RunningGateway {
   readonly #worker: Worker;
   readonly #calls: LocalWorker;
   readonly #log: OpenLog;
+  /** Those of the generation that was built last. */
+  #dicts: Dicts;
   #generations = 1;
   #isTried = false;
 
-  private constructor(worker: Worker, log: OpenLog) {
+  private constructor(worker: Worker, dicts: Dicts, log: OpenLog) {
     this.#worker = worker;
-    this.#calls = new LocalWorker(worker, IDS, log);
+    this.#dicts = dicts;
+    this.#calls = new LocalWorker(worker, { ids: IDS, log, dicts });
     this.#log = log;
   }
 
   /** @throws BindError when a port cannot be opened; TypeError for what only shows when the configuration is built */
   static async start({ config, loaded }: LoadedGateway, log: OpenLog): Promise<Single> {
-    return new Single(await Worker.start(config, { baseDir: loaded.baseDir, log, ids: IDS }), log);
+    const dicts = openDicts(config.shared ?? {});
+    return new Single(await Worker.start(config, { baseDir: loaded.baseDir, log, ids: IDS, dicts }), dicts, log);
   }
 
   get listening(): RunningGateway["listening"] {
@@ -63,7 +68,9 @@ export class Single implements RunningGateway {
   async #prepare({ config }: LoadedGateway): Promise<void> {
     this.#isTried = false;
     await this.#calls.abandon();
-    await this.#calls.prepareConfig(config, ++this.#generations);
+    const dicts = openDicts(config.shared ?? {}, { keep: this.#dicts });
+    await this.#calls.prepareConfig(config, ++this.#generations, dicts);
+    this.#dicts = dicts;
   }
 
   async replace(): Promise<void> {

@@ -1,0 +1,55 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { exchange } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
+import { Gateway } from "../support/gateway.ts";
+
+// Dictionaries of a gateway: one truth for all of its processes, which survives them and its configurations.
+
+const SESSIONS = 200;
+
+function config(workers: number, by = 1): string {
+  return `import { content, defineGateway, otherwise } from "restyconf";
+    const count = content(async (session) => {
+      const { shared, number, generation } = session.worker;
+      await session.reader.receive();
+      const { value } = shared.counts.incr("sessions", ${by}, 0);
+      shared.counts.incr("of " + number, 1, 0);
+      await session.end([value, number, process.pid, generation].join(" "));
+    });
+    export default defineGateway({
+      workers: ${workers}, shared: { counts: "1m" },
+      servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(count)] } },
+    });`;
+}
+
+async function counted(gateway: Gateway): Promise<{ value: number; number: number; pid: number; generation: number }> {
+  const [value = 0, number = 0, pid = 0, generation = 0] = (await exchange(gateway.port(), "x\n"))
+    .split(" ")
+    .map(Number);
+  return { value, number, pid, generation };
+}
+
+describe.each([1, 2])("a dictionary of %i workers", (workers) => {
+  test("counts exactly, and survives a reload", async () => {
+    await using gateway = await Gateway.start(config(workers));
+    const values = await Promise.all(Array.from({ length: SESSIONS }, () => counted(gateway)));
+    expect(values.map(({ value }) => value).sort((one, other) => one - other)).toEqual(
+      Array.from({ length: SESSIONS }, (_, index) => index + 1),
+    );
+    expect(new Set(values.map(({ number }) => number)).size).toBe(workers);
+    writeFileSync(join(gateway.folder, "restyconf.config.ts"), config(workers, 1_000));
+    gateway.process.kill("SIGHUP");
+    await gateway.line((line) => line["msg"] === "reload done");
+    expect(await counted(gateway)).toMatchObject({ value: SESSIONS + 1_000, generation: 2 });
+  });
+});
+
+test("a dictionary survives the death of a worker", async () => {
+  await using gateway = await Gateway.start(config(2));
+  const { pid, value } = await counted(gateway);
+  process.kill(pid, "SIGKILL");
+  await gateway.line((line) => line["msg"] === "worker replaced");
+  await eventually(async () => expect((await counted(gateway)).value).toBeGreaterThan(value));
+});
