@@ -29,6 +29,7 @@ export class Listener implements Port {
   #wires: Wires | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
+  #isInherited = false;
 
   private constructor(endpoint: Endpoint, options: PortOptions) {
     this.#options = options;
@@ -44,6 +45,7 @@ export class Listener implements Port {
     const isOpen = inherited !== undefined;
     const open = async (): Promise<Listener> => {
       const listener = new Listener(endpoint, options);
+      listener.#isInherited = isOpen;
       listener.#wires = endpoint.kind === "tcp" ? await loadWires() : undefined;
       await listener.#listen(inherited);
       return listener;
@@ -120,6 +122,7 @@ export class Listener implements Port {
   /** libuv asks again at once after a failed accept (EMFILE): only closing the port stops it from spinning. */
   readonly #pause = (cause: Error): void => {
     this.#trouble.acceptFailed(messageOf(cause));
+    if (this.#isInherited) return; // it could not be opened again: the address is the master's
     this.server.off("error", this.#pause);
     this.server.close();
     this.#retry = setTimeout(() => {
