@@ -11,6 +11,9 @@ import { INTERNAL, SharedSnapshot } from "./shared-snapshot.ts";
  */
 const GRACE_MS = 15_000;
 
+/** One late answer is no outage; in so many rounds without any, keys may have lapsed whose owners could not refresh them. */
+const OUTAGE_ROUNDS = 4;
+
 /** Notices of a burst are asked for together; spread over this time, thousands of gateways do not ask in one moment. */
 const NOTICE_MS = 20;
 
@@ -47,12 +50,15 @@ export class Follow {
   readonly #snapshot: SharedSnapshot;
   /** When a key was written by this process or read alone: a snapshot may be older. */
   readonly #touched = new Map<string, number>();
-  readonly #asked = new Set<string>();
+  /** Keys to be read alone; true: somebody told that they have changed, so that their absence is no accident. */
+  readonly #asked = new Map<string, boolean>();
   readonly #leave: () => void;
   #source: "none" | "disk" | "redis" = "none";
   #version: string | undefined;
   #epoch: string | undefined;
+  /** The connection was lost since the last sync. */
   #wasAway = false;
+  #syncedAt = Number.NEGATIVE_INFINITY;
   #doubtUntil = 0;
   #failures = 0;
   #complaint = "";
@@ -91,8 +97,12 @@ export class Follow {
 
   /** Somebody says that a key has changed. */
   notice(key: string): void {
+    this.#look(key, true);
+  }
+
+  #look(key: string, isTold: boolean): void {
     if (this.#isClosed || this.#asked.size >= MAX_ASKED) return;
-    this.#asked.add(key);
+    this.#asked.set(key, isTold || this.#asked.get(key) === true);
     this.#noticeTimer ??= setTimeout(() => void this.#ask(), Math.random() * NOTICE_MS).unref();
   }
 
@@ -132,7 +142,6 @@ export class Follow {
       this.#complaint = "";
     } catch (cause) {
       this.#failures++;
-      this.#wasAway = true;
       this.#fail(cause);
       nextMs = Math.max(syncMs, jitteredMs(this.#failures));
     }
@@ -142,13 +151,15 @@ export class Follow {
   }
 
   async #round(): Promise<void> {
-    const { version, epoch, keys } = await this.#snapshot.read(this.#version);
+    const { version, epoch, keys } = await (this.isKnown ? this.#snapshot.read(this.#version) : this.#snapshot.take());
     if (this.#isClosed) return;
     const now = performance.now();
     const hasLost = this.#epoch !== undefined && this.#epoch !== epoch;
     if (hasLost) this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
-    if (this.isKnown && (this.#wasAway || hasLost)) this.#doubtUntil = now + GRACE_MS;
+    const wasLong = now - this.#syncedAt > OUTAGE_ROUNDS * this.#options.syncMs;
+    if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubtUntil = now + GRACE_MS;
     this.#wasAway = false;
+    this.#syncedAt = now;
     this.#epoch = epoch;
     const isWhole = keys === undefined || this.#apply(keys, now);
     this.#version = isWhole ? version : undefined;
@@ -160,12 +171,12 @@ export class Follow {
     let isWhole = true;
     const oldest = now - SNAPSHOT_ROUNDS * this.#options.syncMs;
     for (const [key, when] of this.#touched) if (when < oldest) this.#touched.delete(key);
-    if (!this.isKnown) this.table.load(new Map([...keys].filter(([key]) => !this.#touched.has(key))));
+    if (!this.isKnown) this.#load(keys, now);
     const known = [...this.table.entries().keys()];
     for (const key of new Set([...known, ...keys.keys()])) {
       const value = keys.get(key);
       if (this.table.get(key) === value) continue;
-      if (this.#touched.has(key)) this.notice(key);
+      if (this.#touched.has(key)) this.#look(key, false);
       else if (value !== undefined || now >= this.#doubtUntil) {
         this.#set(key, value);
         continue;
@@ -175,28 +186,37 @@ export class Follow {
     return isWhole;
   }
 
+  /** The first sight is our own, and newer than what others have shared. */
+  #load(keys: ReadonlyMap<string, string>, now: number): void {
+    const unread = new Map([...keys].filter(([key]) => !this.#touched.has(key)));
+    this.table.load(unread);
+    for (const key of unread.keys()) this.#touched.set(key, now);
+  }
+
   /** Reads noticed keys, whose values are newer than any snapshot. */
   async #ask(): Promise<void> {
     this.#noticeTimer = undefined;
     if (this.#isAsking || this.#isClosed) return;
     this.#isAsking = true;
-    const keys = [...this.#asked];
+    const asked = [...this.#asked];
     this.#asked.clear();
     const begun = performance.now();
     try {
-      const values = await this.#options.link.getMany(keys);
+      const values = await this.#options.link.getMany(asked.map(([key]) => key));
       if (this.#isClosed) return;
-      for (const [index, key] of keys.entries()) {
-        if ((this.#touched.get(key) ?? 0) >= begun)
-          this.#asked.add(key); // written while we asked
-        else this.wrote(key, values[index]);
-      }
+      for (const [index, [key, isTold]] of asked.entries()) this.#learn(key, values[index], { isTold, begun });
     } catch {
       this.#version = undefined; // the next round looks at everything
     } finally {
       this.#isAsking = false;
     }
-    for (const key of [...this.#asked]) this.notice(key);
+    for (const [key, isTold] of [...this.#asked]) this.#look(key, isTold);
+  }
+
+  #learn(key: string, value: string | undefined, { isTold, begun }: { isTold: boolean; begun: number }): void {
+    if ((this.#touched.get(key) ?? 0) >= begun)
+      this.#asked.set(key, isTold); // written while we asked
+    else if (value !== undefined || isTold || begun >= this.#doubtUntil) this.wrote(key, value);
   }
 
   #fail(cause: unknown): void {

@@ -154,13 +154,18 @@ class IoredisLink implements RedisLink {
   #listen(): void {
     const client: EventEmitter = this.#client;
     client.on("ready", () => this.#become(true));
-    client.on("close", () => this.#become(false));
-    client.on("end", () => this.#become(false));
+    client.on("close", () => this.#close());
+    client.on("end", () => this.#close());
     client.on("error", (cause: unknown) => this.#complain(cause));
     const subscriber: EventEmitter = this.#subscriber;
     if (this.#subscriber !== this.#client) subscriber.on("error", () => {}); // the other connection says it
     subscriber.on("ready", () => this.#resubscribe());
     subscriber.on("message", (channel: string, message: string) => this.#messages.get(channel)?.tell(message));
+  }
+
+  #close(): void {
+    if (this.#isReady) this.#complain(new Error("connection closed"));
+    this.#become(false);
   }
 
   #become(isReady: boolean): void {

@@ -41,23 +41,8 @@ export class SharedSnapshot {
     this.#roundMs = roundMs;
   }
 
-  /** Rejects with `RC_REGISTRY`. */
-  async read(known: string | undefined): Promise<Round> {
-    const lockMs = Math.ceil(this.#roundMs * LOCK_SHARE);
-    const lock = await this.#link.send("SET", this.#key("sync"), "", "NX", "PX", lockMs);
-    if (lock === "OK") return await this.#take();
-    const version = await this.#link.send("GET", this.#key("version"));
-    if (typeof version !== "string") return known === undefined ? await this.#take() : roundOf(known, undefined);
-    if (version === known) return roundOf(known, undefined);
-    return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.#take());
-  }
-
-  #key(kind: string): string {
-    return `${INTERNAL}${kind}:${this.#prefix}`;
-  }
-
-  /** Walks through all keys, and shares what it has found. */
-  async #take(): Promise<Round> {
+  /** What there is now: walks through all keys, and shares what it has found. Rejects with `RC_REGISTRY`. */
+  async take(): Promise<Round> {
     const epoch = await this.#epoch();
     const names = (await this.#link.scan(this.#prefix)).filter((key) => !key.startsWith(INTERNAL)).sort();
     const values = await this.#link.getMany(names);
@@ -75,6 +60,21 @@ export class SharedSnapshot {
     if (!isShared) await this.#link.send("SET", this.#key("snapshot"), shared, "PX", SNAPSHOT_TTL_MS);
     await this.#link.send("SET", this.#key("version"), version, "PX", this.#roundMs * VERSION_ROUNDS);
     return { version, epoch, keys };
+  }
+
+  /** What there was when somebody looked last, at most a round ago. Rejects with `RC_REGISTRY`. */
+  async read(known: string | undefined): Promise<Round> {
+    const lockMs = Math.ceil(this.#roundMs * LOCK_SHARE);
+    const lock = await this.#link.send("SET", this.#key("sync"), "", "NX", "PX", lockMs);
+    if (lock === "OK") return await this.take();
+    const version = await this.#link.send("GET", this.#key("version"));
+    if (typeof version !== "string") return known === undefined ? await this.take() : roundOf(known, undefined);
+    if (version === known) return roundOf(known, undefined);
+    return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.take());
+  }
+
+  #key(kind: string): string {
+    return `${INTERNAL}${kind}:${this.#prefix}`;
   }
 
   /** Marks that are gone, or others, tell that Redis has lost what it held. */

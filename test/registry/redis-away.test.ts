@@ -1,0 +1,246 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { openRedis } from "../../src/registry/redis/open-redis.ts";
+import { redisRegistry } from "../../src/registry/redis/redis.ts";
+import type { Change, Registry } from "../../src/registry/registry.ts";
+import { eventually } from "../support/eventually.ts";
+import { freePorts } from "../support/service.ts";
+import { TempFolder } from "../worker/temp-folder.ts";
+import { RedisServer } from "./redis-server.ts";
+
+const A = `{"address":"10.0.0.5:7000"}`;
+const B = `{"address":"10.0.0.6:7000"}`;
+
+let server: RedisServer;
+let open: AsyncDisposable[];
+let said: { event: string; [field: string]: unknown }[];
+beforeEach(async () => {
+  open = [];
+  said = [];
+  server = await RedisServer.start();
+});
+afterEach(async () => {
+  for (const resource of open.reverse()) await resource[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+
+const say = (event: string, fields = {}): void => void said.push({ event, ...fields });
+const log = { info: say, warn: say };
+const events = (): readonly string[] => said.map(({ event }) => event);
+
+interface Gateway {
+  readonly registry: Registry;
+  readonly changes: Change[];
+  keys(): Promise<readonly string[]>;
+}
+
+/** A process that follows the game servers. */
+async function gateway({ stateDir, port = server.port }: { stateDir?: string; port?: number } = {}): Promise<Gateway> {
+  const limits = { connectTimeoutMs: 500, commandTimeoutMs: 300 };
+  const link = await openRedis({ url: `redis://127.0.0.1:${port}`, ...limits }, { log });
+  const registry = await redisRegistry(link, { log, stateDir });
+  open.push(link, registry);
+  const changes: Change[] = [];
+  const follow = async (): Promise<void> => {
+    for await (const change of registry.watch("service:game:", new AbortController().signal)) changes.push(change);
+  };
+  void follow();
+  return { registry, changes, keys: async () => [...(await registry.list("service:game:")).keys()].sort() };
+}
+
+/** How long an answer takes, whatever it is. */
+async function answerMs(ask: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await ask().catch(() => {});
+  return performance.now() - begun;
+}
+
+describe("any program that speaks to Redis takes part", () => {
+  test("what it publishes is seen at once", async () => {
+    const one = await gateway();
+    expect(await one.keys()).toEqual([]);
+    await server.cli("SET", "restyconf:service:game:a", A, "EX", "10");
+    const told = performance.now();
+    await server.cli("PUBLISH", "restyconf:changes", "service:game:a");
+    await eventually(() => expect(one.changes).toEqual([{ key: "service:game:a", value: A }]));
+    expect(performance.now() - told).toBeLessThan(500);
+    await server.cli("DEL", "restyconf:service:game:a");
+    await server.cli("PUBLISH", "restyconf:changes", "service:game:a");
+    await eventually(() => expect(one.changes.at(-1)).toEqual({ key: "service:game:a", value: undefined }), 500);
+  });
+  test("what it does not publish is seen within two seconds, by every process", async () => {
+    const all = [await gateway(), await gateway(), await gateway()];
+    for (const { keys } of all) expect(await keys()).toEqual([]);
+    await server.cli("SET", "restyconf:service:game:a", A, "EX", "10");
+    const put = performance.now();
+    for (const { keys } of all) await eventually(async () => expect(await keys()).toEqual(["service:game:a"]), 2_500);
+    expect(performance.now() - put).toBeLessThan(2_200); // 2 s, and what a busy machine takes
+    await server.cli("DEL", "restyconf:service:game:a");
+    for (const { keys } of all) await eventually(async () => expect(await keys()).toEqual([]), 2_500);
+  });
+  test("who stops to refresh is gone within two seconds after its time", async () => {
+    const one = await gateway();
+    await server.cli("SET", "restyconf:service:game:a", A, "PX", "600");
+    await server.cli("PUBLISH", "restyconf:changes", "service:game:a");
+    await eventually(async () => expect(await one.keys()).toEqual(["service:game:a"]));
+    await eventually(async () => expect(await one.keys()).toEqual([]), 3_000);
+  });
+  test("messages that name no key do nothing", async () => {
+    const one = await gateway();
+    await one.registry.put("service:game:a", A);
+    for (const message of ["", "~epoch:0", "service:game:none", "x".repeat(100_000), "service:game:"])
+      await server.cli("PUBLISH", "restyconf:changes", message);
+    await server.cli("SET", "restyconf:service:game:b", B);
+    await server.cli("PUBLISH", "restyconf:changes", "service:game:b");
+    await eventually(async () => expect(await one.keys()).toEqual(["service:game:a", "service:game:b"]));
+    expect(one.changes.map(({ key }) => key)).toEqual(["service:game:a", "service:game:b"]);
+  });
+  test("a list of another type under one of the keys stops nobody", async () => {
+    const one = await gateway();
+    await one.registry.put("service:game:a", A);
+    await server.cli("LPUSH", "restyconf:service:game:list", "x");
+    await sleep(1_200);
+    await server.cli("SET", "restyconf:service:game:b", B);
+    await eventually(async () => expect(await one.keys()).toEqual(["service:game:a", "service:game:b"]), 2_500);
+  });
+});
+
+describe("many processes", () => {
+  test("walk through the keys once per round together", async () => {
+    const all = await Promise.all(Array.from({ length: 8 }, () => gateway()));
+    for (const { keys } of all) await keys();
+    await server.cli("CONFIG", "RESETSTAT");
+    await sleep(3_000);
+    const [, scans = "0"] = /cmdstat_scan:calls=(\d+)/.exec(await server.cli("INFO", "commandstats")) ?? [];
+    expect(Number(scans)).toBeGreaterThanOrEqual(2);
+    expect(Number(scans)).toBeLessThanOrEqual(5); // 8 processes, 3 rounds
+  });
+});
+
+describe("while Redis is", () => {
+  /** Two game servers, and a gateway that knows them. */
+  async function knowing(): Promise<Gateway> {
+    const one = await gateway();
+    await server.cli("SET", "restyconf:service:game:a", A, "PX", "1500");
+    await server.cli("SET", "restyconf:service:game:b", B);
+    await server.cli("PUBLISH", "restyconf:changes", "service:game:a");
+    await server.cli("PUBLISH", "restyconf:changes", "service:game:b");
+    await eventually(async () => expect(await one.keys()).toHaveLength(2));
+    return one;
+  }
+
+  test("killed, what is known stays, also what is over; what is not known is refused at once", async () => {
+    const one = await knowing();
+    await server.kill();
+    await sleep(1_600); // the server's own time is over
+    expect(await one.keys()).toEqual(["service:game:a", "service:game:b"]);
+    expect(await one.registry.get("service:game:a")).toBe(A);
+    await expect(one.registry.get("other")).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    await expect(one.registry.list("")).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    await expect(one.registry.put("other", "")).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    await expect(one.registry.delete("other")).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    expect(await answerMs(() => one.registry.get("other"))).toBeLessThan(100);
+    expect(await answerMs(() => one.registry.list("service:game:"))).toBeLessThan(100);
+    expect(events()).toEqual(["redis is away"]); // once, however many attempts fail
+    expect(one.changes).toHaveLength(2);
+  });
+  test("restarted without its data, servers are kept until they are back", async () => {
+    const one = await knowing();
+    await server.kill();
+    await server.start();
+    await eventually(() => expect(events()).toContain("redis is back"));
+    await sleep(1_500); // a sync or two find nothing
+    expect(await one.keys()).toEqual(["service:game:a", "service:game:b"]);
+    await server.cli("SET", "restyconf:service:game:a", B, "EX", "60"); // it comes back elsewhere
+    await eventually(async () => expect(await one.registry.get("service:game:a")).toBe(B), 2_500);
+    await one.registry.put("service:game:c", A);
+    expect(await one.keys()).toEqual(["service:game:a", "service:game:b", "service:game:c"]);
+    await eventually(async () => expect(await one.keys()).toEqual(["service:game:a", "service:game:c"]), 20_000);
+  });
+  test("emptied, likewise; and a goodbye is believed at once", async () => {
+    const one = await knowing();
+    const other = await gateway();
+    expect(await other.keys()).toHaveLength(2);
+    await server.cli("FLUSHALL");
+    await eventually(() => expect(events().filter((event) => event === "redis has lost its data")).toHaveLength(2));
+    for (const { keys } of [one, other]) expect(await keys()).toEqual(["service:game:a", "service:game:b"]);
+    await server.cli("PUBLISH", "restyconf:changes", "service:game:b");
+    for (const { keys } of [one, other]) await eventually(async () => expect(await keys()).toEqual(["service:game:a"]));
+  });
+  test("paused, what is known is answered at once and the rest in time; and all goes on when it goes on", async () => {
+    const one = await knowing();
+    server.pause();
+    expect(await answerMs(() => one.registry.list("service:game:"))).toBeLessThan(100);
+    const waited = await answerMs(() => one.registry.get("other"));
+    expect(waited).toBeLessThan(1_000); // an answer may take 300 ms
+    await sleep(1_700);
+    expect(await one.keys()).toEqual(["service:game:a", "service:game:b"]);
+    server.resume();
+    await eventually(() => one.registry.put("service:game:c", A), 5_000);
+    await server.cli("SET", "restyconf:service:game:d", B);
+    await eventually(async () => expect(await one.keys()).toContain("service:game:d"), 5_000);
+    expect(await one.keys()).toContain("service:game:a"); // it has had no chance to refresh
+  });
+});
+
+describe("a start while Redis is away", () => {
+  const noRedis = async (): Promise<number> => (await freePorts(1))[0] ?? 0;
+
+  test("has the last snapshot from disk, with a warning, and goes on with Redis when it comes", async () => {
+    using folder = new TempFolder();
+    const path = join(folder.path, "registry.json");
+    const before = await gateway({ stateDir: folder.path });
+    await before.registry.put("service:game:a", A);
+    await before.registry.put("service:game:b", B);
+    await eventually(() => expect(readFileSync(path, "utf8")).toContain("10.0.0.6"));
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    await server.kill();
+    const begun = performance.now();
+    const after = await gateway({ stateDir: folder.path });
+    expect(await after.keys()).toEqual(["service:game:a", "service:game:b"]);
+    expect(performance.now() - begun).toBeLessThan(2_000);
+    expect(said).toContainEqual({ event: "registry is the last snapshot from disk", prefix: "service:game:", keys: 2 });
+    await server.start();
+    await server.cli("SET", "restyconf:service:game:c", A);
+    await eventually(async () => expect(await after.keys()).toContain("service:game:c"), 6_000);
+    expect(await after.keys()).toHaveLength(3); // a and b may still come
+  });
+  test("keeps the snapshot of what it could not ask for, when it stops again", async () => {
+    using folder = new TempFolder();
+    const path = folder.write(
+      "registry.json",
+      JSON.stringify({ prefix: "restyconf:", savedAt: "", follows: { "service:game:": { "service:game:a": A } } }),
+    );
+    const port = await noRedis();
+    const one = await gateway({ stateDir: folder.path, port });
+    expect(await one.keys()).toEqual(["service:game:a"]);
+    await one.registry[Symbol.asyncDispose]();
+    expect(readFileSync(path, "utf8")).toContain("10.0.0.5");
+  });
+  test("without a snapshot says that nothing is known, instead of an empty list", async () => {
+    const one = await gateway({ port: await noRedis() });
+    await expect(one.keys()).rejects.toMatchObject({
+      code: "RC_REGISTRY",
+      message: expect.stringContaining("ECONNREFUSED"),
+    });
+  });
+  test.each(["", "{", `{"follows":1}`, `{"prefix":"other:","follows":{"service:game:":{"a":"1"}}}`, "[]"])(
+    "does not stumble over a snapshot of %j",
+    async (text) => {
+      using folder = new TempFolder({ "registry.json": text });
+      const one = await gateway({ stateDir: folder.path, port: await noRedis() });
+      await expect(one.keys()).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    },
+  );
+  test("with a Redis that works, the snapshot is not even looked at", async () => {
+    using folder = new TempFolder();
+    const stale = { prefix: "restyconf:", savedAt: "", follows: { "service:game:": { "service:game:z": A } } };
+    writeFileSync(join(folder.path, "registry.json"), JSON.stringify(stale));
+    const one = await gateway({ stateDir: folder.path });
+    expect(await one.keys()).toEqual([]);
+    expect(events()).toEqual([]);
+    expect(existsSync(join(folder.path, "registry.json"))).toBe(true);
+  });
+});
