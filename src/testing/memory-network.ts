@@ -4,7 +4,8 @@ import type { Network } from "../upstream/network.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import { Resolver } from "../upstream/resolve.ts";
 import { memoryPair, systemError } from "./memory-socket.ts";
-import { Party, type PartyHost, type Script } from "./party.ts";
+import type { Script } from "./party.ts";
+import { type PartyHost, ScriptedParty } from "./scripted-party.ts";
 
 /**
  * What a peer does: its script, once for each connection; or it refuses connections, is silent and never accepts any, or is
@@ -30,7 +31,7 @@ const EXAMPLE_NET = "192.0.2.";
 /** The network of a run: whoever connects reaches the scripts of its peers, and nobody else. */
 export class MemoryNetwork implements Network {
   readonly resolver: Resolver = new Resolver({ lookup: (host) => this.#lookup(host) });
-  readonly parties: Party[] = [];
+  readonly parties: ScriptedParty[] = [];
   readonly #parts: MemoryNetworkParts;
   /** Host names by the address that each was given. */
   readonly #names = new Map<string, string>();
@@ -65,7 +66,7 @@ export class MemoryNetwork implements Network {
       if (near.destroyed) return;
       note({ kind: "connect", to: address, outcome: "connected" });
       near.arrive();
-      const party = new Party({ name: address, role: "peer", upstream }, far, this.#parts);
+      const party = new ScriptedParty({ name: address, role: "peer", upstream }, far, this.#parts);
       this.parties.push(party);
       party.play(played).catch((cause: unknown) => this.#parts.onFailure(cause));
     };

@@ -1,24 +1,35 @@
-import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
-import { messageOf } from "../errors.ts";
-import type { MemorySocket } from "./memory-socket.ts";
-import { type PartyTls, type SecuredParty, securedBy, tlsWords } from "./party-tls.ts";
-import type { RunError } from "./run-error.ts";
-import { type Happening, shown } from "./transcript.ts";
+import type { PartyTls, SecuredParty } from "./party-tls.ts";
 
-/** Who a party is. */
-export interface PartyFacts {
+/**
+ * A client or a peer of a run, at the other end of the gateway's connection. It takes in all that comes, whether its script reads
+ * that or not. When its script has ended it stays, and answers the gateway's end with its own.
+ */
+export interface Party {
   /** `client`, or the address of the peer. */
   readonly name: string;
-  readonly role: "client" | "peer";
-  /** Of a peer that a session was sent to. */
-  readonly upstream?: string | undefined;
-}
-
-/** What a party needs of its run. */
-export interface PartyHost {
-  note(happening: Happening): void;
-  error(reason: string): RunError;
+  /** All that has come from the gateway; within TLS, the clear text. */
+  readonly received: Buffer;
+  /** Sends bytes; text is UTF-8. Resolves when the gateway has room for more; what it does not take any more is lost. */
+  send(bytes: string | Uint8Array): Promise<void>;
+  /** What has come and was not read yet, at least a byte; empty when nothing comes any more. */
+  receive(): Promise<Buffer>;
+  /** So many bytes; or these very ones. @throws RunError when the gateway ends before, and when something else comes */
+  receive(wanted: number | string | Uint8Array): Promise<Buffer>;
+  /** All up to these bytes, and them. @throws RunError when the gateway ends before */
+  receiveUntil(delimiter: string | Uint8Array): Promise<Buffer>;
+  /** All that still comes, until the gateway ends its side. @throws RunError when it resets */
+  receiveAll(): Promise<Buffer>;
+  /** Does nothing for a while, by the clock of the run. */
+  wait(ms: number): Promise<void>;
+  /** Ends its side, behind all that it has sent; the gateway may go on sending. */
+  end(bytes?: string | Uint8Array): Promise<void>;
+  /** Breaks the connection off. */
+  reset(): void;
+  /**
+   * Speaks TLS from here on: a client as the client, a peer as the server, which needs `cert` and `key`. Resolves when both have agreed.
+   * @throws RunError when they do not
+   */
+  startTls(options?: PartyTls): Promise<SecuredParty>;
 }
 
 /** What plays a client or a peer: a function, or steps that follow one another. */
@@ -26,240 +37,3 @@ export type Script = Step | readonly Step[];
 
 /** One thing that a client or a peer does. It has ended when what it returns has. */
 export type Step = (party: Party) => unknown;
-
-const EMPTY = Buffer.alloc(0);
-
-/**
- * A client or a peer of a run, at the other end of the gateway's connection. It takes in all that comes, whether its script reads
- * that or not. When its script has ended it stays, and answers the gateway's end with its own.
- */
-export class Party {
-  /** `client`, or the address of the peer. */
-  readonly name: string;
-  readonly #host: PartyHost;
-  readonly #role: PartyFacts["role"];
-  readonly #upstream: string | undefined;
-  readonly #socket: MemorySocket;
-  #stream: Socket;
-  #received: Buffer[] = [];
-  #unread: Buffer = EMPTY;
-  #state: "open" | "ended" | "reset" = "open";
-  #hasPlayed = false;
-  #waitsFor: string | undefined;
-  #wake: (() => void) | undefined;
-  #failure: Error | undefined;
-
-  constructor({ name, role, upstream }: PartyFacts, socket: MemorySocket, host: PartyHost) {
-    this.name = name;
-    this.#role = role;
-    this.#upstream = upstream;
-    this.#socket = socket;
-    this.#stream = socket;
-    this.#host = host;
-    this.#listen(socket);
-  }
-
-  /** All that has come from the gateway; within TLS, the clear text. */
-  get received(): Buffer {
-    this.#received = [Buffer.concat(this.#received)];
-    return this.#received[0] ?? EMPTY;
-  }
-
-  /** What its script waits for at this moment. */
-  get waitsFor(): string | undefined {
-    return this.#waitsFor;
-  }
-
-  /** Sends bytes; text is UTF-8. Resolves when the gateway has room for more; what it does not take any more is lost. */
-  send(bytes: string | Uint8Array): Promise<void> {
-    const copy = Buffer.from(bytes);
-    this.#host.note({ kind: "bytes", from: this.name, to: "gateway", bytes: copy });
-    return new Promise((resolve) => {
-      this.#stream.write(copy, () => resolve());
-    });
-  }
-
-  /** What has come and was not read yet, at least a byte; empty when nothing comes any more. */
-  receive(): Promise<Buffer>;
-  /** So many bytes; or these very ones. @throws RunError when the gateway ends before, and when something else comes */
-  receive(wanted: number | string | Uint8Array): Promise<Buffer>;
-  async receive(wanted?: number | string | Uint8Array): Promise<Buffer> {
-    if (wanted === undefined) {
-      await this.#until(() => this.#unread.length > 0, "bytes");
-      return this.#take(this.#unread.length);
-    }
-    if (typeof wanted === "number") return this.#exactly(wanted, `${wanted} bytes`);
-    const bytes = Buffer.from(wanted);
-    const text = shown(bytes);
-    const differs = (): boolean => {
-      const size = Math.min(bytes.length, this.#unread.length);
-      return !bytes.subarray(0, size).equals(this.#unread.subarray(0, size));
-    };
-    await this.#until(() => this.#unread.length >= bytes.length || differs(), text);
-    if (differs()) throw this.#host.error(`${this.name} expected ${text}, and got ${shown(this.#unread)}`);
-    return this.#exactly(bytes.length, text);
-  }
-
-  /** All up to these bytes, and them. @throws RunError when the gateway ends before */
-  async receiveUntil(delimiter: string | Uint8Array): Promise<Buffer> {
-    const bytes = Buffer.from(delimiter);
-    const text = `all up to ${shown(bytes)}`;
-    const end = (): number => this.#unread.indexOf(bytes);
-    await this.#until(() => end() !== -1, text);
-    return this.#exactly(end() === -1 ? this.#unread.length + 1 : end() + bytes.length, text);
-  }
-
-  /** All that still comes, until the gateway ends its side. @throws RunError when it resets */
-  async receiveAll(): Promise<Buffer> {
-    await this.#until(() => false, "the end");
-    if (this.#state === "reset") throw this.#host.error(`${this.name} waited for the end, and was reset`);
-    return this.#take(this.#unread.length);
-  }
-
-  /** Does nothing for a while, by the clock of the run. */
-  wait(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      setTimeout(resolve, ms);
-    });
-  }
-
-  /** Ends its side, behind all that it has sent; the gateway may go on sending. */
-  async end(bytes?: string | Uint8Array): Promise<void> {
-    if (bytes !== undefined) await this.send(bytes);
-    if (this.#stream.writableEnded || this.#stream.destroyed) return;
-    this.#host.note({ kind: "end", from: this.name, to: "gateway" });
-    this.#stream.end();
-  }
-
-  /** Breaks the connection off. */
-  reset(): void {
-    if (this.#socket.destroyed) return;
-    this.#host.note({ kind: "reset", from: this.name, to: "gateway" });
-    this.#settle("reset");
-    this.#socket.resetAndDestroy();
-  }
-
-  /**
-   * Speaks TLS from here on: a client as the client, a peer as the server, which needs `cert` and `key`. Resolves when both have agreed.
-   * @throws RunError when they do not
-   */
-  async startTls(options: PartyTls = {}): Promise<SecuredParty> {
-    const { name } = this;
-    this.#unlisten();
-    if (this.#unread.length > 0) this.#socket.unshift(this.#take(this.#unread.length));
-    this.#waitsFor = "the end of its TLS handshake";
-    try {
-      const { stream, secured } = await securedBy(this.#socket, this.#role, options, (stream) => this.#listen(stream));
-      this.#host.note({ kind: "tls", with: name, outcome: secured.protocol });
-      this.#stream = stream;
-      return secured;
-    } catch (cause) {
-      const reason = messageOf(cause);
-      this.#host.note({ kind: "tls", with: name, outcome: reason });
-      this.#settle("reset");
-      throw this.#failure ?? this.#host.error(`${name}: no TLS: ${reason}`);
-    } finally {
-      this.#waitsFor = undefined;
-    }
-  }
-
-  /** By its address, or by the name of its upstream. */
-  isCalled(name: string): boolean {
-    return name === this.name || name === this.#upstream;
-  }
-
-  /** Runs its script. */
-  async play(script: Script): Promise<void> {
-    for (const step of [script].flat()) await step(this);
-    this.#hasPlayed = true;
-    if (this.#state === "ended") await this.end();
-  }
-
-  /** Nothing that its script waits for will come. */
-  fail(cause: Error): void {
-    this.#failure ??= cause;
-    this.#wake?.();
-    if (this.#waitsFor !== undefined) this.#socket.destroy();
-  }
-
-  /** The run is over. */
-  leave(): void {
-    if (this.#state === "open") this.#settle("ended");
-    this.#socket.destroy();
-    this.#stream.destroy();
-  }
-
-  async #exactly(size: number, text: string): Promise<Buffer> {
-    await this.#until(() => this.#unread.length >= size, text);
-    if (this.#unread.length >= size) return this.#take(size);
-    const rest = `after ${shown(this.#unread)}`;
-    throw this.#host.error(
-      `${this.name} waited for ${text}, and the gateway ${this.#state === "reset" ? "has reset" : "has ended"} ${rest}`,
-    );
-  }
-
-  #take(size: number): Buffer {
-    const taken = this.#unread.subarray(0, size);
-    this.#unread = this.#unread.subarray(size);
-    return taken;
-  }
-
-  /** Waits until that holds, or no byte will come any more. */
-  async #until(holds: () => boolean, what: string): Promise<void> {
-    if (this.#waitsFor !== undefined)
-      throw this.#host.error(`${this.name} waits for ${this.#waitsFor} and for ${what} at once`);
-    this.#waitsFor = what;
-    try {
-      while (!holds() && this.#state === "open" && !this.#failure) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-      if (this.#failure) throw this.#failure;
-    } finally {
-      this.#waitsFor = undefined;
-      this.#wake = undefined;
-    }
-  }
-
-  #listen(stream: Socket | TLSSocket): void {
-    this.#stream = stream;
-    stream.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onError).on("close", this.#onEnd);
-  }
-
-  #unlisten(): void {
-    this.#socket.pause();
-    this.#socket
-      .off("data", this.#onData)
-      .off("end", this.#onEnd)
-      .off("error", this.#onError)
-      .off("close", this.#onEnd);
-  }
-
-  readonly #onData = (chunk: Buffer): void => {
-    this.#host.note({ kind: "bytes", from: "gateway", to: this.name, bytes: chunk });
-    this.#received.push(chunk);
-    this.#unread = this.#unread.length === 0 ? chunk : Buffer.concat([this.#unread, chunk]);
-    this.#wake?.();
-  };
-
-  readonly #onEnd = (): void => {
-    if (this.#state !== "open") return;
-    this.#host.note({ kind: "end", from: "gateway", to: this.name });
-    this.#settle("ended");
-    if (this.#hasPlayed) void this.end();
-  };
-
-  readonly #onError = (cause: Error): void => {
-    if (this.#state !== "open") return;
-    const isReset = "code" in cause && cause.code === "ECONNRESET";
-    if (isReset) this.#host.note({ kind: "reset", from: "gateway", to: this.name });
-    else this.#host.note({ kind: "tls", with: this.name, outcome: tlsWords(cause) });
-    this.#settle("reset");
-  };
-
-  #settle(state: "ended" | "reset"): void {
-    this.#state = state;
-    this.#wake?.();
-  }
-}

@@ -1,6 +1,7 @@
 import type { Address, Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import { memoryRegistry } from "../registry/memory.ts";
+import type { Registry } from "../registry/registry.ts";
 import { openDicts } from "../shared/dict/open-dicts.ts";
 import { timers } from "../shared/timer.ts";
 import { Connection } from "../stream/connection.ts";
@@ -13,7 +14,6 @@ import { compileGeneration, type Generation } from "../worker/generation.ts";
 import { logTimers } from "../worker/timer-log.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 import { memoryPair } from "./memory-socket.ts";
-
 import { RunError } from "./run-error.ts";
 import { RunLog } from "./run-log.ts";
 import type { RunOptions } from "./run-options.ts";
@@ -96,23 +96,27 @@ export class Stage implements PartyHost {
       await phases?.init?.();
       await phases?.check?.();
       for (const [key, value] of Object.entries(this.#options.registry ?? {})) await registry.put(key, value);
-      const { dicts } = openDicts(this.#config.shared ?? {});
-      const worker = { id: 0, number: 0, masterId: 0, registry, shared: dicts, generation: 1, signal: end.signal };
-      const { log, network } = this;
-      const shared = { live: new LivePeers(), resolver: network.resolver, hookWatch: this.#hookWatch() };
-      const generation = await compileGeneration(this.#config, {
-        number: 1,
-        baseDir: this.#baseDir,
-        log,
-        worker,
-        ...shared,
-      });
+      const generation = await this.#compile(registry, end.signal);
       await this.#playIn(generation).finally(() => generation.close());
     } finally {
       end.abort();
       forget();
       await registry[Symbol.asyncDispose]();
     }
+  }
+
+  #compile(registry: Registry, signal: AbortSignal): Promise<Generation> {
+    const { log, network } = this;
+    const { dicts } = openDicts(this.#config.shared ?? {});
+    return compileGeneration(this.#config, {
+      number: 1,
+      baseDir: this.#baseDir,
+      log,
+      hookWatch: this.#hookWatch(),
+      worker: { id: 0, number: 0, masterId: 0, registry, shared: dicts, generation: 1, signal },
+      live: new LivePeers(),
+      resolver: network.resolver,
+    });
   }
 
   async #playIn(generation: Generation): Promise<void> {

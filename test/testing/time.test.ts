@@ -102,6 +102,21 @@ test("a night closing is tested by day", async () => {
   expect([await at("2026-05-01T05:59:59Z"), await at("2026-05-01T06:00:00Z")]).toEqual([403, 200]);
 });
 
+test("entries of a dictionary expire by the clock of the run, and each run begins with none", async () => {
+  const told: unknown[] = [];
+  const access: ServerPhases["access"] = async ({ worker: { shared } }) => {
+    told.push(shared["seen"]?.get("ann"));
+    shared["seen"]?.set("ann", 1, { ttlMs: 10_000 });
+    await sleep(9_000);
+    told.push(shared["seen"]?.get("ann"));
+    await sleep(1_001);
+    told.push(shared["seen"]?.get("ann"));
+  };
+  const config = { ...refusing(access), shared: { seen: "1m" } };
+  for (let runs = 2; runs > 0; runs--) await runSession(config, { client: send("x") });
+  expect(told).toEqual([undefined, 1, undefined, undefined, 1, undefined]);
+});
+
 test("timers of a run are gone with it", async () => {
   const before = timer.counts().pending;
   const called: number[] = [];
