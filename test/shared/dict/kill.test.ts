@@ -1,0 +1,93 @@
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { machineClock } from "../../../src/shared/dict/clock.ts";
+import { LOCK, layoutOf, RECOVERIES } from "../../../src/shared/dict/layout.ts";
+import { Lock } from "../../../src/shared/dict/lock.ts";
+import { Members } from "../../../src/shared/dict/members.ts";
+import { type DictHandle, openDicts } from "../../../src/shared/dict/open-dicts.ts";
+import { rebuild } from "../../../src/shared/dict/rebuild.ts";
+import { Shard } from "../../../src/shared/dict/shard.ts";
+import type { SharedDict } from "../../../src/shared/dict/shared-dict.ts";
+import { openSharedMemory } from "../../../src/shared/dict/shared-memory.ts";
+import { audit } from "./audit.ts";
+import { isSealed } from "./labours.ts";
+import { ended, workforce } from "./workforce.ts";
+
+const { hire } = workforce();
+const KILLS = process.env["RESTYCONF_LONG"] ? 1_000 : 100;
+const AT_ONCE = 4;
+/** Whatever is killed, others go on within this time. */
+const MAX_WAIT_MS = 1_000;
+
+interface Part {
+  readonly shard: Shard;
+  readonly lock: Lock;
+}
+
+/** The shards of a dictionary with their locks, as a process of their own would have them. */
+function lookInto(handle: DictHandle, sizeBytes: number, shards: number): readonly Part[] {
+  const buffer = openSharedMemory(handle.path, handle.bytes);
+  const memory = { words: new Int32Array(buffer), doubles: new Float64Array(buffer) };
+  const members = new Members(memory.words, memory.doubles);
+  const serial = members.join();
+  return Array.from({ length: shards }, (_, index) => {
+    const shard = new Shard(memory, layoutOf(sizeBytes, shards), index, machineClock);
+    return { shard, lock: new Lock(memory.words, shard.header + LOCK, serial, members) };
+  });
+}
+
+describe.each([
+  { name: "in one shard, short of memory", size: "64k", sizeBytes: 64 * 1024, shards: 1 },
+  { name: "in four shards", size: "1m", sizeBytes: 1024 ** 2, shards: 4 },
+])("a dictionary $name", ({ size, sizeBytes, shards }) => {
+  test(`is in order within a second after each of ${KILLS} kills at any moment`, { timeout: 600_000 }, async () => {
+    const { dicts, handles } = openDicts({ dict: size }, { isShared: true, shards });
+    const { dict } = dicts;
+    const { dict: handle } = handles;
+    if (dict === undefined || handle === undefined) throw new Error("it was opened above");
+    const parts = lookInto(handle, sizeBytes, shards);
+    for (let kills = 0; kills < KILLS; kills += AT_ONCE) {
+      const stormers = Array.from({ length: AT_ONCE }, (_, index) =>
+        hire(handle, { name: "storm", amount: 0, id: kills + index }),
+      );
+      await Promise.all(stormers.map((stormer) => once(stormer, "message")));
+      for (const stormer of stormers) await killAndLook(stormer, dict, parts);
+      expect(torn(dict)).toEqual([]);
+    }
+    expect(parts.some(({ shard }) => shard.fact(RECOVERIES) > 0)).toBe(true);
+  });
+});
+
+async function killAndLook(stormer: ChildProcess, dict: SharedDict, parts: readonly Part[]): Promise<void> {
+  await sleep(Math.random() * 3);
+  stormer.kill("SIGKILL");
+  const killed = performance.now();
+  dict.incr("looked", 1, 0);
+  for (const { shard, lock } of parts) {
+    if (lock.enter()) rebuild(shard);
+    const faults = audit(shard);
+    lock.leave();
+    expect(faults).toEqual([]);
+  }
+  expect(performance.now() - killed).toBeLessThan(MAX_WAIT_MS);
+  expect(await ended(stormer)).toBe("SIGKILL");
+}
+
+/** Values that nobody has written so: half of one, or items of a list out of their order. Empties the lists. */
+function torn(dict: SharedDict): string[] {
+  return dict.keys(0).filter((key) => {
+    if (key.startsWith("text:")) return !isSealed(String(dict.get(key) ?? "0::0"));
+    return key.startsWith("list:") && !isAscending(dict, key);
+  });
+}
+
+function isAscending(dict: SharedDict, key: string): boolean {
+  let before = -1;
+  for (let popped = dict.lpop(key); popped.value !== undefined; popped = dict.lpop(key)) {
+    if (Number(popped.value) <= before) return false;
+    before = Number(popped.value);
+  }
+  return true;
+}
