@@ -1,0 +1,152 @@
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Codec } from "../../codecs/codec.ts";
+import { GatewayError, messageOf } from "../../errors.ts";
+import type { Log } from "../../stream/log.ts";
+import { backoffMs } from "./backoff.ts";
+import { Conversation } from "./conversation.ts";
+import type { Dial } from "./dial-link.ts";
+import type { Announcement, Heard, Said } from "./frame.ts";
+import type { LinkLimits, LinkTiming } from "./limits.ts";
+import type { Sending } from "./wire.ts";
+
+/** What all links of a worker have in common. */
+export interface LinkParts {
+  readonly dial: Dial;
+  /** Asked for each hello. */
+  readonly announce: () => Announcement;
+  readonly codec: Codec<unknown>;
+  readonly timing: LinkTiming;
+  readonly limits: LinkLimits;
+  readonly log: Log;
+  /** A game server has taken the hello. */
+  readonly onOpen: (link: Link) => void;
+  /** A game server has said something that is not the link's own business. Its frames behind wait for the promise. */
+  readonly onFrame: (heard: Heard, link: Link, sizeBytes: number) => Promise<void> | undefined;
+}
+
+/** Where a link stands: being opened or announced, open, between two attempts, or closed for good. */
+export type LinkState =
+  | { readonly kind: "connecting" }
+  | { readonly kind: "open"; readonly since: number }
+  | { readonly kind: "waiting"; readonly reason: string; readonly failures: number }
+  | { readonly kind: "closed" };
+
+/** Frames of one link, since it was made. */
+export interface LinkCounts {
+  readonly sent: number;
+  /** Messages of hooks that did not leave, for whatever reason. */
+  readonly dropped: number;
+  readonly received: number;
+  /** Requests of the server that were not done. */
+  readonly refused: number;
+  /** Hellos that the server has taken. */
+  readonly welcomed: number;
+}
+
+/** One link to one game server: connects, announces, keeps alive, and begins anew when it breaks. */
+export class Link {
+  /** Where it connects to. */
+  readonly address: string;
+  readonly #parts: LinkParts;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+  readonly #counts = { sent: 0, dropped: 0, received: 0, refused: 0, welcomed: 0 };
+  #state: LinkState = { kind: "connecting" };
+  #conversation: Conversation | undefined;
+
+  constructor(address: string, parts: LinkParts) {
+    this.address = address;
+    this.#parts = parts;
+    this.#running = this.#run(this.#stop.signal);
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  get counts(): LinkCounts {
+    return { ...this.#counts };
+  }
+
+  /** A message of a hook's. Nothing waits for a link that is down. @throws TypeError for what the codec cannot say */
+  sendMessage(data: unknown): Sending {
+    const sending = this.#conversation?.sendMessage(data) ?? "closed";
+    if (sending === "sent") this.#counts.sent++;
+    else this.#counts.dropped++;
+    return sending;
+  }
+
+  /** Any other frame; dropped where the link is down. */
+  send(frame: Said): Sending {
+    const sending = this.#conversation?.send(frame) ?? "closed";
+    if (sending === "sent") this.#counts.sent++;
+    if (sending === "sent" && frame.type === "refused") this.#counts.refused++;
+    return sending;
+  }
+
+  /** Says goodbye. Resolves when nothing is left open. */
+  async close(reason: string): Promise<void> {
+    this.#stop.abort(new GatewayError("RC_SHUTDOWN", reason));
+    this.#conversation?.end(reason);
+    await this.#running;
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { timing } = this.#parts;
+    for (let failures = 0; !signal.aborted; ) {
+      this.#state = { kind: "connecting" };
+      const { reason, lastedMs } = await this.#attempt(signal);
+      if (signal.aborted) break;
+      failures = lastedMs >= timing.stableMs ? 1 : failures + 1;
+      this.#state = { kind: "waiting", reason, failures };
+      this.#report(reason, failures);
+      await sleep(backoffMs(failures, timing), undefined, { signal, ref: false }).catch(() => {});
+    }
+    this.#state = { kind: "closed" };
+  }
+
+  /** One connection, from its begin to its end. */
+  async #attempt(signal: AbortSignal): Promise<{ readonly reason: string; readonly lastedMs: number }> {
+    let socket: Socket | undefined;
+    try {
+      const announcement = this.#parts.announce();
+      const connected = await this.#parts.dial(this.address, signal);
+      socket = connected;
+      const reason = await new Promise<string>((onEnd) => {
+        this.#conversation = new Conversation(connected, announcement, this.#parts, {
+          onWelcome: () => this.#onWelcome(),
+          onFrame: (heard, sizeBytes) => this.#onFrame(heard, sizeBytes),
+          onEnd,
+        });
+        if (signal.aborted) this.#conversation.end("stopped"); // while the socket was on its way here
+      });
+      return { reason, lastedMs: this.#state.kind === "open" ? performance.now() - this.#state.since : 0 };
+    } catch (cause) {
+      return { reason: messageOf(cause), lastedMs: 0 };
+    } finally {
+      this.#conversation = undefined;
+      socket?.destroy(); // where it is closed already, or nobody came to take it over
+    }
+  }
+
+  #onWelcome(): void {
+    this.#counts.welcomed++;
+    this.#state = { kind: "open", since: performance.now() };
+    this.#parts.log.info("link open", { link: this.address });
+    this.#parts.onOpen(this);
+  }
+
+  #onFrame(heard: Heard, sizeBytes: number): Promise<void> | undefined {
+    this.#counts.received++;
+    return this.#parts.onFrame(heard, this, sizeBytes);
+  }
+
+  /** The first failure of a row is news; the others are known to come. */
+  #report(reason: string, failures: number): void {
+    const { log } = this.#parts;
+    const fields = { link: this.address, reason, failures };
+    if (failures === 1) log.warn("link lost", fields);
+    else log.debug("no link", fields);
+  }
+}
