@@ -36,7 +36,9 @@ export class Key {
     this.byteLength = Math.abs(bytes);
     this.wordCount = wordsFor(this.byteLength);
     this.words = this.#scratch.words;
-    this.hash = halfSipHash(this.words, this.wordCount, this.#seed0, this.#seed1);
+    // One word more than the key has, so that zeros at its end count.
+    this.words[this.wordCount] = bytes;
+    this.hash = halfSipHash(this.words, this.wordCount + 1, this.#seed0, this.#seed1);
   }
 }
 

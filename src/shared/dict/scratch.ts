@@ -9,10 +9,11 @@ export class Scratch {
   words: Int32Array = new Int32Array(FIRST_BYTES / 4);
   bytes: Buffer = Buffer.from(this.words.buffer);
 
-  /** Makes room for `bytes`. What was in it is lost. */
+  /** Makes room for `bytes`, and one word behind them. What was in it is lost. */
   reserve(bytes: number): void {
-    if (bytes <= this.bytes.length && (this.bytes.length <= KEPT_BYTES || bytes > KEPT_BYTES)) return;
-    this.words = new Int32Array(2 ** Math.ceil(Math.log2(wordsFor(Math.max(bytes, FIRST_BYTES)))));
+    const wanted = bytes + 4;
+    if (wanted <= this.bytes.length && (this.bytes.length <= KEPT_BYTES || wanted > KEPT_BYTES)) return;
+    this.words = new Int32Array(2 ** Math.ceil(Math.log2(wordsFor(Math.max(wanted, FIRST_BYTES)))));
     this.bytes = Buffer.from(this.words.buffer);
   }
 }
