@@ -28,7 +28,14 @@ export function snapshotEnd(entries: number): string {
 
 export function lineOf(key: string, kept: Kept): string {
   const content = kept.kind === "list" ? { list: kept.items.map(written) } : written(kept.value);
-  return `${JSON.stringify([key, content, kept.flags, kept.ttlMs])}\n`;
+  return `${JSON.stringify([key, content, kept.flags, kept.ttlMs]).replace(LINE_ENDS, escaped)}\n`;
+}
+
+/** Newer versions of Node end a line at these, too, which JSON leaves as they are. */
+const LINE_ENDS = /[\u2028\u2029]/g;
+
+function escaped(end: string): string {
+  return end === "\u2028" ? "\\u2028" : "\\u2029";
 }
 
 function written(value: DictValue): unknown {

@@ -36,7 +36,7 @@ const VALUES = {
 test("all values, lists, flags and times come back as they were, less the time that has passed", async () => {
   const dict = open();
   for (const [key, value] of Object.entries(VALUES)) dict.set(key, value, { flags: 4_294_967_295 });
-  for (const item of ["a", -0, Number.NaN, "\u2028\n", 7]) dict.rpush("list", item);
+  for (const item of ["a", -0, Number.NaN, "\u2028\u2029\n", 7]) dict.rpush("list", item);
   dict.expire("list", 500);
   dict.set("short", 1, { ttlMs: 50 });
   dict.set("long", 1, { ttlMs: 1_000 });
@@ -50,7 +50,7 @@ test("all values, lists, flags and times come back as they were, less the time t
   expect([loaded.ttl("true"), loaded.ttl("long"), loaded.ttl("list")]).toEqual(
     [0, 900, 400].map((value) => ({ value })),
   );
-  expect([1, 2, 3, 4, 5].map(() => loaded.lpop("list").value)).toEqual(["a", -0, Number.NaN, "\u2028\n", 7]);
+  expect([1, 2, 3, 4, 5].map(() => loaded.lpop("list").value)).toEqual(["a", -0, Number.NaN, "\u2028\u2029\n", 7]);
 });
 
 test("what has expired is not saved, and an older file goes only when the new one is whole", async () => {
