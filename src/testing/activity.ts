@@ -19,15 +19,16 @@ const turn = nextTurn;
 
 /** Knows whether anything moves in the part of the process that is looked at. */
 export class Activity implements Disposable {
-  readonly #moving = new Set<number>();
+  /** By its number, what ends by itself. */
+  readonly #moving = new Map<number, object>();
   readonly #hook: AsyncHook;
 
   /** `isOurs`: whether the code that runs is what is looked at. `onRealSocket` is called when that opens a socket of the system's. */
   constructor(isOurs: () => boolean, onRealSocket: () => void) {
     const ended = (id: number): void => void this.#moving.delete(id);
     this.#hook = createHook({
-      init: (id, type) => {
-        if (ENDS_ITSELF.test(type) && isOurs()) this.#moving.add(id);
+      init: (id, type, _trigger, resource) => {
+        if (ENDS_ITSELF.test(type) && isOurs()) this.#moving.set(id, resource);
         else if (REAL_SOCKET.test(type) && isOurs()) onRealSocket();
       },
       after: ended,
@@ -43,6 +44,7 @@ export class Activity implements Disposable {
     for (let turns = 0; turns < EAGER_TURNS + MAX_PAUSES; turns++) {
       if (turns < EAGER_TURNS) await turn();
       else await pause(1);
+      for (const [id, resource] of this.#moving) if (isSynchronous(resource)) this.#moving.delete(id);
       if (this.#moving.size === 0) return true;
     }
     return false;
@@ -51,4 +53,9 @@ export class Activity implements Disposable {
   [Symbol.dispose](): void {
     this.#hook.disable();
   }
+}
+
+/** `randomBytes()` without callback and its like: they have ended where they began, and nobody is told. */
+function isSynchronous(resource: object): boolean {
+  return "run" in resource && !("ondone" in resource);
 }

@@ -1,4 +1,4 @@
-import { scrypt } from "node:crypto";
+import { randomBytes, randomUUID, scrypt, scryptSync } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -64,6 +64,11 @@ test.each<[string, number, () => unknown]>([
     },
   ],
   ["a file", 0, () => readFile(new URL(import.meta.url))],
+  [
+    "random bytes",
+    0,
+    () => [randomUUID(), randomBytes(8), scryptSync("password", "salt", 64), promisify(randomBytes)(8)],
+  ],
   ["a slow cipher", 0, () => promisify(scrypt)("password", "salt", 64)],
 ])("%s takes %d s, and no real time", async (_, seconds, work) => {
   const began = process.hrtime.bigint();
