@@ -1,3 +1,4 @@
+import type { RedisConfig } from "./registry/redis/redis-config.ts";
 import type { SslConfig } from "./ssl/settings.ts";
 import type { Route } from "./stream/route.ts";
 import type { Awaitable, HookPhase, ServerPhases } from "./stream/session.ts";
@@ -8,8 +9,12 @@ import type { UpstreamConfig } from "./upstream/upstream.ts";
 export interface GatewayConfig<Upstream extends string = string> {
   /** Number of processes, or `auto` for one per core. Default 1. nginx: `worker_processes`. */
   readonly workers?: number | "auto";
-  /** URL of the Redis that several gateways share. No effect yet: the registry is this process's memory. */
-  readonly redis?: string | undefined;
+  /** The Redis that several gateways share: a URL, or what Sentinel, Cluster and TLS need. No effect yet. */
+  readonly redis?: RedisConfig | undefined;
+  /** Folder, or file whose name ends in `.json`, with the keys of the registry, instead of Redis. No effect yet. */
+  readonly registry?: string;
+  /** Without Redis, the number of this gateway: ids of its workers begin with it. Default 0. No effect yet. */
+  readonly masterId?: number;
   /** Dictionaries shared by the workers: name to size, `{ sessions: "10m" }`. OpenResty: `lua_shared_dict`. */
   readonly shared?: Readonly<Record<string, string>>;
   readonly upstreams?: Readonly<Record<Upstream, UpstreamConfig>>;

@@ -13,8 +13,10 @@ export {
   type ProxyProtocolConfig,
   type ServerConfig,
 } from "./gateway.ts";
-export type { Change, Registry } from "./registry/registry.ts";
+export type { RedisConfig, RedisOptions, RedisTls } from "./registry/redis/redis-config.ts";
+export type { Change, PutOptions, Registry } from "./registry/registry.ts";
 export { sleep } from "./shared/sleep.ts";
+export type { Snowflake, SnowflakeParts } from "./shared/snowflake.ts";
 export { type NotScheduled, type Scheduled, type TimerCallback, type TimerCounts, timer } from "./shared/timer.ts";
 export { type Certificate, certificate, type Pem } from "./ssl/certificate.ts";
 export type { SslConfig } from "./ssl/settings.ts";

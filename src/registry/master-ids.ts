@@ -8,7 +8,7 @@ import type { RedisLink } from "./redis/redis-link.ts";
 const WORKERS_PER_ID = 10;
 
 /** Ten bits of a snowflake hold worker ids up to 1,023, so master ids up to 101. */
-const MAX_MASTER_ID = 101;
+export const MAX_MASTER_ID = 101;
 
 /** A dead master's id is another one's after so long. */
 const LEASE_MS = 30_000;

@@ -10,7 +10,7 @@ import type { Registry } from "./registry.ts";
 /** The keys of a configuration that say where the registry is. Without any of them it is the memory of this process. */
 export interface RegistryConfig {
   readonly redis?: RedisConfig | undefined;
-  /** A folder, or a file whose name ends in `.json`. */
+  /** A folder, or a file whose name ends in `.json`; where it is given, Redis has no part in the registry. */
   readonly registry?: string | undefined;
 }
 
@@ -33,8 +33,8 @@ export async function openRegistry(
   { redis, registry }: RegistryConfig,
   { log, stateDir, baseDir = process.cwd(), link }: OpenRegistryOptions,
 ): Promise<Registry> {
-  if (link) return await redisRegistry(link, { log, stateDir });
   if (registry !== undefined) return await fileRegistry(resolve(baseDir, registry), { warn: (text) => log.warn(text) });
+  if (link) return await redisRegistry(link, { log, stateDir });
   if (redis === undefined) return memoryRegistry();
   const own = await openRedis(redis, { log, baseDir });
   return closing(await redisRegistry(own, { log, stateDir }), own);

@@ -162,10 +162,10 @@ describe("a configuration", () => {
     ],
   ])("%j", (config, settings) => expect(redisSettings(config, "/")).toMatchObject(settings));
   test.each<[RedisConfig, string]>([
-    [{}, "redis: expected one of url, sentinels and cluster, got none"],
-    [{ url: "redis://h", cluster: ["h"] }, "redis: expected one of url, sentinels and cluster, got 2"],
-    [{ sentinels: ["h"] }, "redis: expected name: what the sentinels call the master"],
-    [{ cluster: ["h"], database: 1 }, "redis: expected database 0: a Cluster has no other"],
+    [{}, "redis.url: expected one of url, sentinels and cluster, got none"],
+    [{ url: "redis://h", cluster: ["h"] }, "redis.url: expected one of url, sentinels and cluster, got 2"],
+    [{ sentinels: ["h"] }, "redis.name: expected what the sentinels call the master"],
+    [{ cluster: ["h"], database: 1 }, "redis.database: expected 0, a Cluster has no other"],
     [{ cluster: ["a:b:c"] }, `redis: expected host:port, not "a:b:c"`],
     [{ url: "redis://h", tls: { ca: "none.pem" } }, "redis.tls.ca: cannot be read"],
   ])("%j is refused", (config, text) => expect(() => redisSettings(config, "/")).toThrow(new TypeError(text)));

@@ -15,6 +15,8 @@ const NOBODY_KNOWS = "zzzzzzzzzzzz";
 /** The objects of a configuration by path, with the names of servers and upstreams as `<name>`. */
 const objects = {
   Gateway: [],
+  redis: ["redis"],
+  "redis.tls": ["redis", "tls"],
   log: ["log"],
   phases: ["phases"],
   admin: ["admin"],

@@ -103,18 +103,30 @@ export function redisSettings(config: RedisConfig, baseDir: string): RedisSettin
   };
 }
 
-/** Why an object does not say where Redis is; undefined: it does. */
-export function redisFault(options: RedisOptions): string | undefined {
+/** What is wrong between the keys of an object, and at which of them; undefined: it says where Redis is. */
+export function redisFault(
+  options: RedisOptions,
+): { readonly key: keyof RedisOptions; readonly text: string } | undefined {
   const places = [options.url, options.sentinels, options.cluster].filter((place) => place !== undefined);
-  if (places.length !== 1) return `expected one of url, sentinels and cluster, got ${places.length || "none"}`;
-  if (options.sentinels && options.name === undefined) return "expected name: what the sentinels call the master";
-  if (options.cluster && (options.database ?? 0) !== 0) return "expected database 0: a Cluster has no other";
+  if (places.length !== 1)
+    return { key: "url", text: `expected one of url, sentinels and cluster, got ${places.length || "none"}` };
+  if (options.sentinels && options.name === undefined)
+    return { key: "name", text: "expected what the sentinels call the master" };
+  if (options.cluster && (options.database ?? 0) !== 0)
+    return { key: "database", text: "expected 0, a Cluster has no other" };
   return undefined;
 }
 
+/** A host and a port, or the host alone: `host:port`, `[v6]:port`. */
+export function isHostPort(address: string): boolean {
+  return HOST_PORT.test(address);
+}
+
+const HOST_PORT = /^(\[[\da-fA-F:.]+\]|[^\s:/@[\]]+)(?::(\d{1,5}))?$/;
+
 function placeOf(options: RedisOptions, url: URL | undefined): RedisPlace {
   const fault = redisFault(options);
-  if (fault !== undefined) throw new TypeError(`redis: ${fault}`);
+  if (fault) throw new TypeError(`redis.${fault.key}: ${fault.text}`);
   const { sentinels, name = "", cluster = [] } = options;
   if (url) return { kind: "single", server: { host: bare(url.hostname), port: Number(url.port || DEFAULT_PORT) } };
   if (sentinels)
@@ -122,9 +134,8 @@ function placeOf(options: RedisOptions, url: URL | undefined): RedisPlace {
   return { kind: "cluster", nodes: cluster.map((at) => hostPortOf(at, DEFAULT_PORT)) };
 }
 
-/** `host`, `host:port` or `[v6]:port`. */
 function hostPortOf(address: string, defaultPort: number): HostPort {
-  const [, host = "", port] = /^(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(address) ?? [];
+  const [, host = "", port] = HOST_PORT.exec(address) ?? [];
   if (host === "") throw new TypeError(`redis: expected host:port, not ${JSON.stringify(address)}`);
   return { host: bare(host), port: Number(port ?? defaultPort) };
 }

@@ -25,13 +25,15 @@ test("each key that does nothing yet is named once", () => {
   const config = defineGateway({
     workers: "auto",
     redis: "redis://user:secret@host",
+    registry: "keys",
+    masterId: 1,
     shared: {},
     stateDir: "state",
     admin: { listen: "127.0.0.1:1" },
     servers: { edge },
   });
   const notices = noticesOf(config);
-  expect(notices).toEqual(["redis", "admin"].map((key) => `${key}: not used by this version`));
+  expect(notices).toEqual(["redis", "registry", "masterId", "admin"].map((key) => `${key}: not used by this version`));
 });
 
 test("routes that overlap are named", () => {

@@ -1,8 +1,10 @@
 import { formatAddress, parseEndpoint } from "../../../codecs/address.ts";
 import { ipFromBytes, ipToBytes } from "../../../codecs/ip.ts";
 import type { GatewayConfig, GatewayPhases } from "../../../gateway.ts";
+import { MAX_MASTER_ID } from "../../../registry/master-ids.ts";
 import { formatPath } from "../key-path.ts";
 import { localAddress } from "./address.ts";
+import { redisConfig } from "./redis.ts";
 import {
   byName,
   checked,
@@ -12,7 +14,6 @@ import {
   maybe,
   oneOf,
   type Schema,
-  secret,
   shape,
   text,
   together,
@@ -33,10 +34,6 @@ const MAX_WORKERS = 1_024;
 
 const workers = either<number | "auto">((input) => (typeof input === "string" ? oneOf("auto") : whole(1, MAX_WORKERS)));
 
-const redis = secret("a URL like redis://host:6379", (url) => {
-  return /^rediss?:\/\//.test(url) && URL.canParse(url) && new URL(url).hostname !== "";
-});
-
 const size = text(`a size like "10m"`, (written) => /^[1-9]\d{0,14}[kmg]?$/i.test(written));
 
 const access = checked(
@@ -53,7 +50,9 @@ const log = shape("{ access, level }", {
 export function gatewaySchema({ server, upstream, phases }: Forms): Schema<GatewayConfig> {
   return shape("an object with servers", {
     workers: maybe(workers),
-    redis: maybe(redis),
+    redis: maybe(redisConfig),
+    registry: maybe(text("the path of a folder or JSON file")),
+    masterId: maybe(whole(0, MAX_MASTER_ID)),
     shared: maybe(byName(size, "an object of sizes by name")),
     upstreams: maybe(byName(upstreamSchema(upstream), "an object of upstreams by name")),
     servers: together(
