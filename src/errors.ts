@@ -64,6 +64,7 @@ export type ErrorCode =
   | "RC_HOOK_TIMEOUT"
   | "RC_DISPATCH"
   | "RC_REGISTRY"
+  | "RC_LOCK_TIMEOUT"
   | "RC_ID_LEASE"
   | "RC_CLOCK"
   | "RC_EXITED"
@@ -134,6 +135,7 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_HOOK_TIMEOUT: internal(500, "hook_failed", "hook took too long"),
   RC_DISPATCH: internal(500, "hook_failed", "cannot dispatch"),
   RC_REGISTRY: internal(500, "hook_failed", "registry cannot be reached"),
+  RC_LOCK_TIMEOUT: internal(500, "hook_failed", "lock not taken in time"),
   RC_ID_LEASE: internal(500, "internal", "no ids: the worker's number is not leased"),
   RC_CLOCK: internal(500, "internal", "no ids: the clock went backwards"),
   RC_EXITED: internal(200, "exited", "a hook ended the session"),
