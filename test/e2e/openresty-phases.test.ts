@@ -2,22 +2,32 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeClientHello } from "../../src/codecs/tls/client-hello-encode.ts";
 import { dialIn, exchange, readAll, readUntil } from "../support/client.ts";
 import { Gateway, type LogLine } from "../support/gateway.ts";
-import { echo, TestServer } from "../support/servers.ts";
+import { echo, type TestServer } from "../support/servers.ts";
 
 // What OpenResty's phases mean, sentence by sentence; test/openresty/sentences.test.ts says where each of them is proven.
 
 const ROUTE = `otherwise(proxy("echo"))`;
 
-const config = (echoAddress: string, deadAddress: string): string => `
+/** What each phase in front of the relay does when a hook exits. */
+const EXITS = ["preread", "rewrite", "access", "balancer", "headerFilter"].flatMap((phase) =>
+  [0, -1, 403].map((code) => ({
+    name: `${phase}Exit${code}`,
+    phase,
+    code,
+    status: { "0": 200, "-1": 500, "403": 403 }[code],
+  })),
+);
+
+const config = (echoAddress: string): string => `
 import { content, defineGateway, on, otherwise, proxy, reject, sleep, timer } from "restyconf";
 import { bytes, tls } from "restyconf/preread";
 const tell = (what) => console.error(JSON.stringify(what));
 const server = (routes, phases = {}, more = {}) => ({ listen: "127.0.0.1:0", routes, phases, ...more });
 const onEcho = ${ROUTE};
-const exits = (phase) => ({ [phase]: async (session) => { await session.vars.connection; session.exit(403); } });
+const exits = (phase, code) => ({ [phase]: async (session) => { await session.vars.connection; session.exit(code); } });
 const served = (name) => otherwise(content(async (session) => { await session.write(name); }));
 export default defineGateway({
-  upstreams: { echo: { peers: ["${echoAddress}"] }, dead: { peers: ["${deadAddress}"], tries: 2 } },
+  upstreams: { echo: { peers: ["${echoAddress}"] }, dead: { peers: ["127.0.0.1:1"] } },
   phases: {
     preread: (session) => {
       const code = session.vars.exitFirst;
@@ -26,10 +36,7 @@ export default defineGateway({
     log: (session) => tell({ logged: session.server, id: session.id, status: session.status, ctx: session.ctx }),
   },
   servers: {
-    inPreread: server([onEcho], exits("preread")),
-    inRewrite: server([onEcho], exits("rewrite")),
-    inAccess: server([onEcho], exits("access")),
-    inBalancer: server([onEcho], exits("balancer")),
+    ${EXITS.map(({ name, phase, code }) => `"${name}": server([onEcho], exits("${phase}", ${code})),`).join("\n    ")}
     inContent: server([otherwise(content(async (session) => { await sleep(1); session.exit(403); }))]),
     inTimer: server([onEcho], { access: (session) => new Promise(() => timer.at(5, () => session.exit(403))) }),
     skipped: server([served("content")], { set: { exitFirst: () => 0 }, preread: () => reject("the second handler ran") }),
@@ -82,14 +89,10 @@ export default defineGateway({
 
 let gateway: Gateway;
 let peer: TestServer;
-let dead: string;
 
 beforeAll(async () => {
   peer = await echo();
-  const gone = await TestServer.open(() => {});
-  dead = gone.address;
-  await gone[Symbol.asyncDispose]();
-  const text = config(peer.address, dead);
+  const text = config(peer.address);
   gateway = await Gateway.start(text, { ports: [...text.matchAll(/^ {4}"?[\w-]+"?: server\(/gm)].length });
 });
 afterAll(async () => {
@@ -101,12 +104,21 @@ const lineOf = (server: string): Promise<LogLine> => gateway.access((line) => li
 const logged = (server: string): Promise<LogLine> => gateway.line((line) => line["logged"] === server);
 
 describe("ngx.exit (§2.2)", () => {
-  test.each(["inPreread", "inRewrite", "inAccess", "inBalancer", "inContent", "inTimer"])(
+  test.each(["inContent", "inTimer"])(
     "is allowed in content, timer, balancer and preread, and in the phases that are ours: %s",
     async (server) => {
       expect(await exchange(gateway.port(server), "x")).toBe("");
       expect(await lineOf(server)).toMatchObject({ status: 403, end_cause: "exited", bytes_sent: 0 });
       expect(await logged(server)).toMatchObject({ status: 403 });
+    },
+  );
+
+  test.each(EXITS)(
+    "in each phase OK goes on, ERROR ends with 500, a status with that one: $name",
+    async ({ name, code, status }) => {
+      expect(await exchange(gateway.port(name), "x")).toBe(code === 0 ? "x" : "");
+      expect(await lineOf(name)).toMatchObject({ status, end_cause: code === 0 ? "client_closed" : "exited" });
+      expect(await logged(name)).toMatchObject({ status });
     },
   );
 

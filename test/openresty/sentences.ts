@@ -23,6 +23,7 @@ const phaseModel: readonly Sentence[] = [
       "exit is allowed in content, timer, balancer, preread",
       "is allowed in content, timer, balancer and preread, and in the phases that are ours: %s",
     ],
+    ["exit: OK, ERROR, a status", "in each phase OK goes on, ERROR ends with 500, a status with that one: $name"],
     [
       "preread: exit(OK) skips the remaining handlers",
       "in preread, exit(OK) skips the remaining preread handlers and goes on to content",
