@@ -15,6 +15,20 @@ export {
 } from "./gateway.ts";
 export type { RedisConfig, RedisOptions, RedisTls } from "./registry/redis/redis-config.ts";
 export type { Change, PutOptions, Registry } from "./registry/registry.ts";
+export type {
+  DictKey,
+  DictValue,
+  Expired,
+  ListValue,
+  Outcome,
+  ScannedKeys,
+  ScanOptions,
+  SharedDict,
+  StaleValue,
+  Stored,
+  StoreError,
+  StoreOptions,
+} from "./shared/dict/shared-dict.ts";
 export { sleep } from "./shared/sleep.ts";
 export type { Snowflake, SnowflakeParts } from "./shared/snowflake.ts";
 export { type NotScheduled, type Scheduled, type TimerCallback, type TimerCounts, timer } from "./shared/timer.ts";

@@ -57,11 +57,11 @@ export const HEAD_PAYLOAD: number = BLOCK_WORDS - PAYLOAD;
 export const MORE_PAYLOAD = 2;
 export const BLOCK_PAYLOAD: number = BLOCK_WORDS - MORE_PAYLOAD;
 // What lists need has the places of what they do not: a list has no value of its own, an item no key.
-export const LIST_LENGTH: number = VALUE_BYTES;
+export const LIST_LENGTH = 8;
 export const LIST_FIRST = 12;
 export const LIST_LAST = 13;
-export const ITEM_OWNER: number = HASH;
-export const ITEM_ORDINAL: number = BUCKET_NEXT;
+export const ITEM_OWNER = 2;
+export const ITEM_ORDINAL = 3;
 
 // States of a block.
 export const NOTHING = 0;

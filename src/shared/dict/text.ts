@@ -5,13 +5,10 @@ import type { Scratch } from "./scratch.ts";
 const SHORT = 48;
 const BEYOND_LATIN1 = /[^\0-\xff]/;
 
-/** A text in a scratch: one byte per character where each is below 256, else two. Both keep every string as it is, lone surrogates too. */
-export interface EncodedText {
-  readonly byteLength: number;
-  readonly isWide: boolean;
-}
-
-/** Writes `text`, with zeros up to the end of its last word; answers its bytes, negative when wide (an object would cost more than the text). */
+/**
+ * Writes `text`, one byte per character where each is below 256, else two: both keep every string as it is, lone surrogates
+ * too. Zeros fill the last word. Answers its bytes, negative when wide: an object would cost more than the text.
+ */
 export function writeText(text: string, into: Scratch): number {
   const narrow = text.length <= SHORT ? writeShort(text, into) : writeLong(text, into);
   if (narrow) return text.length;

@@ -8,16 +8,16 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll } from "vitest";
 import type { DictHandle } from "../../../src/shared/dict/open-dicts.ts";
-import type { Job } from "./labours.ts";
+import { type Job, work } from "./labours.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
 /** What runs in another process: attaches to the dictionary that it is told, and works. */
 const MAIN = `
 import { attachDicts } from "../../../src/shared/dict/open-dicts.ts";
-import { work } from "./labours.ts";
+import { ${work.name} } from "./labours.ts";
 const { handle, job } = JSON.parse(process.argv[2]);
-work(attachDicts({ dict: handle }).dicts.dict, job);`;
+${work.name}(attachDicts({ dict: handle }).dicts.dict, job);`;
 
 /** Other processes that use a dictionary. */
 export interface Workforce {
