@@ -7,7 +7,7 @@ import { compileTools } from "../../bench/compile.mjs";
 import { direct } from "../../bench/contestants/direct.mjs";
 import type { Contestant } from "../../bench/contestants.mjs";
 import { enter, type Ground } from "../../bench/field.mjs";
-import { banner, echo, uploads } from "../../bench/gate/bytes.mjs";
+import { banner, echo, refused, uploads } from "../../bench/gate/bytes.mjs";
 import { clientResets, serverEndsFirst, serverResets } from "../../bench/gate/ends.mjs";
 import { comeAndGo, filesComeBack, settledFiles } from "../../bench/gate/files.mjs";
 import { faultsOf } from "../../bench/gate.mjs";
@@ -15,6 +15,7 @@ import { makeLanes } from "../../bench/lanes.mjs";
 import { cores } from "../../bench/machine.mjs";
 import { portChooser } from "../../bench/ports.mjs";
 import { Processes, untilOpen } from "../../bench/processes.mjs";
+import { TestServer } from "../support/servers.ts";
 
 const processes = new Processes(cores().measured);
 const folder = mkdtempSync(join(tmpdir(), "restyconf-bench-gate-"));
@@ -82,6 +83,15 @@ test("the gate finds what is wrong with a relay of two pipes", async () => {
   expect(byServer).toMatch(/reset arrives as an end|did not come/);
   expect(kept).toMatch(/^\d+ open files, \d+ before$/);
 }, 20_000);
+
+test.each([
+  { words: "nothing", bytes: [], fault: undefined },
+  { words: "that the server is unavailable, in MQTT", bytes: [0x20, 0x02, 0x00, 0x03], fault: undefined },
+  { words: "that all is well", bytes: [0x20, 0x02, 0x00, 0x00], fault: "4 bytes came from nobody" },
+])("a proxy without a server behind it may say $words: $fault", async ({ bytes, fault }) => {
+  await using proxy = await TestServer.open((socket) => socket.once("data", () => socket.end(Buffer.from(bytes))));
+  expect(await faultOf(refused({ port: proxy.port, opening: Buffer.from("hello") }))).toBe(fault);
+});
 
 test("what is claimed and fails stands against figures, what is not claimed does not", () => {
   const finding = (claimed: boolean, fault?: string) => ({ check: "a", claimed, fault });
