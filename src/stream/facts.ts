@@ -3,6 +3,7 @@ import type { ClientHello } from "../codecs/tls/client-hello.ts";
 import { helloExtension } from "../codecs/tls/hello-extension.ts";
 import type { EndCause } from "../errors.ts";
 import type { Sniffer } from "../preread/sniffer.ts";
+import type { Snowflake } from "../shared/snowflake.ts";
 import type { Attempt } from "../upstream/lease.ts";
 import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import type { Action } from "./action.ts";
@@ -15,8 +16,17 @@ import type { WorkerContext } from "./worker-context.ts";
 
 const NONE: readonly Attempt[] = [];
 
-/** Session ids: when the process began, then a count. */
+/** Ids of sessions that come while there are no others: when the process began, then a count. */
 const BEGAN = Date.now().toString(36);
+
+/** A lease that was lost stops ids, but no sessions. */
+function idOf(snowflake: Snowflake, number: number): string {
+  try {
+    return snowflake.next();
+  } catch {
+    return `${BEGAN}-${number}`;
+  }
+}
 
 /** What is known of a session. Nearly all of it is made when it is asked for: most sessions are short. */
 export class Facts {
@@ -43,6 +53,7 @@ export class Facts {
   readonly number: number;
   readonly #incoming: Incoming;
   #attempts: Attempt[] | undefined;
+  #id: string | undefined;
   #ctx: SessionCtx | undefined;
   #remote: Address | undefined;
   #local: Address | undefined;
@@ -64,7 +75,8 @@ export class Facts {
   }
 
   get id(): string {
-    return `${BEGAN}-${this.number}`;
+    this.#id ??= idOf(this.home.worker.snowflake, this.number);
+    return this.#id;
   }
 
   get remote(): Address {

@@ -3,12 +3,14 @@ import type { GatewayConfig } from "../gateway.ts";
 import { memoryRegistry } from "../registry/memory.ts";
 import type { Registry } from "../registry/registry.ts";
 import { openDicts } from "../shared/dict/open-dicts.ts";
+import { Snowflake } from "../shared/snowflake.ts";
 import { timers } from "../shared/timer.ts";
 import { Connection } from "../stream/connection.ts";
 import type { HookWatch } from "../stream/hook-watch.ts";
 import { NodeIncoming } from "../stream/incoming.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
+import type { GameLinks } from "../stream/worker-context.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
 import { compileGeneration, type Generation } from "../worker/generation.ts";
 import { logTimers } from "../worker/timer-log.ts";
@@ -22,6 +24,9 @@ import { type Happening, Transcript } from "./transcript.ts";
 
 const CLIENT: Address = { host: "127.0.0.1", port: 50_000 };
 const ANYWHERE: Endpoint = { kind: "tcp", host: "127.0.0.1", port: 0 };
+
+/** Game servers are no part of a session's story. */
+const NO_LINKS: GameLinks = { send: () => ({ err: "no such server" }), broadcast: () => 0, onMessage: () => () => {} };
 
 /** Where one session is played: everything that a process has of it, with a client and peers in memory. */
 export class Stage implements PartyHost {
@@ -113,7 +118,10 @@ export class Stage implements PartyHost {
       baseDir: this.#baseDir,
       log,
       hookWatch: this.#hookWatch(),
-      worker: { id: 0, number: 0, masterId: 0, registry, shared: dicts, generation: 1, signal },
+      worker: {
+        ...{ id: 0, number: 0, masterId: 0, generation: 1 },
+        ...{ registry, links: NO_LINKS, snowflake: new Snowflake({ machineId: 0 }), shared: dicts, signal },
+      },
       live: new LivePeers(),
       resolver: network.resolver,
     });

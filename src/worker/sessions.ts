@@ -4,6 +4,7 @@ import type { Incoming } from "../stream/incoming.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
 import { drainOver } from "./drain.ts";
+import { type LinkSession, type LinkSessions, linkSession } from "./link/link-sessions.ts";
 import { type LiveSession, liveSession, silentNumber, silentSession } from "./live-session.ts";
 
 interface SessionsParts {
@@ -29,7 +30,10 @@ const FAILED_STATUS = 500;
 /** The sessions of this process, whatever generation they belong to: which ones live, and how many there may be. */
 export class Sessions {
   readonly #parts: SessionsParts;
+  /** In the order of their numbers. */
   readonly #all = new Set<Connection>();
+  /** Where somebody looks for sessions by their ids again and again. */
+  #byId: Map<string, Connection> | undefined;
   /** By the server's name, so that a reload does not forget those who are there. */
   readonly #perServer = new Map<string, number>();
   readonly #perGeneration = new Map<number, number>();
@@ -49,6 +53,24 @@ export class Sessions {
   /** False while no more sessions fit. */
   hasRoom({ name, maxConns = Number.POSITIVE_INFINITY }: Server): boolean {
     return this.#all.size < this.#parts.max && (this.#perServer.get(name) ?? 0) < maxConns;
+  }
+
+  /** How game servers reach sessions. From the first call on there is an index by id. */
+  get forLinks(): LinkSessions {
+    this.#byId ??= new Map([...this.#all].map((session) => [session.id, session]));
+    const index = this.#byId;
+    return {
+      find: (id) => {
+        const session = index.get(id);
+        return session && !session.isOver ? linkSession(session) : undefined;
+      },
+      list: (after) => this.#after(after),
+      kill: (id) => this.kill(id),
+    };
+  }
+
+  *#after(number = 0): Iterable<LinkSession> {
+    for (const session of this.#all) if (session.number > number && !session.isOver) yield linkSession(session);
   }
 
   /** How sessions of a generation have ended so far. */
@@ -76,6 +98,7 @@ export class Sessions {
     add(this.#perServer, server.name, 1);
     add(this.#perGeneration, server.generation, 1);
     this.#all.add(session);
+    this.#byId?.set(session.id, session);
     void serve(session);
     if (incoming.wasKilled) session.stop("killed");
     if (this.#stops) session.stop("shutdown");
@@ -125,6 +148,7 @@ export class Sessions {
   readonly #leave = (session: Connection): void => {
     const { name, generation } = session.home;
     this.#all.delete(session);
+    this.#byId?.delete(session.id);
     add(this.#perServer, name, -1);
     this.#judge(generation, session.status);
     if (add(this.#perGeneration, generation, -1) === 0) this.#parts.onUnused(generation);

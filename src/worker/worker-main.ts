@@ -4,7 +4,7 @@ import { attachDicts } from "../shared/dict/open-dicts.ts";
 import { loadConfig } from "./config/load-config.ts";
 import { validate } from "./config/validate.ts";
 import { createLog, type OpenLog } from "./log.ts";
-import type { CallMessage, Source, ToMaster, ToWorker, WorkerIds } from "./master/calls.ts";
+import type { CallMessage, StartMessage, ToMaster, ToWorker } from "./master/calls.ts";
 import { failureOf } from "./master/failure.ts";
 import { InheritedSockets } from "./master/inherited-sockets.ts";
 import { LocalWorker } from "./master/local-worker.ts";
@@ -25,7 +25,9 @@ let isEnding = false;
 process.on("message", (message: ToWorker, handle: unknown) => {
   // What comes over this channel was sent by our own code of the same version.
   if (message.kind === "socket") sockets.add(message.key, handle);
-  else if (message.kind === "start") void start(message.source, message.ids);
+  else if (message.kind === "start") void start(message);
+  else if (message.kind === "held") serving?.worker.identity.hold(message.masterId, message.untilMs);
+  else if (message.kind === "lost") serving?.worker.identity.lose(message.why);
   else if (message.kind === "call") void answer(message);
   else void end(message.how, message.overMs);
 });
@@ -43,15 +45,23 @@ process.on("uncaughtException", (cause, origin) => {
   void end("drain");
 });
 
-async function start(source: Source, ids: WorkerIds): Promise<void> {
+async function start({ source, ids, stateDir }: StartMessage): Promise<void> {
   try {
     const loaded = await loadConfig(source.path, process.cwd(), new Map(Object.entries(source.files)));
     const config = validate(loaded);
     const log = createLog(config.log, loaded);
     const dicts = attachDicts(source.dicts);
     const { generation } = source;
-    const worker = await Worker.start(config, { baseDir: loaded.baseDir, log, ids, sockets, generation, dicts });
-    serving = { worker, calls: new LocalWorker(worker, { ids, log, dicts }), log };
+    const worker = await Worker.start(config, {
+      baseDir: loaded.baseDir,
+      log,
+      ids,
+      stateDir,
+      sockets,
+      generation,
+      dicts,
+    });
+    serving = { worker, calls: new LocalWorker(worker, { log, dicts }), log };
     tell({ kind: "ready" });
   } catch (cause) {
     tell({ kind: "failed", reason: failureOf(cause) });

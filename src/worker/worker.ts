@@ -1,7 +1,5 @@
 import type { Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
-import { memoryRegistry } from "../registry/memory.ts";
-import type { Registry } from "../registry/registry.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
 import { timers } from "../shared/timer.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
@@ -11,18 +9,15 @@ import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
 import { BACKLOG, type Port, type PortOptions } from "../stream/port.ts";
 import type { Server } from "../stream/server.ts";
-import { LivePeers } from "../upstream/live-peers.ts";
-import { Resolver } from "../upstream/resolve.ts";
 import { chooseCarrier } from "./choose-carrier.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
+import type { Identity, WorkerIds } from "./identity.ts";
+import { Lasting } from "./lasting.ts";
 import type { LiveSession } from "./live-session.ts";
-import type { WorkerIds } from "./master/calls.ts";
 import type { InheritedSocket, InheritedSockets } from "./master/inherited-sockets.ts";
 import { type PortChange, Ports } from "./ports.ts";
 import { type Ends, Sessions } from "./sessions.ts";
-import { hasHooks } from "./slow-hooks/has-hooks.ts";
-import { SlowHooks } from "./slow-hooks/slow-hooks.ts";
 import { logTimers } from "./timer-log.ts";
 
 /** Whoever stops a process waits for it. */
@@ -41,24 +36,20 @@ export interface WorkerOptions {
   readonly dicts?: Dicts;
   /** Sockets that the master has opened, by the key of their port. Undefined: the worker opens its ports itself. */
   readonly sockets?: InheritedSockets;
+  /** Where what survives this process is kept. */
+  readonly stateDir?: string;
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: Log;
 }
 
+/** A gateway of one process, without Redis. */
+const FIRST: WorkerIds = { number: 0, masterId: 0 };
+
 /** A configuration that is ready to take over. */
 export interface Candidate {
   readonly generation: Generation;
   readonly ports: PortChange;
-}
-
-/** What generations have in common. */
-interface Lasting {
-  readonly live: LivePeers;
-  readonly resolver: Resolver;
-  readonly registry: Registry;
-  /** Made for the first generation that has hooks. */
-  slowHooks: Promise<SlowHooks | undefined> | undefined;
 }
 
 /** The process that serves: its ports, its sessions, and the generations that they belong to. */
@@ -97,37 +88,47 @@ export class Worker {
 
   /** Opens all ports of a checked configuration whose `init` has run, or none. @throws BindError, and TypeError for what only shows when it is built. */
   static async start(config: GatewayConfig, options: WorkerOptions): Promise<Worker> {
-    const lasting: Lasting = {
-      live: new LivePeers(),
-      resolver: new Resolver(),
-      registry: memoryRegistry(),
-      slowHooks: undefined,
-    };
-    const end = new AbortController();
-    const first = await compile(config, {
-      number: options.generation ?? 1,
-      dicts: options.dicts,
-      end,
-      lasting,
-      options,
-    });
-    let worker: Worker;
+    const { ids = FIRST, generation: number = 1, stateDir, dicts, baseDir, log } = options;
+    const lasting = await Lasting.open(config, { ids, baseDir, stateDir, log });
+    const worker = await Worker.#build(config, { number, dicts, end: new AbortController(), lasting, options });
+    logTimers(log);
     try {
-      worker = new Worker(first, end, lasting, options);
-    } catch (cause) {
-      await first.close();
-      await lasting.registry[Symbol.asyncDispose]();
-      throw cause;
-    }
-    logTimers(options.log);
-    try {
-      await config.phases?.initWorker?.(first.worker);
-      worker.#ports.commit(await worker.#ports.prepare(first.servers));
+      await config.phases?.initWorker?.(worker.#current.worker);
+      worker.#ports.commit(await worker.#ports.prepare(worker.#current.servers));
     } catch (cause) {
       await worker.close("quick");
       throw cause;
     }
+    worker.#show();
     return worker;
+  }
+
+  static async #build(config: GatewayConfig, parts: GenerationParts): Promise<Worker> {
+    const { end, lasting, options } = parts;
+    let first: Generation | undefined;
+    try {
+      first = await compile(config, parts);
+      return new Worker(first, end, lasting, options);
+    } catch (cause) {
+      await first?.close();
+      await lasting[Symbol.asyncDispose]();
+      throw cause;
+    }
+  }
+
+  /** Which worker this is; its master renews the lease of the numbers, or loses it. */
+  get identity(): Identity {
+    return this.#lasting.identity;
+  }
+
+  #show(): void {
+    const startedAt = new Date().toISOString();
+    const address = (): string => this.listening[0]?.address ?? "";
+    const facts = (): { startedAt: string; sessions: number; generation: number } => {
+      return { startedAt, sessions: this.size, generation: this.generation };
+    };
+    this.#lasting.show({ sessions: this.#sessions.forLinks, address }, facts);
+    this.#lasting.follow(this.#current.config);
   }
 
   /** Open ports, as the command line prints them. */
@@ -200,6 +201,7 @@ export class Worker {
     const before = this.#previous;
     this.#previous = this.#current;
     this.#current = generation;
+    this.#lasting.follow(generation.config);
     if (before) this.#retire(before);
   }
 
@@ -218,6 +220,7 @@ export class Worker {
     const failed = this.#current;
     this.#current = generation;
     this.#ports.commit(ports);
+    this.#lasting.follow(generation.config);
     this.#retire(failed);
     return true;
   }
@@ -225,6 +228,7 @@ export class Worker {
   /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time. */
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {
     timers.expire();
+    this.#lasting.links.drain();
     this.#ports.close();
     if (how === "quick") this.#sessions.stop();
     else if (overMs !== undefined) this.#sessions.drain(overMs);
@@ -233,8 +237,7 @@ export class Worker {
     for (const generation of [this.#current, this.#previous, ...this.#retired.values()])
       if (generation) await this.#end(generation);
     await timers.finish(TIMERS_END_MS);
-    await (await this.#lasting.slowHooks)?.close();
-    await this.#lasting.registry[Symbol.asyncDispose]();
+    await this.#lasting[Symbol.asyncDispose]();
   }
 
   /** The ports of one address: several where the master has handed down several sockets of it. */
@@ -281,7 +284,7 @@ export class Worker {
   }
 }
 
-interface GenerationOptions {
+interface GenerationParts {
   readonly number: number;
   readonly dicts: Dicts | undefined;
   readonly end: AbortController;
@@ -289,20 +292,26 @@ interface GenerationOptions {
   readonly options: WorkerOptions;
 }
 
-async function compile(config: GatewayConfig, of: GenerationOptions): Promise<Generation> {
-  const { number, dicts, end, lasting, options } = of;
-  const { baseDir, log, ids = { number: 0, masterId: 0 } } = options;
-  const { registry, live, resolver } = lasting;
+async function compile(config: GatewayConfig, parts: GenerationParts): Promise<Generation> {
+  const { number, dicts, end, lasting, options } = parts;
+  const { registry, live, resolver, identity, links } = lasting;
+  const { baseDir, log } = options;
   const worker = {
-    ...ids,
-    id: ids.masterId * 10 + ids.number,
+    get id() {
+      return identity.id;
+    },
+    get masterId() {
+      return identity.masterId;
+    },
+    number: identity.number,
     registry,
+    links,
+    snowflake: identity.snowflake,
     shared: dicts?.dicts ?? {},
     generation: number,
     signal: end.signal,
   };
-  if (hasHooks(config)) lasting.slowHooks ??= SlowHooks.start(log);
-  const hookWatch = await lasting.slowHooks;
+  const hookWatch = await lasting.watchFor(config);
   return compileGeneration(config, { number, baseDir, log, hookWatch, worker, live, resolver });
 }
 

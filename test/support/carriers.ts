@@ -1,6 +1,7 @@
 import type { Endpoint } from "../../src/codecs/address.ts";
 import { ssh } from "../../src/preread/ssh.ts";
 import { memoryRegistry } from "../../src/registry/memory.ts";
+import { Snowflake } from "../../src/shared/snowflake.ts";
 import { content } from "../../src/stream/action.ts";
 import { engineKindOf, loadAddon } from "../../src/stream/carrier/addon.ts";
 import { Carrier } from "../../src/stream/carrier/carrier.ts";
@@ -42,6 +43,7 @@ function portOptions({ hasRoom, onIncoming }: ListenOptions): PortOptions {
   return { noDelay: true, ipv6Only: false, keepAliveMs: 60_000, log: quiet, hasRoom, onIncoming };
 }
 
+const NO_LINKS = { send: () => ({ err: "no such server" }) as const, broadcast: () => 0, onMessage: () => () => {} };
 const NEVER = new AbortController().signal;
 
 /** With a route that looks at bytes, clients are known from their first one on. */
@@ -65,6 +67,16 @@ function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
     makeVars: compileVars({}, quiet),
     servers: new Map(),
     log: quiet,
-    worker: { id: 0, number: 0, masterId: 0, registry: memoryRegistry(), shared: {}, generation: 1, signal: NEVER },
+    worker: {
+      id: 0,
+      number: 0,
+      masterId: 0,
+      registry: memoryRegistry(),
+      links: NO_LINKS,
+      snowflake: new Snowflake({ machineId: 0 }),
+      shared: {},
+      generation: 1,
+      signal: NEVER,
+    },
   };
 }

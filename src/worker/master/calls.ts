@@ -1,4 +1,5 @@
 import type { DictHandle } from "../../shared/dict/open-dicts.ts";
+import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { Ends } from "../sessions.ts";
 
@@ -14,14 +15,10 @@ export interface Source {
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** Which process this is. */
-export interface WorkerIds {
+/** What a worker says of itself. */
+export interface WorkerStatus {
   readonly number: number;
   readonly masterId: number;
-}
-
-/** What a worker says of itself. */
-export interface WorkerStatus extends WorkerIds {
   readonly pid: number;
   readonly generation: number;
   readonly sessions: number;
@@ -60,13 +57,25 @@ export type CallMessage = {
   };
 }[keyof WorkerCalls];
 
+/** What a worker begins with. */
+export interface StartMessage {
+  readonly kind: "start";
+  readonly source: Source;
+  readonly ids: WorkerIds;
+  /** Where what survives the gateway is kept. */
+  readonly stateDir: string;
+}
+
 /** What the master sends. */
 export type ToWorker =
   | CallMessage
   /** The first message: the sockets have come before it. */
-  | { readonly kind: "start"; readonly source: Source; readonly ids: WorkerIds }
+  | StartMessage
   /** With a handle: a listening socket, by its name among the ports. */
   | { readonly kind: "socket"; readonly key: string }
+  /** The lease of its numbers was renewed, or another was had; or it was lost. */
+  | { readonly kind: "held"; readonly masterId: number; readonly untilMs: number }
+  | { readonly kind: "lost"; readonly why: string }
   /** No answer: the process ends when it is done. */
   | { readonly kind: "close"; readonly how: "quick" | "drain"; readonly overMs: number | undefined };
 

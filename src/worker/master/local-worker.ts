@@ -4,22 +4,20 @@ import { loadConfig } from "../config/load-config.ts";
 import { validate } from "../config/validate.ts";
 import type { OpenLog } from "../log.ts";
 import type { Candidate, Worker } from "../worker.ts";
-import type { Source, WorkerCalls, WorkerIds, WorkerStatus } from "./calls.ts";
+import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
 
 /** A worker as the master sees it, in the worker's own process. */
 export class LocalWorker implements WorkerCalls {
   readonly #worker: Worker;
-  readonly #ids: WorkerIds;
   readonly #log: OpenLog;
   readonly #startedAt: string = new Date().toISOString();
   #candidate: Candidate | undefined;
   /** Of the generation that was built last. */
   #dicts: Dicts;
 
-  constructor(worker: Worker, { ids, log, dicts }: { ids: WorkerIds; log: OpenLog; dicts: Dicts }) {
+  constructor(worker: Worker, { log, dicts }: { log: OpenLog; dicts: Dicts }) {
     this.#worker = worker;
     this.#dicts = dicts;
-    this.#ids = ids;
     this.#log = log;
   }
 
@@ -70,8 +68,9 @@ export class LocalWorker implements WorkerCalls {
   }
 
   async status(): Promise<WorkerStatus> {
-    const { generation, size: sessions, carrier, canary } = this.#worker;
-    return { ...this.#ids, pid: process.pid, generation, sessions, startedAt: this.#startedAt, carrier, canary };
+    const { generation, size: sessions, carrier, canary, identity } = this.#worker;
+    const { number, masterId } = identity;
+    return { number, masterId, pid: process.pid, generation, sessions, startedAt: this.#startedAt, carrier, canary };
   }
 
   async reopen(): Promise<void> {

@@ -1,10 +1,13 @@
 import { parseEndpoint } from "../../codecs/address.ts";
 import type { GatewayConfig } from "../../gateway.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
+import type { WorkerIds } from "../identity.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { type WantedPort, wantedPorts } from "../ports.ts";
+import { makeStateDir } from "../state-dir.ts";
 import type { Source, WorkerStatus } from "./calls.ts";
+import { Leases } from "./leases.ts";
 import { ListeningSockets, type Share, type SocketChange } from "./listening-sockets.ts";
 import type { RunningGateway } from "./running-gateway.ts";
 import { Slot, type SlotHost } from "./slot.ts";
@@ -13,6 +16,7 @@ import { workersOf } from "./workers-of.ts";
 
 /** A configuration with what the master itself needs of it. */
 interface Plan {
+  readonly config: GatewayConfig;
   readonly source: Source;
   /** Kept for as long as the plan: workers attach to them. */
   readonly dicts: Dicts;
@@ -30,6 +34,8 @@ interface Staged {
 /** A gateway of several processes: the master opens the ports, keeps its workers alive, and serves nothing itself. */
 export class Master implements RunningGateway, SlotHost {
   readonly log: OpenLog;
+  readonly stateDir: string;
+  readonly #leases: Leases;
   readonly #sockets = new ListeningSockets();
   #slots: Slot[] = [];
   #current: Plan;
@@ -38,15 +44,20 @@ export class Master implements RunningGateway, SlotHost {
   #generations = 1;
   #isClosed = false;
 
-  private constructor(first: Plan, log: OpenLog) {
+  private constructor(first: Plan, leases: Leases, { log, stateDir }: { log: OpenLog; stateDir: string }) {
     this.#current = first;
+    this.#leases = leases;
     this.log = log;
+    this.stateDir = stateDir;
   }
 
   /** Resolves when all workers serve. @throws BindError, and what a worker failed with; nothing is left then */
   static async start(loaded: LoadedGateway, log: OpenLog): Promise<Master> {
     const plan = planOf(loaded, 1);
-    const master = new Master(plan, log);
+    const { config } = loaded;
+    const stateDir = makeStateDir(config, loaded.loaded);
+    const leases = await Leases.open(config, plan.workers, { baseDir: loaded.loaded.baseDir, log });
+    const master = new Master(plan, leases, { log, stateDir });
     try {
       master.#sockets.commit(await master.#sockets.prepare(plan.wanted, plan.workers));
       await master.#resize(plan.workers);
@@ -63,6 +74,14 @@ export class Master implements RunningGateway, SlotHost {
 
   shareOf(number: number): Share {
     return this.#sockets.shareOf(number);
+  }
+
+  idsOf(number: number): WorkerIds {
+    return this.#leases.idsOf(number);
+  }
+
+  started(process: WorkerProcess): void {
+    this.#leases.started(process);
   }
 
   get listening(): RunningGateway["listening"] {
@@ -109,6 +128,7 @@ export class Master implements RunningGateway, SlotHost {
 
   /** nginx upgrades its binary by `USR2`; here new processes run the code that is on disk now. */
   async replace(): Promise<void> {
+    await this.#leases.renumber(this.#current.config, this.#current.workers);
     for (const slot of this.#slots) await slot.start();
   }
 
@@ -135,6 +155,7 @@ export class Master implements RunningGateway, SlotHost {
     this.#isClosed = true;
     this.#sockets.close();
     await Promise.all(this.#slots.map((slot) => slot.close(how, overMs)));
+    await this.#leases[Symbol.asyncDispose]();
   }
 
   /** Who serves now. */
@@ -209,7 +230,7 @@ export class Master implements RunningGateway, SlotHost {
   async #resize(workers: number): Promise<void> {
     await this.#shrink(workers);
     const added = Array.from({ length: Math.max(0, workers - this.#slots.length) }, (_, index) => {
-      return new Slot({ number: this.#slots.length + index, masterId: 0 }, this);
+      return new Slot(this.#slots.length + index, this);
     });
     this.#slots.push(...added);
     await Promise.all(added.map((slot) => slot.start()));
@@ -220,7 +241,7 @@ export class Master implements RunningGateway, SlotHost {
 function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number, keep?: Dicts): Plan {
   const dicts = openDicts(config.shared ?? {}, { isShared: true, keep });
   const source = { generation, path: loaded.path, files: Object.fromEntries(snapshot), dicts: dicts.handles };
-  return { source, dicts, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
+  return { config, source, dicts, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
 }
 
 function serversOf(config: GatewayConfig): Parameters<typeof wantedPorts>[0] {

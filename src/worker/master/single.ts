@@ -1,34 +1,63 @@
+import type { RedisLink } from "../../registry/redis/redis-link.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
+import { makeStateDir } from "../state-dir.ts";
 import { Worker } from "../worker.ts";
+import { Lease, redisOf } from "./lease.ts";
 import { LocalWorker } from "./local-worker.ts";
 import type { RunningGateway } from "./running-gateway.ts";
 import { workersOf } from "./workers-of.ts";
 
-const IDS = { number: 0, masterId: 0 };
+interface SingleParts {
+  readonly log: OpenLog;
+  readonly lease: Lease;
+  readonly redis: RedisLink | undefined;
+}
 
 /** A gateway that is one process: its worker serves where it was started. */
 export class Single implements RunningGateway {
   readonly #worker: Worker;
   readonly #calls: LocalWorker;
   readonly #log: OpenLog;
+  readonly #lease: Lease;
+  readonly #redis: RedisLink | undefined;
   /** Those of the generation that was built last. */
   #dicts: Dicts;
   #generations = 1;
   #isTried = false;
 
-  private constructor(worker: Worker, dicts: Dicts, log: OpenLog) {
+  private constructor(worker: Worker, dicts: Dicts, { log, lease, redis }: SingleParts) {
     this.#worker = worker;
     this.#dicts = dicts;
-    this.#calls = new LocalWorker(worker, { ids: IDS, log, dicts });
+    this.#lease = lease;
+    this.#redis = redis;
+    this.#calls = new LocalWorker(worker, { log, dicts });
     this.#log = log;
   }
 
   /** @throws BindError when a port cannot be opened; TypeError for what only shows when the configuration is built */
   static async start({ config, loaded }: LoadedGateway, log: OpenLog): Promise<Single> {
+    const { baseDir } = loaded;
     const dicts = openDicts(config.shared ?? {});
-    return new Single(await Worker.start(config, { baseDir: loaded.baseDir, log, ids: IDS, dicts }), dicts, log);
+    const redis = await redisOf(config, baseDir, log);
+    let worker: Worker | undefined;
+    const host = {
+      log,
+      onHeld: (masterId: number, untilMs: number) => worker?.identity.hold(masterId, untilMs),
+      onLost: (why: string) => worker?.identity.lose(why),
+    };
+    const lease = await Lease.take(redis, config, { workers: 1, host });
+    const { masterId, untilMs } = lease;
+    try {
+      const ids = { number: 0, masterId, untilMs };
+      worker = await Worker.start(config, { baseDir, log, ids, stateDir: makeStateDir(config, loaded), dicts });
+      return new Single(worker, dicts, { log, lease, redis });
+    } catch (cause) {
+      await lease[Symbol.asyncDispose]();
+      await redis?.[Symbol.asyncDispose]();
+      throw cause;
+    }
   }
 
   get listening(): RunningGateway["listening"] {
@@ -93,7 +122,9 @@ export class Single implements RunningGateway {
     return this.#calls.reopen();
   }
 
-  close(how: "quick" | "drain", overMs?: number): Promise<void> {
-    return this.#worker.close(how, overMs);
+  async close(how: "quick" | "drain", overMs?: number): Promise<void> {
+    await this.#worker.close(how, overMs);
+    await this.#lease[Symbol.asyncDispose]();
+    await this.#redis?.[Symbol.asyncDispose]();
   }
 }

@@ -1,5 +1,6 @@
 import type { Log } from "../../stream/log.ts";
-import type { Source, WorkerIds } from "./calls.ts";
+import type { WorkerIds } from "../identity.ts";
+import type { Source } from "./calls.ts";
 import type { Share } from "./listening-sockets.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
@@ -14,12 +15,18 @@ export interface SlotHost {
   readonly log: Log;
   /** What a worker that starts now is to serve. */
   readonly source: Source;
+  /** For what survives the gateway. */
+  readonly stateDir: string;
   shareOf(number: number): Share;
+  /** Numbers for a worker that starts now. */
+  idsOf(number: number): WorkerIds;
+  /** It has those numbers until it ends. */
+  started(process: WorkerProcess): void;
 }
 
 /** The place of one worker, by its number: whoever has it dies, another takes it. */
 export class Slot {
-  readonly ids: WorkerIds;
+  readonly number: number;
   readonly #host: SlotHost;
   /** Those that end: crashed, or replaced. */
   readonly #leaving = new Set<WorkerProcess>();
@@ -29,8 +36,8 @@ export class Slot {
   #retry: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(ids: WorkerIds, host: SlotHost) {
-    this.ids = ids;
+  constructor(number: number, host: SlotHost) {
+    this.number = number;
     this.#host = host;
   }
 
@@ -45,9 +52,11 @@ export class Slot {
   }
 
   /** Starts a worker, and resolves when it serves; the one before it, if any, serves until then and is drained. */
-  async start(ids: WorkerIds = this.ids): Promise<void> {
-    const { source } = this.#host;
-    const process = new WorkerProcess(source, ids, this.#host.shareOf(ids.number));
+  async start(): Promise<void> {
+    const { source, stateDir } = this.#host;
+    const ids = this.#host.idsOf(this.number);
+    const process = new WorkerProcess({ source, ids, stateDir }, this.#host.shareOf(this.number));
+    this.#host.started(process);
     try {
       await process.ready;
     } catch (cause) {
@@ -88,7 +97,7 @@ export class Slot {
 
   #onEnded(process: WorkerProcess, how: number | NodeJS.Signals): void {
     if (this.#process !== process) return;
-    if (!this.#isClosed) this.#host.log.error("worker ended", { worker: this.ids.number, pid: process.pid, how });
+    if (!this.#isClosed) this.#host.log.error("worker ended", { worker: this.number, pid: process.pid, how });
     this.#replace();
   }
 
@@ -102,9 +111,9 @@ export class Slot {
 
   #restart(): void {
     this.start().then(
-      () => this.#host.log.info("worker replaced", { worker: this.ids.number, pid: this.#process?.pid }),
+      () => this.#host.log.info("worker replaced", { worker: this.number, pid: this.#process?.pid }),
       (cause: unknown) => {
-        this.#host.log.error("worker not started", { worker: this.ids.number, err: cause });
+        this.#host.log.error("worker not started", { worker: this.number, err: cause });
         if (!this.#process) this.#replace();
       },
     );

@@ -1,7 +1,8 @@
 import { type ChildProcess, fork, type SendHandle } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
-import type { CallMessage, Source, ToMaster, ToWorker, WorkerCalls, WorkerIds, WorkerStatus } from "./calls.ts";
+import type { CallMessage, Source, StartMessage, ToMaster, ToWorker, WorkerCalls, WorkerStatus } from "./calls.ts";
 import { errorOf } from "./failure.ts";
 import type { Share } from "./listening-sockets.ts";
 import type { SocketHandle } from "./socket-handle.ts";
@@ -32,7 +33,7 @@ export class WorkerProcess implements WorkerCalls {
   #calls = 0;
 
   /** Starts a process and hands it the sockets. */
-  constructor(source: Source, ids: WorkerIds, sockets: Share) {
+  constructor({ source, ids, stateDir }: Omit<StartMessage, "kind">, sockets: Share) {
     this.ids = ids;
     this.#child = fork(ENTRY, { stdio: ["ignore", "inherit", "inherit", "ipc"], serialization: "advanced" });
     this.#child.on("error", () => {}); // an exit follows, or the send's own callback tells
@@ -42,7 +43,7 @@ export class WorkerProcess implements WorkerCalls {
     this.ready = new Promise((resolve, reject) => this.#listen(resolve, reject));
     this.ready.catch(() => {}); // whoever waits for it hears of it
     this.giveSockets(sockets);
-    this.#send({ kind: "start", source, ids });
+    this.#send({ kind: "start", source, ids, stateDir });
   }
 
   get pid(): number {
@@ -97,6 +98,15 @@ export class WorkerProcess implements WorkerCalls {
 
   async reopen(): Promise<void> {
     await this.#call({ name: "reopen", parameters: [] });
+  }
+
+  /** Its numbers are sure until then; see {@link Lease}. */
+  held(masterId: number, untilMs: number): void {
+    this.#send({ kind: "held", masterId, untilMs });
+  }
+
+  lost(why: string): void {
+    this.#send({ kind: "lost", why });
   }
 
   /** Tells it to end; see {@link ended}. */

@@ -1,0 +1,145 @@
+import type { ClusterTransport, EventDelivery, EventMessage, RelayedEvent, WorkerLink } from "./message.ts";
+import { UnderWay } from "./under-way.ts";
+import { UniqueKeys } from "./unique-keys.ts";
+
+/** A worker, as the relay knows it. */
+export interface RelayMember {
+  /** Takes what the worker has sent, in its order. */
+  receive(messages: readonly EventMessage[]): void;
+  /** The worker's process has ended. */
+  leave(): void;
+}
+
+/** How a relay is made. */
+export interface RelayOptions {
+  /** To other gateways. Absent: this is the only one. */
+  readonly cluster?: ClusterTransport | undefined;
+  /** How long a `unique` event is remembered. Default 5,000. */
+  readonly uniqueMs?: number | undefined;
+}
+
+/**
+ * Hands events from worker to worker: in the master, or in the one process that there is. All events pass through it, which is why
+ * all workers see them in the same order. It holds nothing back: a worker gets what is published while it is a member.
+ */
+export class EventRelay {
+  readonly #cluster: ClusterTransport | undefined;
+  readonly #unique: UniqueKeys;
+  readonly #members = new Set<Member>();
+  #turns = 0;
+
+  constructor({ cluster, uniqueMs }: RelayOptions = {}) {
+    this.#cluster = cluster;
+    this.#unique = new UniqueKeys(uniqueMs);
+    cluster?.onMessage(
+      (event, gateway) => this.#broadcast({ ...event, gateway }),
+      () => this.#tellLoss(),
+    );
+  }
+
+  /**
+   * A worker's process has started. While it takes the place of an older one with the same number both are members, but what is for
+   * one worker goes to the new one.
+   */
+  join(number: number, link: WorkerLink): RelayMember {
+    const member = new Member(number, link);
+    this.#members.add(member);
+    return {
+      receive: (messages) => {
+        for (const message of messages) this.#relay(member, message);
+      },
+      leave: () => void this.#members.delete(member),
+    };
+  }
+
+  /** For metrics: events that were dropped because a worker did not take them in time, by those that are members now. */
+  get lost(): number {
+    return [...this.#members].reduce((sum, { lost }) => sum + lost, 0);
+  }
+
+  #relay(sender: Member, { to, topic, data, unique }: EventMessage): void {
+    const event = { topic, data, from: sender.number };
+    if (unique !== undefined && !this.#unique.add(`${topic}\n${unique}`)) return;
+    if (to === "cluster" && this.#cluster) return this.#cluster.send(event);
+    if (typeof to === "object") return this.#chosen(to)?.add(event);
+    const members = to === "others" ? this.#current.filter((member) => member !== sender) : this.#current;
+    if (to === "one" || unique !== undefined) return members[this.#turns++ % members.length]?.add(event);
+    this.#broadcast(event, to === "others" ? sender : undefined);
+  }
+
+  #broadcast(event: RelayedEvent, except?: Member): void {
+    for (const member of this.#members) if (member !== except) member.add(event);
+  }
+
+  #tellLoss(): void {
+    for (const member of this.#members) member.skip();
+  }
+
+  #chosen(to: { readonly hash: string } | { readonly worker: number }): Member | undefined {
+    if ("worker" in to) return this.#current.find(({ number }) => number === to.worker);
+    return highest(this.#current, ({ number }) => weightOf(`${number} ${to.hash}`));
+  }
+
+  /** The newest process of each number. */
+  get #current(): readonly Member[] {
+    return [...new Map([...this.#members].map((member) => [member.number, member])).values()];
+  }
+}
+
+/** A worker that is there, and what is under way to it. */
+class Member {
+  readonly number: number;
+  readonly #link: WorkerLink;
+  readonly #underWay: UnderWay<RelayedEvent>;
+  /** Events for this worker, those that it lost included. */
+  #meant = 0;
+  #sent = 0;
+  lost = 0;
+
+  constructor(number: number, link: WorkerLink) {
+    this.number = number;
+    this.#link = link;
+    this.#underWay = new UnderWay((events, done) => this.#send(events, done));
+  }
+
+  add(event: RelayedEvent): void {
+    this.#meant++;
+    if (!this.#underWay.add(event)) this.lost++;
+  }
+
+  /** Something was lost before it came here. */
+  skip(): void {
+    this.#meant++;
+    this.lost++;
+    this.#send([], () => {});
+  }
+
+  #send(events: readonly RelayedEvent[], done: () => void): void {
+    const before = this.#meant - events.length;
+    this.#sent = this.#meant;
+    const delivery: EventDelivery = { before, events };
+    this.#link.send(delivery, () => {
+      done();
+      if (this.#sent < this.#meant && events.length > 0) this.#send([], () => {}); // it learns of its loss though nothing follows
+    });
+  }
+}
+
+function highest<Item>(items: readonly Item[], weigh: (item: Item) => number): Item | undefined {
+  let best: Item | undefined;
+  let most = -1;
+  for (const item of items) {
+    const weight = weigh(item);
+    if (weight > most) [best, most] = [item, weight];
+  }
+  return best;
+}
+
+/** FNV-1a, stirred at the end: texts that differ in one digit weigh as differently as any others. */
+function weightOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  hash = Math.imul(hash ^ (hash >>> 12), 0x297a2d39);
+  return (hash ^ (hash >>> 15)) >>> 0;
+}

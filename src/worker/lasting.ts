@@ -1,0 +1,95 @@
+import type { GatewayConfig } from "../gateway.ts";
+import type { Heartbeat } from "../registry/heartbeat.ts";
+import { openRegistry } from "../registry/open-registry.ts";
+import type { Registry } from "../registry/registry.ts";
+import { registerWorker, type WorkerFacts } from "../registry/worker-entry.ts";
+import type { Log } from "../stream/log.ts";
+import { LivePeers } from "../upstream/live-peers.ts";
+import { Resolver } from "../upstream/resolve.ts";
+import { Identity, type WorkerIds } from "./identity.ts";
+import type { LinkSessions } from "./link/link-sessions.ts";
+import { Links } from "./link/links.ts";
+import { hasHooks } from "./slow-hooks/has-hooks.ts";
+import { SlowHooks } from "./slow-hooks/slow-hooks.ts";
+
+interface LastingOptions {
+  readonly ids: WorkerIds;
+  readonly baseDir: string;
+  /** For snapshots of the registry. */
+  readonly stateDir: string | undefined;
+  readonly log: Log;
+}
+
+/** What a worker shows of itself, once it serves. */
+interface Shown {
+  readonly sessions: LinkSessions;
+  /** Where the gateway can be reached. */
+  address(): string;
+}
+
+/** What outlives the generations of a worker: who it is, what it knows of peers, the registry, and its links to game servers. */
+export class Lasting implements AsyncDisposable {
+  readonly live: LivePeers = new LivePeers();
+  readonly resolver: Resolver = new Resolver();
+  readonly registry: Registry;
+  readonly identity: Identity;
+  readonly links: Links;
+  readonly #isShared: boolean;
+  readonly #log: Log;
+  #shown: Shown | undefined;
+  #entry: Heartbeat | undefined;
+  /** Made for the first generation that has hooks. */
+  #slowHooks: Promise<SlowHooks | undefined> | undefined;
+
+  private constructor(config: GatewayConfig, registry: Registry, { ids, log }: LastingOptions) {
+    const { resolver } = this;
+    this.registry = registry;
+    this.identity = new Identity(ids);
+    this.#isShared = config.redis !== undefined || config.registry !== undefined;
+    this.#log = log;
+    const { identity } = this;
+    const sessions: LinkSessions = {
+      find: (id) => this.#shown?.sessions.find(id),
+      list: (after) => this.#shown?.sessions.list(after) ?? [],
+      kill: (id) => this.#shown?.sessions.kill(id) ?? false,
+    };
+    const announce = (): { worker: number; master: number; address: string } => {
+      return { worker: identity.id, master: identity.masterId, address: this.#shown?.address() ?? "" };
+    };
+    this.links = new Links({ registry, announce, sessions, log, resolver });
+  }
+
+  /** Opens the registry that the configuration names. Rejects when files cannot be read; a Redis that is away is waited for later. */
+  static async open(config: GatewayConfig, options: LastingOptions): Promise<Lasting> {
+    const { log, baseDir, stateDir } = options;
+    return new Lasting(config, await openRegistry(config, { log, baseDir, stateDir }), options);
+  }
+
+  /** The worker serves: links and the registry may tell of it. */
+  show(shown: Shown, facts: () => Omit<WorkerFacts, "id" | "address" | "pid">): void {
+    this.#shown = shown;
+    if (!this.#isShared) return;
+    const entry = (): WorkerFacts => {
+      return { ...facts(), id: this.identity.id, address: shown.address(), pid: process.pid };
+    };
+    this.#entry = registerWorker(this.registry, entry, { warn: (text) => this.#log.warn(text) });
+  }
+
+  /** Links lead to the game servers that the upstreams of the configuration read from the registry. */
+  follow({ upstreams = {} }: GatewayConfig): void {
+    this.links.follow(Object.values(upstreams).flatMap(({ peers }) => ("kind" in peers ? [peers.service] : [])));
+  }
+
+  /** Who watches over the hooks of a configuration, if it has any. */
+  watchFor(config: GatewayConfig): Promise<SlowHooks | undefined> {
+    if (hasHooks(config)) this.#slowHooks ??= SlowHooks.start(this.#log);
+    return this.#slowHooks ?? Promise.resolve(undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.links.stop();
+    await this.#entry?.[Symbol.asyncDispose]();
+    await (await this.#slowHooks)?.close();
+    await this.registry[Symbol.asyncDispose]();
+  }
+}
