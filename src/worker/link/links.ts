@@ -42,21 +42,6 @@ export interface LinkStatus extends LinkCounts {
   readonly state: LinkState;
 }
 
-/** Game servers, as hooks may talk to them. */
-export interface GameLinks {
-  /**
-   * Sends a message to the game server at `address`, which is the `session.peer` of its sessions. Nothing waits for one that is
-   * not connected. Any phase. @throws TypeError for what the codec cannot say
-   */
-  send(address: string, data: unknown): Sent;
-  /** Sends it to all that are connected, or those of one service; answers how many got it. Any phase. @throws as `send` */
-  broadcast(data: unknown, options?: { readonly service?: string }): number;
-  /** Calls with each message of a game server, until what it returns is called, or the signal aborts. Best in `initWorker`. */
-  onMessage(handler: MessageHandler, options?: { readonly signal?: AbortSignal }): () => void;
-  /** How all links are. */
-  list(): LinkStatus[];
-}
-
 /** One link, and whom it leads to. */
 interface Entry {
   readonly link: Link;
@@ -64,7 +49,7 @@ interface Entry {
 }
 
 /** The links of one worker: one to each game server that the registry names, whatever happens to either side. */
-export class Links implements GameLinks {
+export class Links {
   readonly #options: LinksOptions;
   readonly #parts: LinkParts;
   readonly #messages: Messages;
@@ -109,6 +94,10 @@ export class Links implements GameLinks {
     this.#reconcile();
   }
 
+  /**
+   * Sends a message to the game server at `address`, which is the `session.peer` of its sessions. Nothing waits for one that is
+   * not connected. Any phase. @throws TypeError for what the codec cannot say
+   */
   send(address: string, data: unknown): Sent {
     const entry = this.#byAddress.get(address);
     if (!entry) return { err: "no such server" };
@@ -117,6 +106,7 @@ export class Links implements GameLinks {
     return { err: sending === "closed" ? "not connected" : sending };
   }
 
+  /** Sends it to all that are connected, or those of one service; answers how many got it. Any phase. @throws as `send` */
   broadcast(data: unknown, { service }: { readonly service?: string } = {}): number {
     let count = 0;
     for (const { link, servers } of this.#entries.values()) {
@@ -126,10 +116,12 @@ export class Links implements GameLinks {
     return count;
   }
 
+  /** Calls with each message of a game server, until what it returns is called, or the signal aborts. Best in `initWorker`. */
   onMessage(handler: MessageHandler, { signal }: { readonly signal?: AbortSignal } = {}): () => void {
     return this.#messages.listen(handler, signal);
   }
 
+  /** How all links are. */
   list(): LinkStatus[] {
     return Array.from(this.#entries, ([address, { link, servers }]) => ({
       link: address,
