@@ -95,8 +95,10 @@ function groupByOwner(shard: Shard, items: readonly number[], kept: ReadonlySet<
   const byOwner = new Map<number, number[]>();
   for (const item of items) {
     const owner = shard.get(item, ITEM_OWNER);
-    if (!kept.has(owner) || shard.typeOf(owner) !== LIST) shard.setState(item, NOTHING);
-    else byOwner.set(owner, [...(byOwner.get(owner) ?? []), item]);
+    const own = byOwner.get(owner);
+    if (own !== undefined) own.push(item);
+    else if (kept.has(owner) && shard.typeOf(owner) === LIST) byOwner.set(owner, [item]);
+    else shard.setState(item, NOTHING);
   }
   const ordinal = (item: number): number => shard.get(item, ITEM_ORDINAL);
   for (const own of byOwner.values()) own.sort((a, b) => (ordinal(a) - ordinal(b)) | 0);

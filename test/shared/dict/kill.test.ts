@@ -42,7 +42,7 @@ describe.each([
   { name: "in one shard, short of memory", size: "64k", sizeBytes: 64 * 1024, shards: 1 },
   { name: "in four shards", size: "1m", sizeBytes: 1024 ** 2, shards: 4 },
 ])("a dictionary $name", ({ size, sizeBytes, shards }) => {
-  test(`is in order within a second after each of ${KILLS} kills at any moment`, { timeout: 600_000 }, async () => {
+  test(`is in order within a second after each of ${KILLS} kills at any moment`, { timeout: 1_200_000 }, async () => {
     const { dicts, handles } = openDicts({ dict: size }, { isShared: true, shards });
     const { dict } = dicts;
     const { dict: handle } = handles;
