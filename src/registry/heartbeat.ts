@@ -17,6 +17,9 @@ export interface HeartbeatOptions {
   readonly warn: (message: string) => void;
 }
 
+/** What is kept: a key and its value, asked for each beat. A key that has become another one is taken away. */
+export type Kept = () => { readonly key: string; readonly value: string };
+
 /** A key that is kept until it is disposed; then it is taken away. */
 export interface Heartbeat extends AsyncDisposable {
   /** Puts the value now, and tells others: it has changed in a way that they should know of. */
@@ -25,27 +28,27 @@ export interface Heartbeat extends AsyncDisposable {
 
 /**
  * Keeps a key in the registry while this process lives, by putting it again and again. When the registry cannot be reached it
- * goes on trying, each time later, at random. `value` is asked each time.
+ * goes on trying, each time later, at random.
  */
-export function heartbeat(registry: Registry, key: string, value: () => string, options: HeartbeatOptions): Heartbeat {
-  return new RegistryHeartbeat(registry, key, value, options);
+export function heartbeat(registry: Registry, kept: Kept, options: HeartbeatOptions): Heartbeat {
+  return new RegistryHeartbeat(registry, kept, options);
 }
 
 class RegistryHeartbeat implements Heartbeat {
   readonly #registry: Registry;
-  readonly #key: string;
-  readonly #value: () => string;
+  readonly #kept: Kept;
   readonly #options: HeartbeatOptions;
+  /** The key that was put last. */
+  #key: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #isNews = true;
   #failures = 0;
   #isOver = false;
 
-  constructor(registry: Registry, key: string, value: () => string, options: HeartbeatOptions) {
+  constructor(registry: Registry, kept: Kept, options: HeartbeatOptions) {
     this.#registry = registry;
-    this.#key = key;
-    this.#value = value;
+    this.#kept = kept;
     this.#options = options;
     this.#start();
   }
@@ -60,7 +63,12 @@ class RegistryHeartbeat implements Heartbeat {
     this.#isOver = true;
     clearTimeout(this.#timer);
     await this.#running;
-    await this.#registry.delete(this.#key).catch(() => {}); // its time to live is over soon
+    await this.#remove();
+  }
+
+  /** Where that fails, its time to live is over soon. */
+  async #remove(): Promise<void> {
+    if (this.#key !== undefined) await this.#registry.delete(this.#key).catch(() => {});
   }
 
   #start(): void {
@@ -79,14 +87,17 @@ class RegistryHeartbeat implements Heartbeat {
   }
 
   async #put(): Promise<void> {
-    const announce = this.#isNews;
+    const { key, value } = this.#kept();
+    if (key !== this.#key) await this.#remove();
+    const announce = this.#isNews || key !== this.#key;
     this.#isNews = false;
+    this.#key = key;
     try {
-      await this.#registry.put(this.#key, this.#value(), { ttlMs: this.#options.ttlMs ?? TTL_MS, announce });
+      await this.#registry.put(key, value, { ttlMs: this.#options.ttlMs ?? TTL_MS, announce });
       this.#failures = 0;
     } catch (cause) {
       this.#isNews = true; // it may have lapsed meanwhile
-      if (this.#failures++ === 0) this.#options.warn(`${this.#key} cannot be put: ${messageOf(cause)}`);
+      if (this.#failures++ === 0) this.#options.warn(`${key} cannot be put: ${messageOf(cause)}`);
     }
   }
 }

@@ -18,8 +18,13 @@ export interface WorkerFacts {
 
 /**
  * Registers a worker until what is returned is disposed, then takes it out. `facts` is asked for each beat, every 3 s; only
- * the first is announced, and those that `beat()` calls for: others read the rest with their next full sync.
+ * the first is announced, and those that `beat()` calls for: others read the rest with their next full sync. A worker that
+ * got another id is registered under that one.
  */
 export function registerWorker(registry: Registry, facts: () => WorkerFacts, options: HeartbeatOptions): Heartbeat {
-  return heartbeat(registry, `worker:${facts().id}`, () => JSON.stringify(facts()), options);
+  const kept = (): { key: string; value: string } => {
+    const said = facts();
+    return { key: `worker:${said.id}`, value: JSON.stringify(said) };
+  };
+  return heartbeat(registry, kept, options);
 }

@@ -39,11 +39,11 @@ test("a worker says who and how it is, again and again, and goodbye", async () =
 test("beats are told to nobody, but for the first and those that are asked for", async () => {
   await using registry = await openRegistry(config(), { log });
   await using other = await openRegistry(config(), { log });
-  const link = await server.cli("PUBSUB", "NUMSUB", "restyconf:changes");
-  expect(link).toContain("2");
+
+  await eventually(async () => expect(await server.cli("PUBSUB", "NUMSUB", "restyconf:changes")).toContain("2"));
   await server.cli("CONFIG", "RESETSTAT");
   let count = 0;
-  await using beat = heartbeat(registry, "worker:1", () => String(count++), { warn, beatMs: 20 });
+  await using beat = heartbeat(registry, () => ({ key: "worker:1", value: String(count++) }), { warn, beatMs: 20 });
   await eventually(() => expect(count).toBeGreaterThan(10));
   const published = async (): Promise<string> =>
     (await server.cli("INFO", "commandstats")).match(/publish:calls=(\d+)/)?.[1] ?? "";
@@ -55,7 +55,7 @@ test("beats are told to nobody, but for the first and those that are asked for",
 
 test("while Redis is away it goes on trying, says so once, and is back soon after it", async () => {
   await using registry = await openRegistry(config(), { log });
-  await using _beat = heartbeat(registry, "worker:1", () => "x", { warn, beatMs: 50 });
+  await using _beat = heartbeat(registry, () => ({ key: "worker:1", value: "x" }), { warn, beatMs: 50 });
   const isThere = async (): Promise<void> => expect(await server.cli("EXISTS", "restyconf:worker:1")).toBe("1");
   await eventually(isThere);
   await server.kill();
@@ -70,10 +70,22 @@ test("while Redis is away it goes on trying, says so once, and is back soon afte
 
 test("a registry of any kind will do", async () => {
   await using registry = memoryRegistry();
-  const beat = heartbeat(registry, "a", () => "1", { warn, ttlMs: 200, beatMs: 50 });
+  const beat = heartbeat(registry, () => ({ key: "a", value: "1" }), { warn, ttlMs: 200, beatMs: 50 });
   await eventually(async () => expect(await registry.get("a")).toBe("1"));
   await new Promise((resolve) => setTimeout(resolve, 400));
   expect(await registry.get("a")).toBe("1");
   await beat[Symbol.asyncDispose]();
   expect(await registry.get("a")).toBeUndefined();
+});
+
+test("a worker that got another id is there under that one only", async () => {
+  await using registry = memoryRegistry();
+  let id = 3;
+  const facts = { address: "", pid: 1, startedAt: "", sessions: 0, generation: 1 };
+  await using entry = registerWorker(registry, () => ({ ...facts, id }), { warn });
+  await eventually(async () => expect([...(await registry.list("")).keys()]).toEqual(["worker:3"]));
+  id = 13;
+  entry.beat();
+  await eventually(async () => expect([...(await registry.list("")).keys()]).toEqual(["worker:13"]));
+  expect(JSON.parse((await registry.get("worker:13")) ?? "")).toMatchObject({ id: 13 });
 });

@@ -33,7 +33,11 @@ async function gameServer(instance: string): Promise<TestServer> {
   const server = await TestServer.open((socket) => void socket.pipe(socket));
   const registry = await openRegistry({ redis: { url: redis.url, ...limits } }, { log });
   const value = JSON.stringify({ address: server.address });
-  const beat = heartbeat(registry, `service:game:${instance}`, () => value, { ttlMs: 1_500, beatMs: 400, warn() {} });
+  const beat = heartbeat(registry, () => ({ key: `service:game:${instance}`, value }), {
+    ttlMs: 1_500,
+    beatMs: 400,
+    warn() {},
+  });
   open.push(server, registry, beat);
   return server;
 }

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from "ioredis";
 import { jitteredMs } from "./backoff.ts";
-import type { RedisSettings } from "./redis-config.ts";
+import type { RedisPlace, RedisSettings } from "./redis-config.ts";
 
 /** Idle connections are probed, so that firewalls keep them. */
 const KEEPALIVE_MS = 30_000;
@@ -21,34 +21,33 @@ export interface Clients {
 /** Makes the clients, which connect by themselves. ioredis costs 0.3 s and 25 MB: it is loaded where Redis is configured. */
 export async function connectClients(settings: RedisSettings): Promise<Clients> {
   const library = await import("ioredis");
-  const { place, tls, sentinelPassword } = settings;
   const common = commonOptions(settings);
-  const shared = { ...common, maxRetriesPerRequest: 0, socketTimeout: DEAD_AFTER * settings.commandTimeoutMs };
-  if (place.kind === "cluster") {
-    const nodes = place.nodes.map((node) => ({ ...node }));
-    const client = new library.Cluster(nodes, {
+  const asking = { ...common, maxRetriesPerRequest: 0, socketTimeout: DEAD_AFTER * settings.commandTimeoutMs };
+  if (settings.place.kind === "cluster") {
+    const client = new library.Cluster([...settings.place.nodes], {
       enableOfflineQueue: false,
       clusterRetryStrategy: jitteredMs,
       slotsRefreshTimeout: settings.commandTimeoutMs,
-      redisOptions: shared,
+      redisOptions: asking,
       dnsLookup: (address, callback) => callback(null, address), // certificates have names, and nodes say where they are
     });
     return { client, subscriber: client };
   }
-  const where =
-    place.kind === "single"
-      ? place.server
-      : {
-          sentinels: place.sentinels.map((sentinel) => ({ ...sentinel })),
-          name: place.name,
-          sentinelRetryStrategy: jitteredMs,
-          ...(sentinelPassword !== undefined && { sentinelPassword }),
-          ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: tls }),
-        };
-  const options = { ...where, ...common, db: settings.database, retryStrategy: jitteredMs };
+  const where = { ...serverOptions(settings, settings.place), db: settings.database, retryStrategy: jitteredMs };
   return {
-    client: new library.Redis({ ...options, ...shared, enableOfflineQueue: false }),
-    subscriber: new library.Redis({ ...options, maxRetriesPerRequest: null }),
+    client: new library.Redis({ ...where, ...asking, enableOfflineQueue: false }),
+    subscriber: new library.Redis({ ...where, ...common, maxRetriesPerRequest: null }),
+  };
+}
+
+function serverOptions({ tls, sentinelPassword }: RedisSettings, place: Exclude<RedisPlace, { kind: "cluster" }>) {
+  if (place.kind === "single") return { ...place.server };
+  return {
+    sentinels: [...place.sentinels],
+    name: place.name,
+    sentinelRetryStrategy: jitteredMs,
+    ...(sentinelPassword !== undefined && { sentinelPassword }),
+    ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: tls }),
   };
 }
 

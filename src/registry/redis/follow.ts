@@ -11,8 +11,8 @@ import { INTERNAL, SharedSnapshot } from "./shared-snapshot.ts";
  */
 const GRACE_MS = 15_000;
 
-/** One late answer is no outage; in so many rounds without any, keys may have lapsed whose owners could not refresh them. */
-const OUTAGE_ROUNDS = 4;
+/** One late answer is no outage; in so long without any, keys may have lapsed whose owners could not refresh them. */
+const OUTAGE_MS = 4_000;
 
 /** Notices of a burst are asked for together; spread over this time, thousands of gateways do not ask in one moment. */
 const NOTICE_MS = 20;
@@ -156,7 +156,7 @@ export class Follow {
     const now = performance.now();
     const hasLost = this.#epoch !== undefined && this.#epoch !== epoch;
     if (hasLost) this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
-    const wasLong = now - this.#syncedAt > OUTAGE_ROUNDS * this.#options.syncMs;
+    const wasLong = now - this.#syncedAt > OUTAGE_MS;
     if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubtUntil = now + GRACE_MS;
     this.#wasAway = false;
     this.#syncedAt = now;
