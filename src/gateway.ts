@@ -9,11 +9,11 @@ import type { UpstreamConfig } from "./upstream/upstream.ts";
 export interface GatewayConfig<Upstream extends string = string> {
   /** Number of processes, or `auto` for one per core. Default 1. nginx: `worker_processes`. */
   readonly workers?: number | "auto";
-  /** The Redis that several gateways share: a URL, or what Sentinel, Cluster and TLS need. No effect yet. */
+  /** The Redis that several gateways share: a URL, or what Sentinel, Cluster and TLS need. */
   readonly redis?: RedisConfig | undefined;
-  /** Folder, or file whose name ends in `.json`, with the keys of the registry, instead of Redis. No effect yet. */
+  /** Folder, or file whose name ends in `.json`, with the keys of the registry, instead of Redis. */
   readonly registry?: string;
-  /** Without Redis, the number of this gateway: ids of its workers begin with it. Default 0. No effect yet. */
+  /** Without Redis, the number of this gateway: ids of its workers begin with it. Default 0. */
   readonly masterId?: number;
   /** Dictionaries shared by the workers: name to size, `{ sessions: "10m" }`. OpenResty: `lua_shared_dict`. */
   readonly shared?: Readonly<Record<string, string>>;
