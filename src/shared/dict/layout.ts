@@ -70,8 +70,8 @@ export const ITEM = 2;
 
 /** A shard has at least this many bytes when a dictionary has several: the largest value, and the sharpness of LRU, depend on it. */
 const MIN_SHARD_BYTES = 4 * 1024 ** 2;
-/** More shards than processes that could ever write at the same moment bring nothing. */
-const MAX_SHARDS = 64;
+/** So that the largest shard has 16 MiB, which are put in order in some tenths of a second after a kill. */
+const MAX_SHARDS = 256;
 
 /** How the memory of one dictionary is divided. */
 export interface Layout {

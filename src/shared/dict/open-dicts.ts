@@ -1,4 +1,4 @@
-import { randomFillSync, randomUUID } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import type { DictMemory } from "./blocks.ts";
 import type { Clock } from "./clock.ts";
 import { type Layout, layoutOf, MAGIC, MAGIC_VALUE, SEED, SHARDS, SIZE_DOUBLE } from "./layout.ts";
@@ -12,7 +12,7 @@ import { TableDict } from "./table-dict.ts";
 export interface DictHandle {
   readonly path: string;
   readonly bytes: number;
-  /** The path may become another dictionary's; this may not. */
+  /** A path may become another dictionary's; an id does not. */
   readonly id: string;
 }
 
@@ -86,7 +86,7 @@ function open(sizeBytes: number, { isShared, shards, now }: OpenDictsOptions): O
   const memory = viewsOf(shared?.buffer ?? new ArrayBuffer(layout.totalBytes));
   begin(memory, layout);
   const dict = new TableDict({ memory, layout, now, members: shared && membersOf(memory) });
-  return { dict, handle: shared && { path: shared.path, bytes: layout.totalBytes, id: randomUUID() } };
+  return { dict, handle: shared && { path: shared.path, bytes: layout.totalBytes, id: idOf(memory) } };
 }
 
 /** Zeros are an empty dictionary; only these facts are not 0. */
@@ -97,12 +97,18 @@ function begin({ words, doubles }: DictMemory, { sizeBytes, shards }: Layout): v
   words[MAGIC] = MAGIC_VALUE;
 }
 
-function attach({ path, bytes }: DictHandle, now: Clock | undefined): SharedDict {
+function attach({ path, bytes, id }: DictHandle, now: Clock | undefined): SharedDict {
   const memory = viewsOf(openSharedMemory(path, bytes));
   const { words, doubles } = memory;
   const layout = layoutOf(doubles[SIZE_DOUBLE] ?? 0, words[SHARDS]);
-  if (words[MAGIC] !== MAGIC_VALUE || layout.totalBytes !== bytes) throw new Error(`no shared dictionary in ${path}`);
+  const isRight = words[MAGIC] === MAGIC_VALUE && layout.totalBytes === bytes && idOf(memory) === id;
+  if (!isRight) throw new Error(`this shared dictionary is not in ${path}`);
   return new TableDict({ memory, layout, now, members: membersOf(memory) });
+}
+
+/** The seed of the keys is random and never changes. */
+function idOf({ words }: DictMemory): string {
+  return `${words[SEED]}:${words[SEED + 1]}`;
 }
 
 function membersOf({ words, doubles }: DictMemory): Members {

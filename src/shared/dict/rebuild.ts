@@ -1,5 +1,6 @@
 import { LIST } from "./draft.ts";
 import {
+  BUCKET_NEXT,
   ENTRIES,
   ENTRY,
   EXPIRES_DOUBLE,
@@ -29,6 +30,9 @@ import {
 } from "./layout.ts";
 import type { Shard } from "./shard.ts";
 
+/** More blocks than a shard has: with 32 bits of age it makes a whole number that a double holds. */
+const MAX_BLOCKS = 2 ** 21;
+
 /** A time that has passed on every clock: what is flushed has expired. */
 export const LONG_AGO: number = Number.MIN_VALUE;
 
@@ -50,7 +54,7 @@ export function rebuild(shard: Shard): void {
 }
 
 /** All that say they exist and are whole, entries in the order of their use. */
-function survivors(shard: Shard): { entries: number[]; items: number[] } {
+function survivors(shard: Shard): { entries: readonly number[]; items: readonly number[] } {
   const entries: number[] = [];
   const items: number[] = [];
   for (let block = 1; block <= shard.fact(FRESH); block++) {
@@ -60,9 +64,14 @@ function survivors(shard: Shard): { entries: number[]; items: number[] } {
     if (shard.isWhole(block, words)) (state === ENTRY ? entries : items).push(block);
     else shard.setState(block, NOTHING);
   }
+  return { entries: byUse(shard, entries), items };
+}
+
+/** From the one used least lately. Sorts plain numbers, age above block, since all other processes are waiting. */
+function byUse(shard: Shard, entries: readonly number[]): number[] {
   const last = shard.fact(STAMPS);
-  const age = (entry: number): number => (last - shard.get(entry, STAMP)) | 0;
-  return { entries: entries.sort((a, b) => age(b) - age(a)), items };
+  const aged = Float64Array.from(entries, (entry) => ((last - shard.get(entry, STAMP)) >>> 0) * MAX_BLOCKS + entry);
+  return Array.from(aged.sort().reverse(), (age) => age % MAX_BLOCKS);
 }
 
 /** Of entries with the same key, the one used last stays. Links those that stay in their buckets. */
@@ -80,14 +89,20 @@ function dropDoubles(shard: Shard, entries: readonly number[]): number[] {
 }
 
 function hasDouble(shard: Shard, entry: number): boolean {
-  const count = wordsFor(shard.get(entry, KEY_BYTES));
-  const key = new Int32Array(count);
-  shard.read(entry, 0, key, count);
-  for (const other of shard.bucketEntries(shard.bucketOf(shard.get(entry, HASH)))) {
-    const isAlike = shard.get(other, KEY_BYTES) === shard.get(entry, KEY_BYTES);
-    if (isAlike && shard.hasWideKey(other) === shard.hasWideKey(entry) && shard.begins(other, key, count)) return true;
+  const hash = shard.get(entry, HASH);
+  let other = shard.words[shard.bucketOf(hash)] ?? 0;
+  while (other !== 0 && !(shard.get(other, HASH) === hash && hasSameKey(shard, other, entry))) {
+    other = shard.get(other, BUCKET_NEXT);
   }
-  return false;
+  return other !== 0;
+}
+
+function hasSameKey(shard: Shard, one: number, other: number): boolean {
+  if (shard.get(one, KEY_BYTES) !== shard.get(other, KEY_BYTES)) return false;
+  if (shard.hasWideKey(one) !== shard.hasWideKey(other)) return false;
+  const key = new Int32Array(wordsFor(shard.get(one, KEY_BYTES)));
+  shard.read(one, 0, key, key.length);
+  return shard.begins(other, key, key.length);
 }
 
 /** Items of lists that are still there, first to last. */

@@ -40,8 +40,8 @@ import { loadSnapshot, saveSnapshot } from "./snapshot.ts";
 /** OpenResty: `get_keys` tells at most so many unless asked for more. */
 const MAX_KEYS = 1_024;
 
-/** A hash's highest six bits choose among up to 64 shards, its lowest the bucket: bits that chose twice would leave buckets empty. */
-const SHARD_SHIFT = 26;
+/** A hash's highest eight bits choose among up to 256 shards, its lowest the bucket: bits that chose twice would leave buckets empty. */
+const SHARD_SHIFT = 24;
 
 /** One shard, and what lets this process in. */
 interface Part {

@@ -68,11 +68,13 @@ test("what was private becomes shared when other processes are to see it", () =>
   expect(Object.keys(openDicts({ a: "8k" }, { isShared: true, keep: before }).handles)).toEqual(["a"]);
 });
 
-test("a file that is no dictionary is refused, and so is one whose owner has ended", () => {
-  const { handles } = openDicts({ a: "8k" }, { isShared: true });
-  const { a } = handles;
-  if (a === undefined) throw new Error("it was opened above");
-  expect(() => attachDicts({ a: { ...a, bytes: a.bytes + 128 } })).toThrow(`no shared dictionary in ${a.path}`);
+test("a file that is not that dictionary is refused, and so is one whose owner has ended", () => {
+  const { handles } = openDicts({ a: "8k", b: "8k" }, { isShared: true });
+  const { a, b } = handles;
+  if (a === undefined || b === undefined) throw new Error("they were opened above");
+  const refused = `this shared dictionary is not in ${a.path}`;
+  expect(() => attachDicts({ a: { ...a, bytes: a.bytes + 128 } })).toThrow(refused);
+  expect(() => attachDicts({ a: { ...b, path: a.path } })).toThrow(refused);
   expect(() => attachDicts({ a: { ...a, path: "/proc/2147483647/fd/3" } })).toThrow("ENOENT");
 });
 

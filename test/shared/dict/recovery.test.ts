@@ -220,7 +220,7 @@ test.each([
   ["small values", (dict: TableDict, index: number) => dict.safeSet(`key:${index}`, index).ok],
   ["one long list", (dict: TableDict, index: number) => dict.rpush("list", index).err === undefined],
 ])("the largest shard full of %s is put in order within a second", (_name, fill) => {
-  const layout = layoutOf(64 * 1024 ** 2, 1);
+  const layout = layoutOf(16 * 1024 ** 2, 1);
   const buffer = new ArrayBuffer(layout.totalBytes);
   const memory = { words: new Int32Array(buffer), doubles: new Float64Array(buffer) };
   const dict = new TableDict({ memory, layout, now: () => NOW });

@@ -43,7 +43,8 @@ test.each([
   ["15m", 1],
   ["16m", 4],
   ["100m", 16],
-  ["4g", 64],
+  ["1g", 256],
+  ["4g", 256],
 ])("%s has %i shards", (size, shards) => {
   expect(layoutOf(dictBytesOf(size)).shards).toBe(shards);
 });
