@@ -198,6 +198,7 @@ export class Follow {
     this.#noticeTimer = undefined;
     if (this.#isAsking || this.#isClosed) return;
     this.#isAsking = true;
+    await this.ready; // what was there before anybody looked is no change
     const asked = [...this.#asked];
     this.#asked.clear();
     const begun = performance.now();
