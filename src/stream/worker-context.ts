@@ -1,5 +1,6 @@
 import type { Registry } from "../registry/registry.ts";
 import type { SharedDict } from "../shared/dict/shared-dict.ts";
+import type { Events } from "../shared/events/events.ts";
 import type { Snowflake } from "../shared/snowflake.ts";
 
 /** A game server that hooks hear from. */
@@ -43,6 +44,8 @@ export interface WorkerContext {
   readonly registry: Registry;
   /** Messages to and from game servers. */
   readonly links: GameLinks;
+  /** Messages between workers, and between gateways. */
+  readonly events: Events;
   /** Makes ids that no other worker makes; those of sessions, too. */
   readonly snowflake: Snowflake;
   /** Dictionaries that all workers share, by name: `shared` of the configuration. OpenResty: `ngx.shared`. */

@@ -3,6 +3,9 @@ import type { GatewayConfig } from "../gateway.ts";
 import { memoryRegistry } from "../registry/memory.ts";
 import type { Registry } from "../registry/registry.ts";
 import { openDicts } from "../shared/dict/open-dicts.ts";
+import { WorkerEvents } from "../shared/events/events.ts";
+import { localTransport } from "../shared/events/local-transport.ts";
+import { EventRelay } from "../shared/events/relay.ts";
 import { Snowflake } from "../shared/snowflake.ts";
 import { timers } from "../shared/timer.ts";
 import { Connection } from "../stream/connection.ts";
@@ -112,6 +115,7 @@ export class Stage implements PartyHost {
 
   #compile(registry: Registry, signal: AbortSignal): Promise<Generation> {
     const { log, network } = this;
+    const events = new WorkerEvents({ transport: localTransport(new EventRelay(), 0), number: 0 });
     const { dicts } = openDicts(this.#config.shared ?? {});
     return compileGeneration(this.#config, {
       number: 1,
@@ -120,7 +124,7 @@ export class Stage implements PartyHost {
       hookWatch: this.#hookWatch(),
       worker: {
         ...{ id: 0, number: 0, masterId: 0, generation: 1 },
-        ...{ registry, links: NO_LINKS, snowflake: new Snowflake({ machineId: 0 }), shared: dicts, signal },
+        ...{ registry, links: NO_LINKS, events, snowflake: new Snowflake({ machineId: 0 }), shared: dicts, signal },
       },
       live: new LivePeers(),
       resolver: network.resolver,

@@ -3,6 +3,8 @@ import type { Heartbeat } from "../registry/heartbeat.ts";
 import { openRegistry } from "../registry/open-registry.ts";
 import type { Registry } from "../registry/registry.ts";
 import { registerWorker, type WorkerFacts } from "../registry/worker-entry.ts";
+import { WorkerEvents } from "../shared/events/events.ts";
+import type { EventTransport } from "../shared/events/message.ts";
 import type { Log } from "../stream/log.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
 import { Resolver } from "../upstream/resolve.ts";
@@ -18,6 +20,8 @@ interface LastingOptions {
   /** For snapshots of the registry. */
   readonly stateDir: string | undefined;
   readonly log: Log;
+  /** To the other workers. */
+  readonly events: EventTransport;
 }
 
 /** What a worker shows of itself, once it serves. */
@@ -34,6 +38,7 @@ export class Lasting implements AsyncDisposable {
   readonly registry: Registry;
   readonly identity: Identity;
   readonly links: Links;
+  readonly events: WorkerEvents;
   readonly #isShared: boolean;
   readonly #log: Log;
   #shown: Shown | undefined;
@@ -41,7 +46,7 @@ export class Lasting implements AsyncDisposable {
   /** Made for the first generation that has hooks. */
   #slowHooks: Promise<SlowHooks | undefined> | undefined;
 
-  private constructor(config: GatewayConfig, registry: Registry, { ids, log }: LastingOptions) {
+  private constructor(config: GatewayConfig, registry: Registry, { ids, log, events }: LastingOptions) {
     const { resolver } = this;
     this.registry = registry;
     this.identity = new Identity(ids);
@@ -56,6 +61,11 @@ export class Lasting implements AsyncDisposable {
     const announce = (): { worker: number; master: number; address: string } => {
       return { worker: identity.id, master: identity.masterId, address: this.#shown?.address() ?? "" };
     };
+    this.events = new WorkerEvents({
+      transport: events,
+      number: ids.number,
+      onTrouble: (topic, cause) => log.error("event handler failed", { topic, err: cause }),
+    });
     this.links = new Links({ registry, announce, sessions, log, resolver });
   }
 

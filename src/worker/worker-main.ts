@@ -1,6 +1,7 @@
 import process from "node:process";
 import { GatewayError } from "./../errors.ts";
 import { attachDicts } from "../shared/dict/open-dicts.ts";
+import type { EventDelivery, EventTransport } from "../shared/events/message.ts";
 import { loadConfig } from "./config/load-config.ts";
 import { validate } from "./config/validate.ts";
 import { createLog, type OpenLog } from "./log.ts";
@@ -19,6 +20,13 @@ const QUICK_STOP_MS = 5_000;
 const LAST_DRAIN_MS = 30_000;
 
 const sockets = new InheritedSockets();
+let onEvents: (delivery: EventDelivery) => void = () => {};
+const events: EventTransport = {
+  send: (messages, done) => tell({ kind: "events", messages }, done),
+  onMessage: (listener) => {
+    onEvents = listener;
+  },
+};
 let serving: { readonly worker: Worker; readonly calls: LocalWorker; readonly log: OpenLog } | undefined;
 let isEnding = false;
 
@@ -26,6 +34,7 @@ process.on("message", (message: ToWorker, handle: unknown) => {
   // What comes over this channel was sent by our own code of the same version.
   if (message.kind === "socket") sockets.add(message.key, handle);
   else if (message.kind === "start") void start(message);
+  else if (message.kind === "events") onEvents(message.delivery);
   else if (message.kind === "held") serving?.worker.identity.hold(message.masterId, message.untilMs);
   else if (message.kind === "lost") serving?.worker.identity.lose(message.why);
   else if (message.kind === "call") void answer(message);
@@ -60,6 +69,7 @@ async function start({ source, ids, stateDir }: StartMessage): Promise<void> {
       sockets,
       generation,
       dicts,
+      events,
     });
     serving = { worker, calls: new LocalWorker(worker, { log, dicts }), log };
     tell({ kind: "ready" });
@@ -97,6 +107,7 @@ async function end(how: "quick" | "drain", overMs?: number): Promise<void> {
   process.exit();
 }
 
-function tell(message: ToMaster): void {
-  if (process.connected) process.send?.(message);
+function tell(message: ToMaster, done = (): void => {}): void {
+  if (process.connected && process.send) process.send(message, undefined, {}, done);
+  else done();
 }

@@ -1,6 +1,9 @@
 import type { Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
+import { localTransport } from "../shared/events/local-transport.ts";
+import type { EventTransport } from "../shared/events/message.ts";
+import { EventRelay } from "../shared/events/relay.ts";
 import { timers } from "../shared/timer.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
 import { NativePort } from "../stream/carrier/native-port.ts";
@@ -38,6 +41,8 @@ export interface WorkerOptions {
   readonly sockets?: InheritedSockets;
   /** Where what survives this process is kept. */
   readonly stateDir?: string;
+  /** To the other workers. Default: there are none. */
+  readonly events?: EventTransport;
   /** Paths in the configuration are relative to it. */
   readonly baseDir: string;
   readonly log: Log;
@@ -89,7 +94,8 @@ export class Worker {
   /** Opens all ports of a checked configuration whose `init` has run, or none. @throws BindError, and TypeError for what only shows when it is built. */
   static async start(config: GatewayConfig, options: WorkerOptions): Promise<Worker> {
     const { ids = FIRST, generation: number = 1, stateDir, dicts, baseDir, log } = options;
-    const lasting = await Lasting.open(config, { ids, baseDir, stateDir, log });
+    const { events = localTransport(new EventRelay(), ids.number) } = options;
+    const lasting = await Lasting.open(config, { ids, baseDir, stateDir, log, events });
     const worker = await Worker.#build(config, { number, dicts, end: new AbortController(), lasting, options });
     logTimers(log);
     try {
@@ -294,7 +300,7 @@ interface GenerationParts {
 
 async function compile(config: GatewayConfig, parts: GenerationParts): Promise<Generation> {
   const { number, dicts, end, lasting, options } = parts;
-  const { registry, live, resolver, identity, links } = lasting;
+  const { registry, live, resolver, identity, links, events } = lasting;
   const { baseDir, log } = options;
   const worker = {
     get id() {
@@ -306,6 +312,7 @@ async function compile(config: GatewayConfig, parts: GenerationParts): Promise<G
     number: identity.number,
     registry,
     links,
+    events,
     snowflake: identity.snowflake,
     shared: dicts?.dicts ?? {},
     generation: number,

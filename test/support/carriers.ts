@@ -1,6 +1,9 @@
 import type { Endpoint } from "../../src/codecs/address.ts";
 import { ssh } from "../../src/preread/ssh.ts";
 import { memoryRegistry } from "../../src/registry/memory.ts";
+import { WorkerEvents } from "../../src/shared/events/events.ts";
+import { localTransport } from "../../src/shared/events/local-transport.ts";
+import { EventRelay } from "../../src/shared/events/relay.ts";
 import { Snowflake } from "../../src/shared/snowflake.ts";
 import { content } from "../../src/stream/action.ts";
 import { engineKindOf, loadAddon } from "../../src/stream/carrier/addon.ts";
@@ -73,6 +76,7 @@ function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
       masterId: 0,
       registry: memoryRegistry(),
       links: NO_LINKS,
+      events: new WorkerEvents({ transport: localTransport(new EventRelay(), 0), number: 0 }),
       snowflake: new Snowflake({ machineId: 0 }),
       shared: {},
       generation: 1,

@@ -1,4 +1,5 @@
 import type { DictHandle } from "../../shared/dict/open-dicts.ts";
+import type { EventDelivery, EventMessage } from "../../shared/events/message.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { Ends } from "../sessions.ts";
@@ -76,6 +77,8 @@ export type ToWorker =
   /** The lease of its numbers was renewed, or another was had; or it was lost. */
   | { readonly kind: "held"; readonly masterId: number; readonly untilMs: number }
   | { readonly kind: "lost"; readonly why: string }
+  /** Of other workers. */
+  | { readonly kind: "events"; readonly delivery: EventDelivery }
   /** No answer: the process ends when it is done. */
   | { readonly kind: "close"; readonly how: "quick" | "drain"; readonly overMs: number | undefined };
 
@@ -87,6 +90,8 @@ export type ToMaster =
   | { readonly kind: "crashed" }
   /** It does not, and ends. */
   | { readonly kind: "failed"; readonly reason: Failure }
+  /** For other workers. */
+  | { readonly kind: "events"; readonly messages: readonly EventMessage[] }
   | { readonly kind: "answer"; readonly id: number; readonly value: unknown }
   | { readonly kind: "refusal"; readonly id: number; readonly reason: Failure };
 

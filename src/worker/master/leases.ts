@@ -1,5 +1,6 @@
 import type { GatewayConfig } from "../../gateway.ts";
 import type { RedisLink } from "../../registry/redis/redis-link.ts";
+import { type RedisEvents, redisEvents } from "../../shared/events/redis-events.ts";
 import type { Log } from "../../stream/log.ts";
 import type { WorkerIds } from "../identity.ts";
 import { Lease, redisOf } from "./lease.ts";
@@ -9,12 +10,15 @@ import type { WorkerProcess } from "./worker-process.ts";
 export class Leases implements AsyncDisposable {
   readonly #redis: RedisLink | undefined;
   readonly #log: Log;
+  /** To other gateways; undefined: the configuration names no Redis. */
+  readonly cluster: RedisEvents | undefined;
   readonly #holders = new Map<Lease, Set<WorkerProcess>>();
   #current: Lease | undefined;
 
   private constructor(redis: RedisLink | undefined, log: Log) {
     this.#redis = redis;
     this.#log = log;
+    this.cluster = redis && redisEvents(redis);
   }
 
   static async open(
@@ -61,6 +65,7 @@ export class Leases implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.cluster?.close();
     for (const lease of this.#holders.keys()) await lease[Symbol.asyncDispose]();
     await this.#redis?.[Symbol.asyncDispose]();
   }

@@ -1,6 +1,7 @@
 import { parseEndpoint } from "../../codecs/address.ts";
 import type { GatewayConfig } from "../../gateway.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
+import { EventRelay } from "../../shared/events/relay.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
@@ -36,6 +37,7 @@ export class Master implements RunningGateway, SlotHost {
   readonly log: OpenLog;
   readonly stateDir: string;
   readonly #leases: Leases;
+  readonly #events: EventRelay;
   readonly #sockets = new ListeningSockets();
   #slots: Slot[] = [];
   #current: Plan;
@@ -47,6 +49,7 @@ export class Master implements RunningGateway, SlotHost {
   private constructor(first: Plan, leases: Leases, { log, stateDir }: { log: OpenLog; stateDir: string }) {
     this.#current = first;
     this.#leases = leases;
+    this.#events = new EventRelay({ cluster: leases.cluster });
     this.log = log;
     this.stateDir = stateDir;
   }
@@ -82,6 +85,9 @@ export class Master implements RunningGateway, SlotHost {
 
   started(process: WorkerProcess): void {
     this.#leases.started(process);
+    const member = this.#events.join(process.ids.number, { send: (delivery, done) => process.deliver(delivery, done) });
+    process.onEvents = (messages) => member.receive(messages);
+    void process.ended.then(() => member.leave());
   }
 
   get listening(): RunningGateway["listening"] {

@@ -1,5 +1,8 @@
 import type { RedisLink } from "../../registry/redis/redis-link.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
+import { localTransport } from "../../shared/events/local-transport.ts";
+import { type RedisEvents, redisEvents } from "../../shared/events/redis-events.ts";
+import { EventRelay } from "../../shared/events/relay.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { makeStateDir } from "../state-dir.ts";
@@ -13,6 +16,7 @@ interface SingleParts {
   readonly log: OpenLog;
   readonly lease: Lease;
   readonly redis: RedisLink | undefined;
+  readonly cluster: RedisEvents | undefined;
 }
 
 /** A gateway that is one process: its worker serves where it was started. */
@@ -22,16 +26,18 @@ export class Single implements RunningGateway {
   readonly #log: OpenLog;
   readonly #lease: Lease;
   readonly #redis: RedisLink | undefined;
+  readonly #cluster: RedisEvents | undefined;
   /** Those of the generation that was built last. */
   #dicts: Dicts;
   #generations = 1;
   #isTried = false;
 
-  private constructor(worker: Worker, dicts: Dicts, { log, lease, redis }: SingleParts) {
+  private constructor(worker: Worker, dicts: Dicts, { log, lease, redis, cluster }: SingleParts) {
     this.#worker = worker;
     this.#dicts = dicts;
     this.#lease = lease;
     this.#redis = redis;
+    this.#cluster = cluster;
     this.#calls = new LocalWorker(worker, { log, dicts });
     this.#log = log;
   }
@@ -41,6 +47,7 @@ export class Single implements RunningGateway {
     const { baseDir } = loaded;
     const dicts = openDicts(config.shared ?? {});
     const redis = await redisOf(config, baseDir, log);
+    const cluster = redis && redisEvents(redis);
     let worker: Worker | undefined;
     const host = {
       log,
@@ -51,9 +58,11 @@ export class Single implements RunningGateway {
     const { masterId, untilMs } = lease;
     try {
       const ids = { number: 0, masterId, untilMs };
-      worker = await Worker.start(config, { baseDir, log, ids, stateDir: makeStateDir(config, loaded), dicts });
-      return new Single(worker, dicts, { log, lease, redis });
+      const events = localTransport(new EventRelay({ cluster }), 0);
+      worker = await Worker.start(config, { baseDir, log, ids, stateDir: makeStateDir(config, loaded), dicts, events });
+      return new Single(worker, dicts, { log, lease, redis, cluster });
     } catch (cause) {
+      cluster?.close();
       await lease[Symbol.asyncDispose]();
       await redis?.[Symbol.asyncDispose]();
       throw cause;
@@ -124,6 +133,7 @@ export class Single implements RunningGateway {
 
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {
     await this.#worker.close(how, overMs);
+    this.#cluster?.close();
     await this.#lease[Symbol.asyncDispose]();
     await this.#redis?.[Symbol.asyncDispose]();
   }

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork, type SendHandle } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { EventDelivery, EventMessage } from "../../shared/events/message.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { CallMessage, Source, StartMessage, ToMaster, ToWorker, WorkerCalls, WorkerStatus } from "./calls.ts";
@@ -27,6 +28,8 @@ export class WorkerProcess implements WorkerCalls {
   readonly ready: Promise<void>;
   /** It has told that it is going down by itself. */
   onCrash: (() => void) | undefined;
+  /** It has published events. */
+  onEvents: ((messages: readonly EventMessage[]) => void) | undefined;
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, Waiting>();
   readonly #given = new WeakSet<SocketHandle>();
@@ -109,6 +112,11 @@ export class WorkerProcess implements WorkerCalls {
     this.#send({ kind: "lost", why });
   }
 
+  /** Hands it events of others; `done` when they have left this process, or never will. */
+  deliver(delivery: EventDelivery, done: () => void): void {
+    this.#send({ kind: "events", delivery }, undefined, done);
+  }
+
   /** Tells it to end; see {@link ended}. */
   close(how: "quick" | "drain", overMs?: number): void {
     this.#send({ kind: "close", how, overMs });
@@ -125,6 +133,7 @@ export class WorkerProcess implements WorkerCalls {
       if (message.kind === "ready") onReady();
       else if (message.kind === "failed") onFailed(errorOf(message.reason));
       else if (message.kind === "crashed") this.onCrash?.();
+      else if (message.kind === "events") this.onEvents?.(message.messages);
       else if (message.kind === "answer") this.#waiting.get(message.id)?.resolve(message.value);
       else this.#waiting.get(message.id)?.reject(errorOf(message.reason));
     });
@@ -161,8 +170,9 @@ export class WorkerProcess implements WorkerCalls {
   }
 
   /** A process that has gone is told nothing; its end is known already, or about to be. */
-  #send(message: ToWorker, handle?: SocketHandle): void {
+  #send(message: ToWorker, handle?: SocketHandle, done = (): void => {}): void {
     // Node sends its own handles as they are; the types know only what it makes of them.
-    if (this.#child.connected) this.#child.send(message, handle as SendHandle | undefined, {}, () => {});
+    if (this.#child.connected) this.#child.send(message, handle as SendHandle | undefined, {}, done);
+    else done();
   }
 }
