@@ -33,11 +33,11 @@ export interface RelayedEvent {
   readonly gateway?: string | undefined;
 }
 
-/** Events for one worker, in their order. What is missing between two deliveries is lost. */
+/** Events for one worker, in their order. */
 export interface EventDelivery {
-  /** Events that were meant for this worker before these, lost ones included. */
-  readonly before: number;
   readonly events: readonly RelayedEvent[];
+  /** Events for this worker that have been lost, since its process is a member. */
+  readonly lost: number;
 }
 
 /** An event as gateways send it to each other. */

@@ -1,4 +1,4 @@
-import type { ClusterTransport, EventDelivery, EventMessage, RelayedEvent, WorkerLink } from "./message.ts";
+import type { ClusterTransport, EventMessage, RelayedEvent, WorkerLink } from "./message.ts";
 import { UnderWay } from "./under-way.ts";
 import { UniqueKeys } from "./unique-keys.ts";
 
@@ -57,26 +57,33 @@ export class EventRelay {
     return [...this.#members].reduce((sum, { lost }) => sum + lost, 0);
   }
 
-  #relay(sender: Member, { to, topic, data, unique }: EventMessage): void {
+  #relay(sender: Member, message: EventMessage): void {
+    const { to, topic, data, unique } = message;
     const event = { topic, data, from: sender.number };
     if (unique !== undefined && !this.#unique.add(`${topic}\n${unique}`)) return;
-    if (to === "cluster" && this.#cluster) return this.#cluster.send(event);
-    if (typeof to === "object") return this.#chosen(to)?.add(event);
-    const members = to === "others" ? this.#current.filter((member) => member !== sender) : this.#current;
-    if (to === "one" || unique !== undefined) return members[this.#turns++ % members.length]?.add(event);
-    this.#broadcast(event, to === "others" ? sender : undefined);
+    if (to === "cluster" && this.#cluster) this.#cluster.send(event);
+    else for (const member of this.#receivers(sender, message)) member.add(event);
   }
 
-  #broadcast(event: RelayedEvent, except?: Member): void {
-    for (const member of this.#members) if (member !== except) member.add(event);
+  #receivers(sender: Member, { to, unique }: EventMessage): readonly Member[] {
+    if (typeof to === "object") return this.#chosen(to);
+    const isMeant = (member: Member): boolean => to !== "others" || member !== sender;
+    if (to !== "one" && unique === undefined) return [...this.#members].filter(isMeant);
+    const members = this.#current.filter(isMeant);
+    const turn = this.#turns++ % members.length;
+    return members.slice(turn, turn + 1);
+  }
+
+  #broadcast(event: RelayedEvent): void {
+    for (const member of this.#members) member.add(event);
   }
 
   #tellLoss(): void {
     for (const member of this.#members) member.skip();
   }
 
-  #chosen(to: { readonly hash: string } | { readonly worker: number }): Member | undefined {
-    if ("worker" in to) return this.#current.find(({ number }) => number === to.worker);
+  #chosen(to: { readonly hash: string } | { readonly worker: number }): readonly Member[] {
+    if ("worker" in to) return this.#current.filter(({ number }) => number === to.worker);
     return highest(this.#current, ({ number }) => weightOf(`${number} ${to.hash}`));
   }
 
@@ -91,10 +98,8 @@ class Member {
   readonly number: number;
   readonly #link: WorkerLink;
   readonly #underWay: UnderWay<RelayedEvent>;
-  /** Events for this worker, those that it lost included. */
-  #meant = 0;
-  #sent = 0;
   lost = 0;
+  #toldLost = 0;
 
   constructor(number: number, link: WorkerLink) {
     this.number = number;
@@ -103,36 +108,37 @@ class Member {
   }
 
   add(event: RelayedEvent): void {
-    this.#meant++;
     if (!this.#underWay.add(event)) this.lost++;
   }
 
   /** Something was lost before it came here. */
   skip(): void {
-    this.#meant++;
     this.lost++;
-    this.#send([], () => {});
+    this.#tellLoss();
   }
 
   #send(events: readonly RelayedEvent[], done: () => void): void {
-    const before = this.#meant - events.length;
-    this.#sent = this.#meant;
-    const delivery: EventDelivery = { before, events };
-    this.#link.send(delivery, () => {
+    this.#toldLost = this.lost;
+    this.#link.send({ events, lost: this.lost }, () => {
       done();
-      if (this.#sent < this.#meant && events.length > 0) this.#send([], () => {}); // it learns of its loss though nothing follows
+      this.#tellLoss();
     });
+  }
+
+  /** A worker learns of its loss though no event may follow. */
+  #tellLoss(): void {
+    if (this.#toldLost < this.lost) this.#send([], () => {});
   }
 }
 
-function highest<Item>(items: readonly Item[], weigh: (item: Item) => number): Item | undefined {
-  let best: Item | undefined;
-  let most = -1;
-  for (const item of items) {
-    const weight = weigh(item);
-    if (weight > most) [best, most] = [item, weight];
-  }
-  return best;
+/** Rendezvous hashing: who leaves takes along only what was its own. */
+function highest<Item>(items: readonly Item[], weigh: (item: Item) => number): readonly Item[] {
+  const weighed = items.map((item) => ({ item, weight: weigh(item) }));
+  const most = Math.max(...weighed.map(({ weight }) => weight));
+  return weighed
+    .filter(({ weight }) => weight === most)
+    .slice(0, 1)
+    .map(({ item }) => item);
 }
 
 /** FNV-1a, stirred at the end: texts that differ in one digit weigh as differently as any others. */

@@ -1,0 +1,182 @@
+import { randomUUID } from "node:crypto";
+import type { ClusterEvent, ClusterTransport } from "./message.ts";
+import { Origins } from "./origins.ts";
+import { isBefore, readEntries, type SentEvent } from "./stream-entry.ts";
+
+/** Events that the stream keeps, about: a gateway that was away for less than that misses nothing. */
+const KEPT_EVENTS = 2_000;
+
+/** Events that are read at once: at most some megabytes. */
+const BATCH = 100;
+
+/** The bell may be lost; then an event comes so much later. */
+const LOOK_MS = 2_000;
+
+/** The id before all others. */
+const FIRST_ID = "0-0";
+
+/** Events on their way to Redis. More are for this gateway alone. */
+const MAX_SENDING = 1_000;
+
+/** What gateways need of Redis; a connection of the registry is one. Whatever fails rejects in time. */
+export interface EventStreamClient {
+  readonly isReady: boolean;
+  send(command: string, key: string, ...rest: readonly (string | number)[]): Promise<unknown>;
+  publish(channel: string, message: string): Promise<void>;
+  subscribe(channel: string, onMessage: (message: string) => void): () => void;
+  onState(listener: (isReady: boolean) => void): () => void;
+}
+
+/** How gateways talk to each other. */
+export interface RedisEventsOptions {
+  /** Key of the stream, and channel of its bell; behind the client's prefix. Default `events`. */
+  readonly key?: string | undefined;
+  /** What other gateways know this one by. Default: a new UUID; two gateways must never have the same. */
+  readonly name?: string | undefined;
+}
+
+/** Events between gateways, until it is closed. */
+export interface RedisEvents extends ClusterTransport {
+  /** For metrics: events that only this gateway's workers got, because Redis was away; and those that never came. */
+  readonly counts: { readonly alone: number; readonly lost: number };
+  close(): void;
+}
+
+/**
+ * Events between gateways, through a stream in Redis; a bell on a channel of the same name says that there are new ones. All
+ * gateways see them in the order of the stream, each once. A gateway whose connection was broken reads what it has missed, as far
+ * as the stream still has it; what was lost is told. An event that Redis does not take is for the workers of its own gateway alone.
+ */
+export function redisEvents(client: EventStreamClient, options: RedisEventsOptions = {}): RedisEvents {
+  return new StreamEvents(client, options);
+}
+
+class StreamEvents implements RedisEvents {
+  readonly counts = { alone: 0, lost: 0 };
+  readonly #client: EventStreamClient;
+  readonly #key: string;
+  readonly #name: string;
+  readonly #origins = new Origins();
+  /** This gateway's own events that its workers have got though Redis may have taken them. */
+  readonly #doubtful = new Set<number>();
+  #listener: (event: ClusterEvent, gateway: string | undefined) => void = () => {};
+  #onLost: () => void = () => {};
+  #serial = 0;
+  #sending = 0;
+  /** Undefined: what is in the stream now is not for us. */
+  #lastId: string | undefined;
+  /** The stream may be another one than before. */
+  #isDoubted = true;
+  #reading: "no" | "yes" | "again" = "no";
+  #leave: readonly (() => void)[] = [];
+
+  constructor(client: EventStreamClient, { key = "events", name = randomUUID() }: RedisEventsOptions) {
+    this.#client = client;
+    this.#key = key;
+    this.#name = name;
+  }
+
+  onMessage(listener: (event: ClusterEvent, gateway: string | undefined) => void, onLost: () => void): void {
+    this.#listener = listener;
+    this.#onLost = onLost;
+    const timer = setInterval(() => this.#look(), LOOK_MS).unref();
+    const onState = (): void => {
+      this.#isDoubted = true;
+      this.#look();
+    };
+    this.#leave = [
+      this.#client.subscribe(this.#key, () => this.#look()),
+      this.#client.onState(onState),
+      () => clearInterval(timer),
+    ];
+    this.#look();
+  }
+
+  send(event: ClusterEvent): void {
+    const serial = ++this.#serial;
+    if (this.#client.isReady && this.#sending < MAX_SENDING) void this.#add(event, serial);
+    else this.#keep(event);
+  }
+
+  close(): void {
+    for (const leave of this.#leave) leave();
+    this.#leave = [];
+  }
+
+  async #add(event: ClusterEvent, serial: number): Promise<void> {
+    const text = JSON.stringify({ ...event, gateway: this.#name, serial });
+    this.#sending++;
+    try {
+      await this.#client.send("XADD", this.#key, "MAXLEN", "~", KEPT_EVENTS, "*", "event", text);
+      this.#client.publish(this.#key, "").catch(() => {}); // then they look by themselves
+    } catch {
+      this.#doubtful.add(serial); // it may stand in the stream though we have not heard of it
+      if (this.#doubtful.size > MAX_SENDING) this.#doubtful.delete(this.#doubtful.values().next().value ?? 0);
+      this.#keep(event);
+    } finally {
+      this.#sending--;
+    }
+  }
+
+  /** Better some than none: bans hold where they were pronounced. */
+  #keep(event: ClusterEvent): void {
+    this.counts.alone++;
+    this.#listener(event, undefined);
+  }
+
+  /** One reader at a time, so that the order is kept. */
+  #look(): void {
+    const isReading = this.#reading !== "no";
+    this.#reading = isReading ? "again" : "yes";
+    if (isReading) return;
+    void this.#readAll().finally(() => {
+      const isAsked = this.#reading === "again";
+      this.#reading = "no";
+      if (isAsked) this.#look();
+    });
+  }
+
+  /** What fails is read at the next look. */
+  async #readAll(): Promise<void> {
+    if (!this.#client.isReady || this.#leave.length === 0) return;
+    try {
+      if (this.#isDoubted) await this.#findPlace();
+      while ((await this.#read()) === BATCH);
+    } catch {
+      this.#isDoubted = true;
+    }
+  }
+
+  /** Where to read on. A stream that is younger than what we have read is a new one: all of it is. */
+  async #findPlace(): Promise<void> {
+    const [newest] = readEntries(await this.#client.send("XREVRANGE", this.#key, "+", "-", "COUNT", 1));
+    const id = newest?.id ?? FIRST_ID;
+    if (this.#lastId === undefined) this.#lastId = id;
+    else if (isBefore(id, this.#lastId)) this.#lastId = FIRST_ID;
+    this.#isDoubted = false;
+  }
+
+  async #read(): Promise<number> {
+    const answer = await this.#client.send("XRANGE", this.#key, `(${this.#lastId}`, "+", "COUNT", BATCH);
+    const entries = readEntries(answer);
+    for (const { id, sent } of entries) {
+      this.#lastId = id;
+      if (sent) this.#take(sent);
+    }
+    return entries.length;
+  }
+
+  #take({ gateway, serial, topic, data, from }: SentEvent): void {
+    const missed = this.#origins.missedBefore(gateway, serial);
+    if (missed === undefined) return;
+    if (gateway === this.#name) {
+      if (!this.#doubtful.delete(serial)) this.#listener({ topic, data, from }, undefined);
+      return;
+    }
+    if (missed > 0) {
+      this.counts.lost += missed;
+      this.#onLost();
+    }
+    this.#listener({ topic, data, from }, gateway);
+  }
+}
