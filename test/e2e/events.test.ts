@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { RedisServer } from "../registry/redis-server.ts";
+import { exchange } from "../support/client.ts";
+import { Gateway, type LogLine } from "../support/gateway.ts";
+
+// Events from worker to worker, and from gateway to gateway, as hooks publish and hear them.
+
+let redis: RedisServer;
+
+beforeAll(async () => {
+  redis = await RedisServer.start();
+});
+afterAll(() => redis[Symbol.asyncDispose]());
+
+/** A client's line is the target, as JSON; all workers tell what they hear. */
+function config(workers: number, shared = ""): string {
+  return `import { content, defineGateway, otherwise } from "restyconf";
+    export default defineGateway({
+      workers: ${workers}, ${shared}
+      phases: { initWorker: ({ events, number, signal }) => {
+        events.subscribe("news", (data, { from, gateway }) => {
+          console.error(JSON.stringify({ heard: data, by: number, from, isOther: gateway !== undefined }));
+        }, { signal });
+      } },
+      servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(content(async (session) => {
+        const { data } = await session.reader.receive();
+        const [target, what] = JSON.parse(String(data));
+        const { ok } = session.worker.events.publish(target, "news", what);
+        await session.end(String(ok) + " " + session.worker.number);
+      }))] } },
+    });`;
+}
+
+async function publish(gateway: Gateway, target: unknown, what: string): Promise<number> {
+  const [ok, number] = (await exchange(gateway.port(), `${JSON.stringify([target, what])}\n`)).split(" ");
+  expect(ok).toBe("true");
+  return Number(number);
+}
+
+function heard(gateway: Gateway, what: string, by: number): Promise<LogLine> {
+  return gateway.line((line) => line["heard"] === what && line["by"] === by);
+}
+
+const hearing = (gateway: Gateway, what: string): unknown[] =>
+  gateway.log.filter((line) => line["heard"] === what).map((line) => line["by"]);
+
+describe("an event", () => {
+  test("for all reaches every worker, in the same order everywhere", async () => {
+    await using gateway = await Gateway.start(config(2));
+    const from = await publish(gateway, "all", "first");
+    await publish(gateway, "all", "second");
+    for (const by of [0, 1]) {
+      expect(await heard(gateway, "first", by)).toMatchObject({ from, isOther: false });
+      await heard(gateway, "second", by);
+      const order = gateway.log.filter((line) => line["by"] === by).map((line) => line["heard"]);
+      expect(order).toEqual(["first", "second"]);
+    }
+  });
+
+  test("for one worker, or for the others, reaches no one else", async () => {
+    await using gateway = await Gateway.start(config(2));
+    await publish(gateway, { worker: 1 }, "for 1");
+    const from = await publish(gateway, "others", "for others");
+    await publish(gateway, "all", "end");
+    for (const by of [0, 1]) await heard(gateway, "end", by);
+    expect(hearing(gateway, "for 1")).toEqual([1]);
+    expect(hearing(gateway, "for others")).toEqual([1 - from]);
+  });
+
+  test("reaches a worker that has taken the place of one that died", async () => {
+    await using gateway = await Gateway.start(config(2));
+    gateway.process.kill("SIGUSR2");
+    await gateway.line((line) => line["msg"] === "replacement done");
+    await publish(gateway, "all", "to the new");
+    for (const by of [0, 1]) await heard(gateway, "to the new", by);
+  });
+
+  test("for the cluster reaches every worker of every gateway", async () => {
+    const shared = `redis: "redis://127.0.0.1:${redis.port}",`;
+    await using one = await Gateway.start(config(1, shared));
+    await using other = await Gateway.start(config(2, shared));
+    await publish(one, "cluster", "hello");
+    expect(await heard(one, "hello", 0)).toMatchObject({ isOther: false });
+    for (const by of [0, 1]) expect(await heard(other, "hello", by)).toMatchObject({ isOther: true });
+  });
+});
