@@ -44,7 +44,12 @@ export class RedisServer implements AsyncDisposable {
   /** Starts it where it was: same port, no data. */
   async start(): Promise<void> {
     this.#process = spawn("redis-server", [...this.#words], { stdio: "ignore" });
-    await eventually(async () => expect(await this.cli("PING")).toMatch(/PONG|NOAUTH/));
+    try {
+      await eventually(async () => expect(await this.cli("PING")).toMatch(/PONG|NOAUTH/));
+    } catch (cause) {
+      await this.kill(); // nobody else has it yet
+      throw cause;
+    }
   }
 
   /** What redis-cli prints. */
