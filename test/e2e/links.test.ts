@@ -1,14 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { RedisServer } from "../registry/redis-server.ts";
 import { dialIn, readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
-import { Gateway } from "../support/gateway.ts";
+import { Gateway, type LogLine } from "../support/gateway.ts";
+import { shell } from "../support/programs.ts";
 import { echo, type TestServer } from "../support/servers.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -89,51 +91,32 @@ class Folder implements Disposable {
 }
 
 /** Three servers: one talks itself, one relays through a filter, one relays without. */
-const config = (peer: TestServer, workers: number): string => `
-import { content, defineGateway, otherwise, proxy } from "restyconf";
-const part = (name) => import(${JSON.stringify(new URL("dist/", root).href)} + name);
-const live = new Map();
-let links;
+const config = (peer: TestServer, registry: string, workers: number): string => `
+import { content, defineGateway, otherwise, proxy, registry } from "restyconf";
 const chat = content(async (session) => {
   for (;;) {
     const { data } = await session.reader.receive();
     if (data === undefined) return;
     const [word, text] = data.toString().split(" ");
     if (word === "tag") session.ctx.tags = [text];
-    if (word === "tell") links.send(text, { session: session.id });
+    if (word === "tell") session.worker.links.send(text, { session: session.id });
     await session.write("ok\\n");
   }
 });
+const pass = { bodyFilter: { client: (chunk) => chunk } };
 export default defineGateway({
   workers: ${workers},
-  upstreams: { echo: { peers: ["${peer.address}"] } },
+  registry: ${JSON.stringify(registry)},
+  upstreams: { echo: { peers: ["${peer.address}"] }, game: { peers: registry("game") } },
   servers: {
     chat: { listen: "127.0.0.1:0", routes: [otherwise(chat)] },
-    filtered: { listen: "127.0.0.1:0", routes: [otherwise(proxy("echo"))], phases: { bodyFilter: { client: (chunk) => chunk } } },
+    filtered: { listen: "127.0.0.1:0", routes: [otherwise(proxy("echo"))], phases: pass },
     raw: { listen: "127.0.0.1:0", routes: [otherwise(proxy("echo"))] },
+    play: { listen: "127.0.0.1:0", routes: [otherwise(proxy("game"))] },
   },
   phases: {
-    rewrite: (session) => void live.set(session.id, session),
-    log: (session) => void live.delete(session.id),
-    initWorker: async (worker) => {
-      const [{ Links }, { linkSession }, { fileRegistry }] =
-        await Promise.all(["worker/link/links.js", "worker/link/link-sessions.js", "registry/file/file.js"].map(part));
-      const each = { debug() {}, access() {}, info: console.error, warn: console.error, error: console.error };
-      links = new Links({
-        registry: await fileRegistry(process.env.REGISTRY, { warn: console.error }),
-        announce: () => ({ worker: worker.id, master: worker.masterId, address: "127.0.0.1:5050" }),
-        log: each,
-        timing: { heartbeatMs: 200, heartbeatTimeoutMs: 600, welcomeMs: 2_000, maxRetryMs: 400 },
-        sessions: {
-          find: (id) => live.has(id) ? linkSession(live.get(id)) : undefined,
-          *list(after = 0) { for (const session of live.values()) if (session.number > after) yield linkSession(session); },
-          kill: (id) => { live.get(id)?.stop("killed"); return live.has(id); },
-        },
-      });
-      links.onMessage((data, from) => links.send(from.address, { heard: data }));
-      links.follow(["game"]);
-    },
-    exitWorker: () => links.stop(),
+    initWorker: ({ links, signal }) =>
+      void links.onMessage((data, from) => links.send(from.address, { heard: data }), { signal }),
   },
 });`;
 
@@ -150,7 +133,7 @@ async function started(workers = 1): Promise<Started> {
   const peer = await echo();
   const open: AsyncDisposable[] = [peer];
   const again = async (): Promise<Gateway> => {
-    const gateway = await Gateway.start(config(peer, workers), { ports: 3, env: { REGISTRY: folder.path } });
+    const gateway = await Gateway.start(config(peer, folder.path, workers), { ports: 4 });
     open.push(gateway);
     return gateway;
   };
@@ -176,13 +159,9 @@ describe.each(CLIENTS)("a game server in $name", ({ command }) => {
     await using rig = await started();
     await using server = new GameServer(command);
     rig.folder.register("one", { address: "127.0.0.1:1", link: `127.0.0.1:${await server.port()}` });
-    const { worker, master, version, address } = await server.heard({ type: "hello" });
-    expect({ worker, master, version, address }).toEqual({
-      worker: 0,
-      master: 0,
-      version: 1,
-      address: "127.0.0.1:5050",
-    });
+    const { address, ...hello } = await server.heard({ type: "hello" });
+    expect(hello).toEqual({ type: "hello", worker: 0, master: 0, version: 1 });
+    expect(rig.gateway.addresses).toContain(address);
 
     const client = await dialIn(rig.gateway.port("chat"));
     client.write("tag eu\n");
@@ -222,7 +201,7 @@ describe.each(CLIENTS)("a game server in $name", ({ command }) => {
     expect(await server.heard({ type: "message" }, 2)).toHaveProperty("data.session");
     client.destroy();
     expect(await server.ask({ type: "dance" })).toMatchObject({ type: "refused", reason: 'unknown type "dance"' });
-    await server.heard({ type: "ping" }, 3);
+    await server.heard({ type: "ping" });
   });
 
   test("that is killed and comes back is told anew", async () => {
@@ -285,13 +264,15 @@ test("a game server that stands still is found out, and linked to again when it 
   await using server = new GameServer(NODE?.command ?? []);
   const link = `127.0.0.1:${await server.port()}`;
   rig.folder.register("one", { address: link });
-  await server.heard({ type: "ping" });
+  await server.heard({ type: "hello" });
   server.process.kill("SIGSTOP");
-  await eventually(() => expect(rig.gateway.stderr).toContain("no answer to a ping within 600 ms"));
+  const fits = ({ msg, reason }: LogLine): boolean =>
+    msg === "link lost" && String(reason).startsWith("no answer to a ping");
+  await rig.gateway.line(fits);
   server.process.kill("SIGCONT");
   await server.heard({ type: "hello" }, 2);
-  await server.heard({ type: "ping" }, server.frames.filter(({ type }) => type === "ping").length + 2);
-});
+  expect(await server.ask({ type: "sessions" })).toMatchObject({ sessions: [] });
+}, 60_000); // the heartbeat takes 15 s
 
 test("a gateway that stops says goodbye; one that is killed announces itself when it is back", async () => {
   await using rig = await started();
@@ -314,4 +295,36 @@ test("each worker has its own link, and a server that leaves the registry has no
   await server.heard({ type: "hello", worker: 1 });
   rig.folder.unregister("one");
   await server.heard({ type: "goodbye", reason: "not in the registry" }, 2);
+});
+
+test("a reload leaves links as they are, and hooks hear through the new configuration", async () => {
+  await using rig = await started();
+  await using server = new GameServer(NODE?.command ?? []);
+  rig.folder.register("one", { address: `127.0.0.1:${await server.port()}` });
+  await server.heard({ type: "hello" });
+  rig.gateway.process.kill("SIGHUP");
+  await rig.gateway.line(({ msg }) => msg === "reload done");
+  server.say({ type: "message", data: 1 });
+  expect(await server.heard({ type: "message" })).toMatchObject({ data: { heard: 1 } });
+  expect(server.frames.filter(({ type }) => type === "hello")).toHaveLength(1);
+});
+
+test("docs/link.md: its lines link a game server by Redis", async () => {
+  const page = readFileSync(path("docs/link.md"), "utf8");
+  const [, serve = "", register = ""] = /^\$ (node .*)\n\$ (redis-cli .*)$/m.exec(page) ?? [];
+  const [shown = ""] = /^\{"type":"hello".*\}$/m.exec(page) ?? [];
+  await using redis = await RedisServer.start();
+  await using peer = await echo();
+  await using server = new GameServer([process.execPath, path(serve.split(" ")[1] ?? "")]);
+  const port = await server.port();
+  await shell(register.replace("redis-cli", `redis-cli -p ${redis.port}`).replace("7100", String(port)));
+  await using gateway = await Gateway.start(`
+    import { defineGateway, otherwise, proxy, registry } from "restyconf";
+    export default defineGateway({
+      redis: "${redis.url}",
+      upstreams: { echo: { peers: ["${peer.address}"] }, game: { peers: registry("game") } },
+      servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(proxy("game"))] } } });`);
+  const hello = await server.heard({ type: "hello" });
+  expect(Object.keys(hello)).toEqual(Object.keys(JSON.parse(shown)));
+  expect(hello["address"]).toBe(gateway.addresses[0]);
 });

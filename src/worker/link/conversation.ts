@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { type Announcement, type Heard, LINK_VERSION, readFrame, type Said } from "./frame.ts";
+import { type Heard, readFrame, type Said } from "./frame.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { LinkParts } from "./link.ts";
 import { type Sending, Wire } from "./wire.ts";
@@ -23,7 +23,7 @@ export class Conversation {
   #heartbeat: Heartbeat | undefined;
 
   /** Takes over a connected socket, and says hello. */
-  constructor(socket: Socket, announcement: Announcement, parts: LinkParts, host: ConversationHost) {
+  constructor(socket: Socket, hello: Said, parts: LinkParts, host: ConversationHost) {
     const { codec, limits, timing } = parts;
     this.#parts = parts;
     this.#host = host;
@@ -34,7 +34,7 @@ export class Conversation {
     );
     const late = (): void => this.#wire.destroy(`no welcome within ${timing.welcomeMs} ms`);
     this.#patience = setTimeout(late, timing.welcomeMs).unref();
-    this.#wire.send({ type: "hello", version: LINK_VERSION, ...announcement });
+    this.#wire.send(hello);
     this.#wire.start();
   }
 

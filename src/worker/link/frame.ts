@@ -1,5 +1,5 @@
 /** Version of the protocol, in every hello. Fields and types may be added to it; a change of what is there makes it 2. */
-export const LINK_VERSION = 1;
+const LINK_VERSION = 1;
 
 /** What a worker says of itself in its hello. */
 export interface Announcement {
@@ -23,6 +23,11 @@ export type Said =
   | Answer
   | { readonly type: "drain" }
   | { readonly type: "goodbye"; readonly reason: string };
+
+/** The frame that announces a worker. */
+export function helloOf(announcement: Announcement): Said {
+  return { type: "hello", version: LINK_VERSION, ...announcement };
+}
 
 /** Frames that answer a request. */
 export type Answer =

@@ -6,7 +6,7 @@ import type { Log } from "../../stream/log.ts";
 import { backoffMs } from "./backoff.ts";
 import { Conversation } from "./conversation.ts";
 import type { Dial } from "./dial-link.ts";
-import type { Announcement, Heard, Said } from "./frame.ts";
+import { type Announcement, type Heard, helloOf, type Said } from "./frame.ts";
 import type { LinkLimits, LinkTiming } from "./limits.ts";
 import type { Sending } from "./wire.ts";
 
@@ -85,6 +85,11 @@ export class Link {
     return sending;
   }
 
+  /** Says hello anew; where the link is down, the next one will. */
+  announce(): void {
+    this.send(helloOf(this.#parts.announce()));
+  }
+
   /** Says goodbye. Resolves when nothing is left open. */
   async close(reason: string): Promise<void> {
     this.#stop.abort(new GatewayError("RC_SHUTDOWN", reason));
@@ -110,11 +115,11 @@ export class Link {
   async #attempt(signal: AbortSignal): Promise<{ readonly reason: string; readonly lastedMs: number }> {
     let socket: Socket | undefined;
     try {
-      const announcement = this.#parts.announce();
+      const hello = helloOf(this.#parts.announce());
       const connected = await this.#parts.dial(this.address, signal);
       socket = connected;
       const reason = await new Promise<string>((onEnd) => {
-        this.#conversation = new Conversation(connected, announcement, this.#parts, {
+        this.#conversation = new Conversation(connected, hello, this.#parts, {
           onWelcome: () => this.#onWelcome(),
           onFrame: (heard, sizeBytes) => this.#onFrame(heard, sizeBytes),
           onEnd,

@@ -131,6 +131,11 @@ export class Links {
     }));
   }
 
+  /** Tells all game servers anew who this worker is: its numbers have changed. */
+  announce(): void {
+    for (const { link } of this.#entries.values()) link.announce();
+  }
+
   /** Tells all game servers that this worker takes no more sessions. The links stay, until the last session has left. */
   drain(): void {
     if (this.#state !== "open") return;

@@ -18,7 +18,7 @@ function rowsBelow(heading: string): string[][] {
   return lines.slice(2).map((line) =>
     line
       .slice(1, -1)
-      .split(" | ")
+      .split("|")
       .map((cell) => cell.trim()),
   );
 }
