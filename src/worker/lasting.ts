@@ -1,6 +1,7 @@
 import type { GatewayConfig } from "../gateway.ts";
 import type { Heartbeat } from "../registry/heartbeat.ts";
 import { openRegistry } from "../registry/open-registry.ts";
+import type { RedisLink } from "../registry/redis/redis-link.ts";
 import type { Registry } from "../registry/registry.ts";
 import { registerWorker, type WorkerFacts } from "../registry/worker-entry.ts";
 import { WorkerEvents } from "../shared/events/events.ts";
@@ -22,6 +23,8 @@ interface LastingOptions {
   readonly log: Log;
   /** To the other workers. */
   readonly events: EventTransport;
+  /** A connection that the process has already. */
+  readonly redis: RedisLink | undefined;
 }
 
 /** What a worker shows of itself, once it serves. */
@@ -71,8 +74,8 @@ export class Lasting implements AsyncDisposable {
 
   /** Opens the registry that the configuration names. Rejects when files cannot be read; a Redis that is away is waited for later. */
   static async open(config: GatewayConfig, options: LastingOptions): Promise<Lasting> {
-    const { log, baseDir, stateDir } = options;
-    return new Lasting(config, await openRegistry(config, { log, baseDir, stateDir }), options);
+    const { log, baseDir, stateDir, redis } = options;
+    return new Lasting(config, await openRegistry(config, { log, baseDir, stateDir, link: redis }), options);
   }
 
   /** The worker serves: links and the registry may tell of it. */

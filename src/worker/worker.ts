@@ -1,5 +1,6 @@
 import type { Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
+import type { RedisLink } from "../registry/redis/redis-link.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
 import { localTransport } from "../shared/events/local-transport.ts";
 import type { EventTransport } from "../shared/events/message.ts";
@@ -41,6 +42,8 @@ export interface WorkerOptions {
   readonly sockets?: InheritedSockets;
   /** Where what survives this process is kept. */
   readonly stateDir?: string;
+  /** A connection that the process has already, for the registry. */
+  readonly redis?: RedisLink | undefined;
   /** To the other workers. Default: there are none. */
   readonly events?: EventTransport;
   /** Paths in the configuration are relative to it. */
@@ -93,9 +96,9 @@ export class Worker {
 
   /** Opens all ports of a checked configuration whose `init` has run, or none. @throws BindError, and TypeError for what only shows when it is built. */
   static async start(config: GatewayConfig, options: WorkerOptions): Promise<Worker> {
-    const { ids = FIRST, generation: number = 1, stateDir, dicts, baseDir, log } = options;
+    const { ids = FIRST, generation: number = 1, stateDir, dicts, baseDir, log, redis } = options;
     const { events = localTransport(new EventRelay(), ids.number) } = options;
-    const lasting = await Lasting.open(config, { ids, baseDir, stateDir, log, events });
+    const lasting = await Lasting.open(config, { ids, baseDir, stateDir, log, events, redis });
     const worker = await Worker.#build(config, { number, dicts, end: new AbortController(), lasting, options });
     logTimers(log);
     try {

@@ -59,7 +59,15 @@ export class Single implements RunningGateway {
     try {
       const ids = { number: 0, masterId, untilMs };
       const events = localTransport(new EventRelay({ cluster }), 0);
-      worker = await Worker.start(config, { baseDir, log, ids, stateDir: makeStateDir(config, loaded), dicts, events });
+      worker = await Worker.start(config, {
+        baseDir,
+        log,
+        ids,
+        stateDir: makeStateDir(config, loaded),
+        dicts,
+        events,
+        redis,
+      });
       return new Single(worker, dicts, { log, lease, redis, cluster });
     } catch (cause) {
       cluster?.close();
