@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openRedis } from "../../../src/registry/redis/open-redis.ts";
+import type { RedisLink } from "../../../src/registry/redis/redis-link.ts";
+import { type Events, WorkerEvents } from "../../../src/shared/events/events.ts";
+import { localTransport } from "../../../src/shared/events/local-transport.ts";
+import { type RedisEvents, redisEvents } from "../../../src/shared/events/redis-events.ts";
+import { EventRelay } from "../../../src/shared/events/relay.ts";
+import { RedisServer, redisCluster } from "../../registry/redis-server.ts";
+import { eventually } from "../../support/eventually.ts";
+
+const log = { info() {}, warn() {} };
+
+/** A gateway of one worker, which notes what comes. */
+interface Gateway extends AsyncDisposable {
+  readonly name: string;
+  readonly link: RedisLink;
+  readonly bridge: RedisEvents;
+  readonly events: Events;
+  readonly seen: string[];
+}
+
+async function gateway(config: Parameters<typeof openRedis>[0], name: string, key: string): Promise<Gateway> {
+  const link = await openRedis(config, { log });
+  const bridge = redisEvents(link, { name, key });
+  const events = new WorkerEvents({ transport: localTransport(new EventRelay({ cluster: bridge }), 3), number: 3 });
+  const seen: string[] = [];
+  events.subscribe("topic", (data, event) => seen.push(`${data} from ${event.from} at ${event.gateway}`));
+  return {
+    name,
+    link,
+    bridge,
+    events,
+    seen,
+    async [Symbol.asyncDispose]() {
+      bridge.close();
+      await link[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Waits until both hear each other, and forgets what they have heard so far. */
+async function meet(...gateways: readonly Gateway[]): Promise<void> {
+  const met = gateways.map(() => new Set<unknown>());
+  const leave = gateways.map(({ events }, at) => events.subscribe("hello", (name) => met[at]?.add(name)));
+  await eventually(() => {
+    for (const { events, name } of gateways) events.publish("cluster", "hello", name);
+    for (const names of met) expect(names.size).toBe(gateways.length);
+  }, 20_000);
+  for (const stop of leave) stop();
+}
+
+const others = (seen: readonly string[]): string[] => seen.map((text) => text.replace(/ from.*/, ""));
+
+describe("one server", () => {
+  let server: RedisServer;
+  beforeAll(async () => {
+    server = await RedisServer.start();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  test("events for the cluster come to the workers of all gateways, in one order, with their origin", async () => {
+    await using a = await gateway(server.url, "a", "order");
+    await using b = await gateway(server.url, "b", "order");
+    await meet(a, b);
+    for (let n = 0; n < 100; n++)
+      for (const { events, name } of [a, b]) events.publish("cluster", "topic", `${name}${n}`);
+    await eventually(() => expect([a.seen.length, b.seen.length]).toEqual([200, 200]));
+    expect(others(a.seen)).toEqual(others(b.seen));
+    expect(a.seen).toContain("a7 from 3 at undefined");
+    expect(a.seen).toContain("b7 from 3 at b");
+    expect(others(a.seen).filter((text) => text.startsWith("b"))).toEqual(
+      Array.from({ length: 100 }, (_, n) => `b${n}`),
+    );
+    expect([a.bridge.counts, b.bridge.counts]).toEqual([
+      { alone: 0, lost: 0 },
+      { alone: 0, lost: 0 },
+    ]);
+  });
+
+  test("a gateway is told nothing of what was said before it came", async () => {
+    await using a = await gateway(server.url, "a", "late");
+    a.events.publish("cluster", "topic", "early");
+    await eventually(() => expect(a.seen).toHaveLength(1));
+    await using b = await gateway(server.url, "b", "late");
+    await meet(a, b);
+    expect(b.seen).toEqual([]);
+  });
+
+  test("what others write to the stream harms nobody", async () => {
+    await using a = await gateway(server.url, "a", "foreign");
+    await meet(a);
+    for (const text of [
+      "no json",
+      "null",
+      '{"topic":1}',
+      '{"topic":"topic","data":"{","from":1,"gateway":"x","serial":1}',
+    ]) {
+      await server.cli("XADD", "restyconf:foreign", "*", "event", text);
+    }
+    a.events.publish("cluster", "topic", "fine");
+    await eventually(() => expect(others(a.seen)).toEqual(["fine"]));
+  });
+
+  test("a gateway that was cut off reads what it has missed, each event once", async () => {
+    await using a = await gateway(server.url, "a", "cut");
+    await using b = await gateway({ url: server.url, commandTimeoutMs: 300 }, "b", "cut");
+    await meet(a, b);
+    await server.cli("CLIENT", "KILL", "TYPE", "normal");
+    await server.cli("CLIENT", "KILL", "TYPE", "pubsub");
+    await eventually(() => expect(a.link.isReady).toBe(true));
+    for (let n = 0; n < 50; n++) a.events.publish("cluster", "topic", `${n}`);
+    await eventually(() => expect(b.seen).toHaveLength(50));
+    expect(others(b.seen)).toEqual(Array.from({ length: 50 }, (_, n) => `${n}`));
+    expect(b.bridge.counts.lost).toBe(0);
+  });
+
+  test("while Redis is away, events reach the own gateway; back, the others learn that they have lost some", {
+    timeout: 60_000,
+  }, async () => {
+    await using own = await RedisServer.start();
+    await using a = await gateway(own.url, "a", "away");
+    await using b = await gateway(own.url, "b", "away");
+    await meet(a, b);
+    let lost = 0;
+    b.events.onLost((count) => {
+      lost += count;
+    });
+    await own.kill();
+    await eventually(() => expect([a.link.isReady, b.link.isReady]).toEqual([false, false]));
+    a.events.publish("cluster", "topic", "alone");
+    await eventually(() => expect(others(a.seen)).toEqual(["alone"]));
+    expect(a.bridge.counts.alone).toBe(1);
+    await own.start();
+    await meet(a, b);
+    a.events.publish("cluster", "topic", "together");
+    await eventually(() => expect(others(b.seen)).toEqual(["together"]));
+    expect(others(a.seen)).toEqual(["alone", "together"]);
+    expect(lost).toBeGreaterThan(0);
+  });
+
+  test("a Redis that answers too late delivers nothing twice", { timeout: 60_000 }, async () => {
+    await using own = await RedisServer.start();
+    const config = { url: own.url, commandTimeoutMs: 200 };
+    await using a = await gateway(config, "a", "slow");
+    await using b = await gateway(config, "b", "slow");
+    await meet(a, b);
+    own.pause();
+    for (let n = 0; n < 5; n++) a.events.publish("cluster", "topic", `${n}`);
+    await eventually(() => expect(a.seen).toHaveLength(5));
+    own.resume();
+    await meet(a, b);
+    await sleep(50);
+    expect(others(a.seen).sort()).toEqual(["0", "1", "2", "3", "4"]);
+    expect(new Set(b.seen).size).toBe(b.seen.length);
+  });
+
+  test("a stream that was emptied goes on", async () => {
+    await using a = await gateway(server.url, "a", "emptied");
+    await using b = await gateway(server.url, "b", "emptied");
+    await meet(a, b);
+    await server.cli("FLUSHALL");
+    a.events.publish("cluster", "topic", "on");
+    await eventually(() => expect([others(a.seen), others(b.seen)]).toEqual([["on"], ["on"]]));
+  });
+});
+
+test("events pass through a Cluster of three", { timeout: 120_000 }, async () => {
+  const nodes = await redisCluster();
+  try {
+    const config = { cluster: nodes.map(({ port }) => `127.0.0.1:${port}`) };
+    await using a = await gateway(config, "a", "events");
+    await using b = await gateway(config, "b", "events");
+    await meet(a, b);
+    a.events.publish("cluster", "topic", "hi");
+    await eventually(() => expect([others(a.seen), others(b.seen)]).toEqual([["hi"], ["hi"]]));
+  } finally {
+    for (const node of nodes) await node[Symbol.asyncDispose]();
+  }
+});
