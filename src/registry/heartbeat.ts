@@ -17,8 +17,16 @@ export interface HeartbeatOptions {
   readonly warn: (message: string) => void;
 }
 
-/** What is kept: a key and its value, asked for each beat. A key that has become another one is taken away. */
-export type Kept = () => { readonly key: string; readonly value: string };
+interface Pair {
+  readonly key: string;
+  readonly value: string;
+}
+
+/**
+ * What is kept: a key and its value, asked for each beat. A key that has become another one is taken away. Undefined: nothing
+ * at this moment, and what was put last may be somebody else's now.
+ */
+export type Kept = () => Pair | undefined;
 
 /** A key that is kept until it is disposed; then it is taken away. */
 export interface Heartbeat extends AsyncDisposable {
@@ -38,8 +46,8 @@ class RegistryHeartbeat implements Heartbeat {
   readonly #registry: Registry;
   readonly #kept: Kept;
   readonly #options: HeartbeatOptions;
-  /** The key that was put last. */
-  #key: string | undefined;
+  /** What was put last. */
+  #last: Pair | undefined;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #isNews = true;
@@ -66,9 +74,14 @@ class RegistryHeartbeat implements Heartbeat {
     await this.#remove();
   }
 
-  /** Where that fails, its time to live is over soon. */
+  /** Takes away what was put last, unless somebody else has put the key since. Where that fails, its time to live is over soon. */
   async #remove(): Promise<void> {
-    if (this.#key !== undefined) await this.#registry.delete(this.#key).catch(() => {});
+    const last = this.#last;
+    this.#last = undefined;
+    if (!last) return;
+    try {
+      if ((await this.#registry.get(last.key)) === last.value) await this.#registry.delete(last.key);
+    } catch {}
   }
 
   #start(): void {
@@ -87,11 +100,14 @@ class RegistryHeartbeat implements Heartbeat {
   }
 
   async #put(): Promise<void> {
-    const { key, value } = this.#kept();
-    if (key !== this.#key) await this.#remove();
-    const announce = this.#isNews || key !== this.#key;
+    const kept = this.#kept();
+    const isNew = kept?.key !== this.#last?.key;
+    if (isNew) await this.#remove();
+    if (!kept) return;
+    const { key, value } = kept;
+    const announce = this.#isNews || isNew;
     this.#isNews = false;
-    this.#key = key;
+    this.#last = kept;
     try {
       await this.#registry.put(key, value, { ttlMs: this.#options.ttlMs ?? TTL_MS, announce });
       this.#failures = 0;

@@ -19,12 +19,16 @@ export interface WorkerFacts {
 /**
  * Registers a worker until what is returned is disposed, then takes it out. `facts` is asked for each beat, every 3 s; only
  * the first is announced, and those that `beat()` calls for: others read the rest with their next full sync. A worker that
- * got another id is registered under that one.
+ * got another id is registered under that one; one without an id (`facts` answers undefined) is not registered.
  */
-export function registerWorker(registry: Registry, facts: () => WorkerFacts, options: HeartbeatOptions): Heartbeat {
-  const kept = (): { key: string; value: string } => {
+export function registerWorker(
+  registry: Registry,
+  facts: () => WorkerFacts | undefined,
+  options: HeartbeatOptions,
+): Heartbeat {
+  const kept = (): { key: string; value: string } | undefined => {
     const said = facts();
-    return { key: `worker:${said.id}`, value: JSON.stringify(said) };
+    return said && { key: `worker:${said.id}`, value: JSON.stringify(said) };
   };
   return heartbeat(registry, kept, options);
 }

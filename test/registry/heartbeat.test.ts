@@ -89,3 +89,16 @@ test("a worker that got another id is there under that one only", async () => {
   await eventually(async () => expect([...(await registry.list("")).keys()]).toEqual(["worker:13"]));
   expect(JSON.parse((await registry.get("worker:13")) ?? "")).toMatchObject({ id: 13 });
 });
+
+test("a worker without an id is not registered, and what another has put under its old one stays", async () => {
+  await using registry = memoryRegistry();
+  let id: number | undefined = 3;
+  const facts = { address: "", pid: 1, startedAt: "", sessions: 0, generation: 1 };
+  const entry = registerWorker(registry, () => (id === undefined ? undefined : { ...facts, id }), { warn });
+  await eventually(async () => expect([...(await registry.list("")).keys()]).toEqual(["worker:3"]));
+  await registry.put("worker:3", "another's");
+  id = undefined;
+  entry.beat();
+  await entry[Symbol.asyncDispose]();
+  expect(await registry.list("")).toEqual(new Map([["worker:3", "another's"]]));
+});
