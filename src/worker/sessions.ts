@@ -111,16 +111,14 @@ export class Sessions {
     return live;
   }
 
-  /** Looks through all: operators kill now and then, and an index would cost every session. */
+  /** Looks through all unless there is an index: operators kill now and then, game servers all the time. */
   kill(id: string): boolean {
     const silent = silentNumber(id);
     if (silent !== undefined) return this.#parts.carrier?.killSilent(silent) ?? false;
-    for (const session of this.#all) {
-      if (session.id !== id || session.isOver) continue;
-      session.stop("killed");
-      return true;
-    }
-    return false;
+    const session = this.#byId ? this.#byId.get(id) : [...this.#all].find((one) => one.id === id);
+    if (!session || session.isOver) return false;
+    session.stop("killed");
+    return true;
   }
 
   /** Ends all of them, and those that still come. */

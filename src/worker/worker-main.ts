@@ -35,7 +35,7 @@ process.on("message", (message: ToWorker, handle: unknown) => {
   if (message.kind === "socket") sockets.add(message.key, handle);
   else if (message.kind === "start") void start(message);
   else if (message.kind === "events") onEvents(message.delivery);
-  else if (message.kind === "held") serving?.worker.identity.hold(message.masterId, message.untilMs);
+  else if (message.kind === "held") serving?.worker.hold(message.masterId, message.untilMs);
   else if (message.kind === "lost") serving?.worker.identity.lose(message.why);
   else if (message.kind === "call") void answer(message);
   else void end(message.how, message.overMs);

@@ -125,9 +125,16 @@ export class Worker {
     }
   }
 
-  /** Which worker this is; its master renews the lease of the numbers, or loses it. */
   get identity(): Identity {
     return this.#lasting.identity;
+  }
+
+  /** The lease of its numbers was renewed, or another was had: then game servers are told. */
+  hold(masterId: number, untilMs: number): void {
+    const { identity, links } = this.#lasting;
+    const before = identity.masterId;
+    identity.hold(masterId, untilMs);
+    if (masterId !== before) links.announce();
   }
 
   #show(): void {
@@ -303,7 +310,7 @@ interface GenerationParts {
 
 async function compile(config: GatewayConfig, parts: GenerationParts): Promise<Generation> {
   const { number, dicts, end, lasting, options } = parts;
-  const { registry, live, resolver, identity, links, events } = lasting;
+  const { registry, live, resolver, identity, links, events, limits } = lasting;
   const { baseDir, log } = options;
   const worker = {
     get id() {
@@ -322,7 +329,7 @@ async function compile(config: GatewayConfig, parts: GenerationParts): Promise<G
     signal: end.signal,
   };
   const hookWatch = await lasting.watchFor(config);
-  return compileGeneration(config, { number, baseDir, log, hookWatch, worker, live, resolver });
+  return compileGeneration(config, { number, baseDir, log, hookWatch, worker, live, resolver, limits });
 }
 
 async function exitWorker({ config, worker }: Generation, log: Log): Promise<void> {

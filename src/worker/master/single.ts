@@ -51,7 +51,7 @@ export class Single implements RunningGateway {
     let worker: Worker | undefined;
     const host = {
       log,
-      onHeld: (masterId: number, untilMs: number) => worker?.identity.hold(masterId, untilMs),
+      onHeld: (masterId: number, untilMs: number) => worker?.hold(masterId, untilMs),
       onLost: (why: string) => worker?.identity.lose(why),
     };
     const lease = await Lease.take(redis, config, { workers: 1, host });
