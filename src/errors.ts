@@ -1,10 +1,7 @@
 /** Whose doing an error is: the client's, the upstream's, or ours. */
 export type Side = "client" | "upstream" | "internal";
 
-/**
- * How a session ended, as the access log says it. The table is closed: each word has a test, but for those that are
- * reserved and that no part of this version sets: limited.
- */
+/** How a session ended, as the access log says it. The table is closed: each word has a test. */
 export type EndCause =
   | "client_closed"
   | "peer_closed"
@@ -45,6 +42,7 @@ export type ErrorCode =
   | "RC_PREREAD_TIMEOUT"
   | "RC_NO_ROUTE"
   | "RC_REJECTED"
+  | "RC_LIMITED"
   | "RC_FRAME"
   | "RC_FRAME_TOO_LARGE"
   | "RC_HTTP"
@@ -116,6 +114,7 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_PREREAD_TIMEOUT: client(200, "preread_timeout", "protocol not known in time"),
   RC_NO_ROUTE: client(400, "no_route", "no route matches"),
   RC_REJECTED: client(403, "rejected", "rejected"),
+  RC_LIMITED: client(503, "limited", "limit reached"),
   RC_FRAME: client(400, "rejected", "malformed frame"),
   RC_FRAME_TOO_LARGE: client(400, "rejected", "frame too large"),
   RC_HTTP: client(400, "rejected", "malformed HTTP request"),

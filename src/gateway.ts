@@ -1,5 +1,6 @@
 import type { RedisConfig } from "./registry/redis/redis-config.ts";
 import type { SslConfig } from "./ssl/settings.ts";
+import type { LimitConfig } from "./stream/limits/limit-config.ts";
 import type { Route } from "./stream/route.ts";
 import type { Awaitable, HookPhase, ServerPhases } from "./stream/session.ts";
 import type { WorkerContext } from "./stream/worker-context.ts";
@@ -45,6 +46,8 @@ export interface ServerConfig<Upstream extends string = string> {
   readonly keepAliveMs?: number;
   /** Sessions at once on this server. Default: no limit of its own, only that of the process (by its limit of open files). */
   readonly maxConns?: number;
+  /** Hold for all its sessions, each as soon as its key is known; routes may have limits of their own. */
+  readonly limits?: readonly LimitConfig[];
   readonly phases?: ServerPhases<Upstream>;
   /**
    * How long a hook of each phase may take, by the phase's name; one that takes longer ends the session with status 500.

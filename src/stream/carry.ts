@@ -6,6 +6,7 @@ import { FilterRelay } from "./filter/filter-relay.ts";
 import type { MakeStages } from "./filter/stage.ts";
 import { Inlet } from "./inlet.ts";
 import { NodeRelay, type Relay } from "./relay.ts";
+import type { RelayRates } from "./throttle.ts";
 import type { Wire } from "./wire/wire.ts";
 import { dialWire, type WireTarget, wireTarget } from "./wire/wire-dial.ts";
 import { WireRelay } from "./wire/wire-relay.ts";
@@ -19,6 +20,8 @@ export interface CarryOptions {
   readonly judge?: JudgePeer | undefined;
   /** Puts filters between the two; the session's bytes then pass through JavaScript. */
   readonly filters?: MakeStages | undefined;
+  /** Holds from the first byte, where the bytes may be on their way before anybody here hears of it. */
+  readonly rates?: RelayRates | undefined;
 }
 
 /**

@@ -5,6 +5,7 @@ import type { Action } from "./action.ts";
 import { actionOf } from "./action-of.ts";
 import type { Connection } from "./connection.ts";
 import { noteHello } from "./hello.ts";
+import type { LimitConfig } from "./limits/limit-config.ts";
 import type { Route } from "./route.ts";
 import type { Awaitable, ServerPhases } from "./session.ts";
 import { afterPeek } from "./unhandled-peek.ts";
@@ -17,11 +18,15 @@ export interface RouteTable {
   readonly sniffers: readonly Sniffer[];
   /** Action of the sniffer with the same index. */
   readonly actions: readonly Action[];
+  /** Its limits. */
+  readonly limits: readonly RouteLimits[];
   /** The `tls()` routes, asked about a ClientHello before TLS is terminated. */
   readonly passthrough: RouteTable | undefined;
-  readonly silent: { readonly afterMs: number; readonly action: Action } | undefined;
-  readonly otherwise: Action | undefined;
+  readonly silent: { readonly afterMs: number; readonly action: Action; readonly limits?: RouteLimits } | undefined;
+  readonly otherwise: { readonly action: Action; readonly limits?: RouteLimits } | undefined;
 }
+
+type RouteLimits = readonly LimitConfig[] | undefined;
 
 /** Sorts routes once, when a generation is built. */
 export function compileRoutes(routes: readonly Route[]): RouteTable {
@@ -32,12 +37,16 @@ export function compileRoutes(routes: readonly Route[]): RouteTable {
     passthrough:
       tls.length > 0 ? { ...table(tls), passthrough: undefined, silent: undefined, otherwise: undefined } : undefined,
     silent: routes.find((route) => route.kind === "silent"),
-    otherwise: routes.find((route) => route.kind === "otherwise")?.action,
+    otherwise: routes.find((route) => route.kind === "otherwise"),
   };
 }
 
-function table(on: readonly Extract<Route, { kind: "on" }>[]): Pick<RouteTable, "sniffers" | "actions"> {
-  return { sniffers: on.map(({ sniffer }) => sniffer), actions: on.map(({ action }) => action) };
+function table(on: readonly Extract<Route, { kind: "on" }>[]): Pick<RouteTable, "sniffers" | "actions" | "limits"> {
+  return {
+    sniffers: on.map(({ sniffer }) => sniffer),
+    actions: on.map(({ action }) => action),
+    limits: on.map(({ limits }) => limits),
+  };
 }
 
 /**
@@ -86,7 +95,7 @@ function sniff(session: Connection): Awaitable<Action | undefined> {
 }
 
 async function sniffLater(session: Connection, routes: RouteTable): Promise<Action | undefined> {
-  if (await session.patience.isSilent(session.client.head)) return routes.silent?.action;
+  if (await session.patience.isSilent(session.client.head)) return taken(session, routes.silent);
   return learn(session, routes, await sniffNow(session, routes));
 }
 
@@ -110,11 +119,22 @@ export function learn(session: Connection, table: RouteTable, sniffed: Sniffed |
   session.protocol = sniffed.protocol;
   session.info = sniffed.info;
   session.sniffer = table.sniffers[sniffed.index];
+  if (session.limits) session.limits.route = table.limits[sniffed.index];
   return table.actions[sniffed.index];
 }
 
+function taken(session: Connection, route: RouteTable["silent"] | RouteTable["otherwise"]): Action | undefined {
+  if (session.limits) session.limits.route = route?.limits;
+  return route?.action;
+}
+
+/** Finds out what the client speaks, where nothing will come of it but the words of a refusal. */
+export async function recognise(session: Connection): Promise<void> {
+  await sniff(session);
+}
+
 function unmatched(session: Connection): Action {
-  const { otherwise } = session.settings.routes;
+  const otherwise = taken(session, session.settings.routes.otherwise);
   if (otherwise) return otherwise;
   const { size, bytes } = session.client.head;
   const first = Buffer.from(bytes.subarray(0, SHOWN_BYTES)).toString("hex");

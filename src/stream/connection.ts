@@ -257,6 +257,7 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
     this.#relayBeganMs = this.sessionTimeMs;
     this.client.relayedBy(lease.value);
     this.#patience = undefined;
+    this.limits?.relayed(lease.value);
     lease.value.onEnd((cause, error) => {
       lease.release();
       this.endCause = cause;
@@ -298,6 +299,7 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
   }
 
   #settle(error: GatewayError | undefined): void {
+    this.limits?.release();
     if (this.#stopped)
       this.endCause = this.#stopped; // what failed because of that is no failure
     else if (error) {

@@ -9,6 +9,7 @@ import type { SessionCtx, SessionSsl } from "../upstream/session-facts.ts";
 import type { Action } from "./action.ts";
 import { Client } from "./client.ts";
 import type { Incoming } from "./incoming.ts";
+import type { SessionLimits } from "./limits/session-limits.ts";
 import type { Server } from "./server.ts";
 import type { Phase } from "./session.ts";
 import { sslOfHello } from "./session-ssl.ts";
@@ -40,6 +41,8 @@ export class Facts {
   /** The one that matched, and told both; it knows how to refuse. */
   sniffer: Sniffer | undefined;
   ssl: SessionSsl | undefined;
+  /** Only where its server has limits. */
+  limits: SessionLimits | undefined;
   upstream: string | undefined;
   attempt = 0;
   lastFailure: string | undefined;

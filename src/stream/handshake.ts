@@ -13,6 +13,7 @@ import type { Connection } from "./connection.ts";
 import { Deadline } from "./deadline.ts";
 import { beginsTls, readHello } from "./hello.ts";
 import { Inlet } from "./inlet.ts";
+import { limitHello } from "./limits/session-limits.ts";
 import { sslOfHandshake } from "./session-ssl.ts";
 
 /**
@@ -54,6 +55,7 @@ async function shakeHands(
   using deadline = new Deadline(beganAt + ssl.handshakeTimeoutMs - performance.now());
   try {
     await readHello(session, deadline.endsAt);
+    if (session.settings.limits) await limitHello(session, session.settings.limits);
     const action = decide();
     if (!action) await secure(session, ssl, deadline);
     return action;

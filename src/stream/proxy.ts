@@ -63,6 +63,7 @@ function carryTo(session: Connection, peer: PeerEndpoint, judge?: JudgePeer): Pr
     life: session,
     judge,
     filters: filtersFor(session),
+    rates: session.limits?.rates,
   });
 }
 

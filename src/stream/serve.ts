@@ -5,6 +5,7 @@ import { chooseRoute } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
 import { dispatchTo } from "./dispatch.ts";
 import { terminateTls } from "./handshake.ts";
+import { limitAccepted, limitRouted } from "./limits/session-limits.ts";
 import { proxyTo } from "./proxy.ts";
 import { readProxyHeader } from "./proxy-header.ts";
 import { rejected } from "./refusal.ts";
@@ -18,6 +19,7 @@ export async function serve(session: Connection): Promise<void> {
   const { settings } = session;
   try {
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
+    if (settings.limits) await limitAccepted(session, settings.limits);
     const byHello = settings.ssl && (await terminateTls(session, settings.ssl));
     let action: Action | undefined = await chooseRoute(session, byHello);
     while (action) {
@@ -56,18 +58,20 @@ async function serveContent(session: Connection, { handler }: ContentAction): Pr
   return next;
 }
 
-/** Asks the rewrite phase, then access, which is not asked about a refusal. No promise where there is neither. */
+/** Asks the rewrite phase, limits, then access, which is not asked about a refusal. No promise where there is none of them. */
 function decide(session: Connection, action: Action): Awaitable<Action> {
   const { rewrite, access } = session.settings.phases;
   session.action = action;
-  if (!rewrite && !access) return action;
+  if (!rewrite && !access && !session.settings.limits) return action;
   return askPhases(session);
 }
 
 async function askPhases(session: Connection): Promise<Action> {
-  const { rewrite, access } = session.settings.phases;
+  const { phases, limits } = session.settings;
+  const { rewrite, access } = phases;
   if (rewrite)
     session.action = actionOf("rewrite", await session.hook("rewrite", () => rewrite(session))) ?? session.action;
+  if (limits) await limitRouted(session, limits);
   if (!access || session.action.kind === "reject") return session.action;
   return actionOf("access", await session.hook("access", () => access(session))) ?? session.action;
 }

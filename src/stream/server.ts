@@ -3,6 +3,7 @@ import type { ServerSsl } from "../ssl/settings.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { RouteTable } from "./choose-route.ts";
 import type { HookWatch } from "./hook-watch.ts";
+import type { ServerLimits } from "./limits/compile-limits.ts";
 import type { Log } from "./log.ts";
 import type { Hooks } from "./phase-chain.ts";
 import type { Phase } from "./session.ts";
@@ -26,6 +27,8 @@ export interface Server {
   readonly keepAliveMs: number;
   /** Sessions at once; undefined: only the limit of the process holds. */
   readonly maxConns: number | undefined;
+  /** Of the server and its routes; undefined: none has any. */
+  readonly limits?: ServerLimits | undefined;
   readonly phases: Hooks;
   /** How long hooks of a phase may wait; phases that are not named, for as long as the session lives. */
   readonly phaseLimitsMs: ReadonlyMap<Phase, number>;

@@ -3,6 +3,8 @@ import type { GatewayConfig, ServerConfig } from "../gateway.ts";
 import { compileSsl } from "../ssl/settings.ts";
 import { compileRoutes } from "../stream/choose-route.ts";
 import type { HookWatch } from "../stream/hook-watch.ts";
+import { compileLimits } from "../stream/limits/compile-limits.ts";
+import { LimitStore } from "../stream/limits/limit-store.ts";
 import type { Log } from "../stream/log.ts";
 import { joinPhases } from "../stream/phase-chain.ts";
 import type { Server } from "../stream/server.ts";
@@ -35,6 +37,8 @@ export interface GenerationParts {
   /** What is known of peers; it survives a new generation. */
   readonly live: LivePeers;
   readonly resolver: Resolver;
+  /** What limits have counted; it survives a new generation. Absent: they begin anew. */
+  readonly limits?: LimitStore;
 }
 
 export const DEFAULT_PREREAD_BYTES = 16_384; // nginx: preread_buffer_size 16k
@@ -72,8 +76,10 @@ export async function compileGeneration(config: GatewayConfig, parts: Generation
       upstreams.set(name, new Upstream(name, upstream, { ...parts, source: parts.worker.registry, warn }));
     }
     await Promise.all([...upstreams.values()].map((upstream) => upstream.ready()));
+    const { limits = new LimitStore(parts) } = parts;
+    const shared = { gateway: config.phases ?? {}, upstreams, servers, limits };
     for (const [name, server] of Object.entries(config.servers)) {
-      servers.set(name, await compileServer(name, server, { gateway: config.phases ?? {}, upstreams, servers }, parts));
+      servers.set(name, await compileServer(name, server, shared, parts));
     }
   } catch (cause) {
     await close();
@@ -87,12 +93,13 @@ interface Shared {
   readonly gateway: ServerPhases;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly servers: ReadonlyMap<string, Server>;
+  readonly limits: LimitStore;
 }
 
 async function compileServer(
   name: string,
   config: ServerConfig,
-  { gateway, upstreams, servers }: Shared,
+  { gateway, upstreams, servers, limits }: Shared,
   { number, baseDir, log, hookWatch, worker }: GenerationParts,
 ): Promise<Server> {
   const { proxyProtocol, ssl, preread } = config;
@@ -118,6 +125,7 @@ async function compileServer(
     noDelay: config.noDelay ?? true,
     keepAliveMs: config.keepAliveMs ?? DEFAULT_KEEPALIVE_MS,
     maxConns: config.maxConns,
+    limits: compileLimits(name, config, { store: limits, shared: worker.shared }),
     phases,
     phaseLimitsMs: phaseLimits(config.phaseTimeoutMs),
     makeVars: compileVars(phases.set ?? {}, log),

@@ -6,12 +6,14 @@ import type { Registry } from "../registry/registry.ts";
 import { registerWorker, type WorkerFacts } from "../registry/worker-entry.ts";
 import { WorkerEvents } from "../shared/events/events.ts";
 import type { EventTransport } from "../shared/events/message.ts";
+import { LimitStore } from "../stream/limits/limit-store.ts";
 import type { Log } from "../stream/log.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
 import { Resolver } from "../upstream/resolve.ts";
 import { Identity, type WorkerIds } from "./identity.ts";
 import type { LinkSessions } from "./link/link-sessions.ts";
 import { Links } from "./link/links.ts";
+import { redisOf } from "./master/lease.ts";
 import { hasHooks } from "./slow-hooks/has-hooks.ts";
 import { SlowHooks } from "./slow-hooks/slow-hooks.ts";
 
@@ -27,6 +29,13 @@ interface LastingOptions {
   readonly redis: RedisLink | undefined;
 }
 
+/** What is open before a worker is. */
+interface Sources {
+  readonly registry: Registry;
+  /** The worker's own connection to Redis. */
+  readonly own: RedisLink | undefined;
+}
+
 /** What a worker shows of itself, once it serves. */
 interface Shown {
   readonly sessions: LinkSessions;
@@ -34,7 +43,7 @@ interface Shown {
   address(): string;
 }
 
-/** What outlives the generations of a worker: who it is, what it knows of peers, the registry, and its links to game servers. */
+/** What outlives the generations of a worker: who it is, what it knows of peers, the registry, limits, and its links to game servers. */
 export class Lasting implements AsyncDisposable {
   readonly live: LivePeers = new LivePeers();
   readonly resolver: Resolver = new Resolver();
@@ -42,6 +51,10 @@ export class Lasting implements AsyncDisposable {
   readonly identity: Identity;
   readonly links: Links;
   readonly events: WorkerEvents;
+  /** What limits have counted. */
+  readonly limits: LimitStore;
+  /** Where this worker has opened it itself. */
+  readonly #redis: RedisLink | undefined;
   readonly #isShared: boolean;
   readonly #log: Log;
   #shown: Shown | undefined;
@@ -49,9 +62,12 @@ export class Lasting implements AsyncDisposable {
   /** Made for the first generation that has hooks. */
   #slowHooks: Promise<SlowHooks | undefined> | undefined;
 
-  private constructor(config: GatewayConfig, registry: Registry, { ids, log, events }: LastingOptions) {
+  private constructor(config: GatewayConfig, { registry, own }: Sources, options: LastingOptions) {
     const { resolver } = this;
+    const { ids, log, events } = options;
     this.registry = registry;
+    this.limits = new LimitStore({ log, redis: options.redis ?? own });
+    this.#redis = own;
     this.identity = new Identity(ids);
     this.#isShared = config.redis !== undefined || config.registry !== undefined;
     this.#log = log;
@@ -75,7 +91,9 @@ export class Lasting implements AsyncDisposable {
   /** Opens the registry that the configuration names. Rejects when files cannot be read; a Redis that is away is waited for later. */
   static async open(config: GatewayConfig, options: LastingOptions): Promise<Lasting> {
     const { log, baseDir, stateDir, redis } = options;
-    return new Lasting(config, await openRegistry(config, { log, baseDir, stateDir, link: redis }), options);
+    const own = redis ? undefined : await redisOf(config, baseDir, log);
+    const registry = await openRegistry(config, { log, baseDir, stateDir, link: redis ?? own });
+    return new Lasting(config, { registry, own }, options);
   }
 
   /** The worker serves: links and the registry may tell of it. */
@@ -106,5 +124,6 @@ export class Lasting implements AsyncDisposable {
     await this.#entry?.[Symbol.asyncDispose]();
     await (await this.#slowHooks)?.close();
     await this.registry[Symbol.asyncDispose]();
+    await this.#redis?.[Symbol.asyncDispose]();
   }
 }

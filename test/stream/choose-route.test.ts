@@ -12,7 +12,7 @@ const names = (sniffers: readonly { readonly name: string }[]): readonly string[
 
 test("no routes are an empty table", () => {
   const none = { passthrough: undefined, silent: undefined, otherwise: undefined };
-  expect(compileRoutes([])).toEqual({ sniffers: [], actions: [], ...none });
+  expect(compileRoutes([])).toEqual({ sniffers: [], actions: [], limits: [], ...none });
 });
 
 test("sniffers keep the order of their routes, each beside its action", () => {
@@ -33,6 +33,6 @@ test("silent and otherwise count wherever they stand, and the first of each", ()
   const refusal = reject("no");
   const routes = [otherwise(refusal), silent(5, refusal), on(http(), proxy("web")), silent(9, proxy("web"))];
   const table = compileRoutes(routes);
-  expect(table.otherwise).toBe(refusal);
+  expect(table.otherwise?.action).toBe(refusal);
   expect(table.silent).toMatchObject({ afterMs: 5, action: refusal });
 });

@@ -53,7 +53,9 @@ export async function combineLimits(limiters: readonly LimiterAndKey[]): Promise
     delayMs: Math.max(0, ...answers.map(({ delayMs = 0 }) => delayMs)),
     remaining: Math.min(...answers.map(({ remaining = 0 }) => remaining)),
     answers,
-    release: () => answers.forEach(releaseLease),
+    release: () => {
+      for (const answer of answers) answer.release?.();
+    },
   };
 }
 
@@ -63,9 +65,5 @@ async function ask(asked: LimiterAndKey | undefined, commit: boolean): Promise<L
 
 /** A lease takes itself back, and can then not be given back once more. */
 function takingBack(of: LimiterAndKey | undefined, answer: LimitAnswer): () => unknown {
-  return "release" in answer ? () => releaseLease(answer) : () => of?.limiter.uncommit(of.key);
-}
-
-function releaseLease(answer: LimitAnswer): void {
-  if ("release" in answer && typeof answer.release === "function") answer.release();
+  return () => (answer.release ? answer.release() : of?.limiter.uncommit(of.key));
 }

@@ -10,6 +10,8 @@ export interface Admitted {
   /** How many more it would let in at this moment. */
   readonly remaining: number;
   readonly err?: undefined;
+  /** Where it is a lease: gives it back. */
+  release?(tookMs?: number): void;
 }
 
 /** What it says of somebody that it does not let in. */
@@ -17,6 +19,7 @@ export interface Refused {
   readonly err: LimitError;
   readonly delayMs?: undefined;
   readonly remaining?: undefined;
+  readonly release?: undefined;
 }
 
 /** What a limiter answers. */

@@ -107,6 +107,7 @@ export class NativeIncoming implements Incoming, Relay {
       this.#connecting = { endpoint: peer.endpoint, resolve, reject };
       this.#owner = "engine";
       head.isLent = true;
+      if (options.rates) this.limit(options.rates);
       try {
         if (!this.#begin(peer, options, head.consumed)) this.#gone();
       } catch (cause) {

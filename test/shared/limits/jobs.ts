@@ -6,6 +6,7 @@ import { limitConn } from "../../../src/shared/limits/limit-conn.ts";
 import { limitCount } from "../../../src/shared/limits/limit-count.ts";
 import { limitRate } from "../../../src/shared/limits/limit-rate.ts";
 import { limitReq } from "../../../src/shared/limits/limit-req.ts";
+import type { LimitAnswer } from "../../../src/shared/limits/limiter.ts";
 import { redisScripts } from "../../../src/shared/limits/redis-scripts.ts";
 
 /** What a process of these tests is told: where to count, what, and how often. */
@@ -20,11 +21,7 @@ export interface Job {
 /** A step that never comes in a test: nobody is let in twice. */
 const NEVER_MS = 1e9;
 
-interface Asked {
-  readonly err?: string | undefined;
-  release?(): void;
-}
-type Ask = (key: string) => Asked | Promise<Asked>;
+type Ask = (key: string) => LimitAnswer | Promise<LimitAnswer>;
 
 /** Does a job, and tells how many were let in. Starts when it is told to, so that all are at it together. */
 export async function work({ where, kind, amount, places }: Job): Promise<void> {

@@ -5,9 +5,21 @@ import { on, otherwise, type Route, silent } from "../../../stream/route.ts";
 import { ConfigError } from "../config-error.ts";
 import type { DataFile } from "../load-config.ts";
 import type { Forms } from "../schema/gateway.ts";
+import { limits } from "../schema/limits.ts";
 import { gatewayPhases, serverPhases } from "../schema/phases.ts";
-import { type KnownNames, refusal, serverName, status, upstreamName } from "../schema/route.ts";
-import { either, isRecord, made, maybe, milliseconds, oneOf, type Schema, shape, text } from "../schema/schema.ts";
+import { type KnownNames, refusal, serverName, upstreamName } from "../schema/route.ts";
+import {
+  either,
+  isRecord,
+  made,
+  maybe,
+  milliseconds,
+  oneOf,
+  type Schema,
+  shape,
+  status,
+  text,
+} from "../schema/schema.ts";
 import { conditionsOf, snifferName } from "./sniffers.ts";
 import { balancerData, registryData } from "./upstream.ts";
 
@@ -25,19 +37,24 @@ const rejectObject = made(
 export function routeData(names: KnownNames): Schema<Route> {
   const proxyAction = made(upstreamName(names), (name): Action => proxy(name));
   const dispatchAction = made(serverName(names), (name): Action => dispatch(name));
-  const actions = { proxy: maybe(proxyAction), reject: maybe(rejectData), dispatch: maybe(dispatchAction) };
+  const actions = {
+    proxy: maybe(proxyAction),
+    reject: maybe(rejectData),
+    dispatch: maybe(dispatchAction),
+    limits: maybe(limits),
+  };
   return either<Route>((input) => {
     if (!isRecord(input)) return made(shape(WHAT, {}), () => otherwise(reject("")));
     if ("silentMs" in input) {
       return made(shape(WHAT, { silentMs: milliseconds(0), ...actions }), (route) =>
-        silent(route.silentMs, actionOf(route)),
+        silent(route.silentMs, actionOf(route), route),
       );
     }
     if ("otherwise" in input) {
-      return made(shape(WHAT, { otherwise: oneOf(true), ...actions }), (route) => otherwise(actionOf(route)));
+      return made(shape(WHAT, { otherwise: oneOf(true), ...actions }), (route) => otherwise(actionOf(route), route));
     }
     const entries = { on: snifferName, when: conditionsOf(input["on"]), ...actions };
-    return made(shape(WHAT, entries), (route) => on(route.when, actionOf(route)));
+    return made(shape(WHAT, entries), (route) => on(route.when, actionOf(route), route));
   });
 }
 

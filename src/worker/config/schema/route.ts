@@ -10,6 +10,7 @@ import {
 } from "../../../stream/action.ts";
 import type { Route } from "../../../stream/route.ts";
 import { expected } from "../expectation.ts";
+import { limits } from "./limits.ts";
 import {
   checked,
   either,
@@ -20,8 +21,8 @@ import {
   oneOf,
   type Schema,
   shape,
+  status,
   text,
-  whole,
 } from "./schema.ts";
 
 /** What actions may name. */
@@ -51,9 +52,6 @@ function nameOf(what: string, known: readonly string[]): Schema<string> {
 /** Names in one message. */
 const MAX_NAMES = 10;
 
-/** nginx's stream statuses are HTTP's. */
-export const status: Schema<number> = whole(100, 599);
-
 /** What a refusal is made of, besides its status. */
 export const refusal: {
   readonly reason: Schema<string>;
@@ -68,9 +66,10 @@ export const refusal: {
 /** Where a server may send sessions, and what it may do with them, as `on`, `silent` and `otherwise` make it. */
 export function routeObject(names: KnownNames): Schema<Route> {
   const action = actionObject(names);
-  const on: Schema<Route> = shape(WHAT, { kind: oneOf("on"), sniffer, action });
-  const silent: Schema<Route> = shape(WHAT, { kind: oneOf("silent"), afterMs: milliseconds(0), action });
-  const otherwise: Schema<Route> = shape(WHAT, { kind: oneOf("otherwise"), action });
+  const taken = { action, limits: maybe(limits) };
+  const on: Schema<Route> = shape(WHAT, { kind: oneOf("on"), sniffer, ...taken });
+  const silent: Schema<Route> = shape(WHAT, { kind: oneOf("silent"), afterMs: milliseconds(0), ...taken });
+  const otherwise: Schema<Route> = shape(WHAT, { kind: oneOf("otherwise"), ...taken });
   return either<Route>((input) => {
     switch (isRecord(input) && input["kind"]) {
       case "on":

@@ -57,6 +57,9 @@ export function milliseconds(min: 0 | 1 = 1): Schema<number> {
   return whole(min, MAX_TIMER_MS, "milliseconds");
 }
 
+/** nginx's stream statuses are HTTP's. */
+export const status: Schema<number> = whole(100, 599);
+
 export const flag: Schema<boolean> = checked((value) => typeof value === "boolean", "true or false");
 
 /** A function of the user. Its parameters are for the types to check: they cannot be seen from outside. */

@@ -2,6 +2,7 @@ import type { ServerConfig } from "../../../gateway.ts";
 import type { Route } from "../../../stream/route.ts";
 import type { ServerPhases } from "../../../stream/session.ts";
 import { addressRange, listenAddress } from "./address.ts";
+import { limits } from "./limits.ts";
 import {
   either,
   type Fault,
@@ -65,6 +66,7 @@ export function serverSchema({ route, phases }: ServerForms): Schema<ServerConfi
     noDelay: maybe(flag),
     keepAliveMs: maybe(milliseconds(0)),
     maxConns: maybe(whole(1)),
+    limits: maybe(limits),
     phases: maybe(phases),
     phaseTimeoutMs: maybe(phaseTimeouts),
   });
