@@ -181,7 +181,11 @@ export class GatewayError extends Error {
   }
 }
 
-/** The text of anything thrown. */
+/** The text of anything thrown; hooks may throw what has none, and nobody may fail of saying so. */
 export function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message || cause.name : String(cause);
+  try {
+    return String(cause instanceof Error ? cause.message || cause.name : cause);
+  } catch {
+    return `a thrown ${typeof cause} without text`;
+  }
 }

@@ -78,7 +78,8 @@ export function isRedirect(address: unknown): address is string {
 
 /**
  * Refuses the client: the session ends with `end_cause` rejected, and the client is told `reason` in its own protocol, unless
- * something was written to it before. In every phase that returns an action. @throws TypeError
+ * something was written to it before. In every phase that returns an action, and in
+ * `balancer`. @throws TypeError
  */
 export function reject(reason: string, options: RejectOptions = {}): RejectAction {
   const { status = STATUS_REJECTED, retryAfterMs, redirect } = options;

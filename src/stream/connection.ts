@@ -227,7 +227,9 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
 
   abort(cause: GatewayError): void {
     this.#abort?.abort(cause);
-    if (cause.code === "RC_EXITED") this.#filters?.exit(cause);
+    if (cause.code !== "RC_EXITED") return;
+    if (this.#filters) this.#filters.exit(cause);
+    else this.#lease?.value.end("drained"); // by a task: no hook is there that could end the session
   }
 
   /** The session's filters begin; it stays in their phase until it ends. `begin` is called when the relay has begun. */
@@ -261,9 +263,11 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
     lease.value.onEnd((cause, error) => {
       lease.release();
       this.endCause = cause;
-      this.finalize(error);
+      this.finalize(error ?? this.exited);
     });
-    if (!this.isOver) this.#beginFilters?.();
+    if (this.exited)
+      this.abort(this.exited); // a task ended the session while it was connected
+    else if (!this.isOver) this.#beginFilters?.();
   }
 
   get isRelayed(): boolean {

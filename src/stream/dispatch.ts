@@ -11,6 +11,7 @@ export async function dispatchTo(session: Connection, name: string): Promise<Act
   if (!server) throw new GatewayError("RC_DISPATCH", `no server is called ${name}`);
   session.moveTo(server);
   if (server.limits) await limitAccepted(session, server.limits);
+  await session.client.flushed(); // what was said in clear text must not land in the middle of a handshake
   const isClear = session.ssl?.protocol !== undefined; // TLS has ended at a server before
   return chooseRoute(session, server.ssl && !isClear ? await terminateTls(session, server.ssl) : undefined);
 }

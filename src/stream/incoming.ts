@@ -18,6 +18,8 @@ export interface Head {
   readonly busy: boolean;
   /** Resolves once `atLeast` unread bytes are there, or none will come, or it is `until` by `performance.now()`. */
   grow(atLeast: number, until?: number): Promise<Growth>;
+  /** Whoever waits for bytes is told `timeout` at once. */
+  giveUp(): void;
   consume(size: number): Buffer;
   /**
    * Reports a reset that comes while nobody waits for bytes; those that come meanwhile are kept, within bounds. An end is reported

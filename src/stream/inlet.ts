@@ -109,6 +109,10 @@ export class Inlet implements WireReader {
     else this.#stop();
   }
 
+  giveUp(): void {
+    this.#wake?.("timeout");
+  }
+
   /** Somebody waits for bytes at this moment. */
   get busy(): boolean {
     return this.#wake !== undefined;

@@ -40,7 +40,7 @@ export function firstOf<Parameters extends unknown[], Result>(
   if (!first || !second) return first ?? second;
   return (...parameters) => {
     const decided = first(...parameters);
-    if (decided instanceof Promise) return decided.then((later) => later ?? second(...parameters));
+    if (isPending(decided)) return decided.then((later) => later ?? second(...parameters)); // a task is waited for, too
     return decided ?? second(...parameters);
   };
 }

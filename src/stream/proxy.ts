@@ -6,11 +6,13 @@ import type { PeerChoice } from "../upstream/choice.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import type { JudgePeer } from "../upstream/peer-verdict.ts";
 import type { SessionSsl } from "../upstream/session-facts.ts";
+import type { RejectAction } from "./action.ts";
 import type { Connection } from "./connection.ts";
 import { stagesOf } from "./filter/body-filter.ts";
 import { headerStages } from "./filter/header-filter.ts";
 import type { MakeStages } from "./filter/stage.ts";
 import { judgeFor, withCertificate } from "./peer-hooks.ts";
+import { rejected } from "./refusal.ts";
 import type { Relay } from "./relay.ts";
 
 /** Finds a peer and begins to carry the session to it. */
@@ -40,7 +42,13 @@ async function choose(
 ): Promise<PeerChoice | undefined> {
   session.attempt = attempt;
   session.lastFailure = lastFailure?.message;
-  return (await session.hook("balancer", () => session.settings.phases.balancer?.(session))) ?? undefined;
+  const chosen = (await session.hook("balancer", () => session.settings.phases.balancer?.(session))) ?? undefined;
+  if (isRefusal(chosen)) throw rejected(chosen);
+  return chosen;
+}
+
+function isRefusal(chosen: PeerChoice | RejectAction | undefined): chosen is RejectAction {
+  return typeof chosen === "object" && "kind" in chosen && chosen.kind === "reject";
 }
 
 function connect(session: Connection, peer: PeerEndpoint): Promise<Relay> {

@@ -11,6 +11,7 @@ export type ReadError =
   | "closed"
   | "client aborted"
   | "timeout"
+  | "aborted"
   | "connection reset by peer"
   | "socket busy reading"
   | "buffer full"
@@ -51,6 +52,16 @@ export interface ReadLimits {
   readonly maxBytes?: number;
   /** Total time: the idle timeout alone lets a slow sender go on for ever. Default: none. */
   readonly deadlineMs?: number;
+  /** Gives the read up: it answers `aborted`, no byte is lost, and somebody else may read at once. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How one read waits. */
+interface Waiting {
+  readonly deadlineMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** The idle timeout does not hold. */
+  readonly isPatient?: boolean;
 }
 
 export interface UntilOptions extends ReadLimits {
@@ -63,6 +74,8 @@ export interface PeekOptions {
   readonly orLess?: boolean;
   /** Total time, instead of the reader's idle timeout. */
   readonly timeoutMs?: number;
+  /** Gives it up: `aborted`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Waits for the next bytes; the error word when none came. */
@@ -105,7 +118,8 @@ export class Reader {
   readonly #onPeek: (err: ReadError | undefined) => void;
   #timeoutMs = READ_TIMEOUT_MS;
   #isTimeoutSet = false;
-  #busy = false;
+  /** The read that is under way. */
+  #current: object | undefined;
   /** How a read has told that the connection ended. */
   #told: "closed" | "connection reset by peer" | undefined;
 
@@ -126,20 +140,20 @@ export class Reader {
 
   /** A line (`*l`, without LF and any CR), all until the end (`*a`), or exactly so many bytes. OpenResty: `receive`. */
   async receive(pattern: "*l" | "*a" | number | `${number}` = "*l", limits: ReadLimits = {}): Promise<Received> {
-    const { maxBytes = MAX_BYTES, deadlineMs } = limits;
-    if (pattern === "*l") return this.#alone((wait) => this.#line(maxBytes, wait), deadlineMs);
-    if (pattern === "*a") return this.#alone((wait) => this.#all(maxBytes, wait), deadlineMs);
+    const { maxBytes = MAX_BYTES } = limits;
+    if (pattern === "*l") return this.#alone((wait) => this.#line(maxBytes, wait), limits);
+    if (pattern === "*a") return this.#alone((wait) => this.#all(maxBytes, wait), limits);
     const size = sizeOf(pattern);
-    return this.#alone((wait) => this.#exactly(size, maxBytes, wait), deadlineMs);
+    return this.#alone((wait) => this.#exactly(size, maxBytes, wait), limits);
   }
 
   /** What is there: at least one byte, at most `max`. OpenResty: `receiveany`. */
-  async receiveAny(max: number): Promise<Received> {
+  async receiveAny(max: number, limits: Omit<ReadLimits, "maxBytes"> = {}): Promise<Received> {
     if (!Number.isInteger(max) || max <= 0) throw new TypeError(`bad max argument: ${max}`);
     return this.#alone(async (wait) => {
       const err = this.#head.size > 0 ? undefined : await wait();
       return err ? this.#fail(err) : { data: this.#take(Math.min(max, this.#head.size)) };
-    });
+    }, limits);
   }
 
   /** Makes an iterator that reads up to a delimiter, which is consumed too. OpenResty: `receiveuntil`. */
@@ -159,7 +173,7 @@ export class Reader {
   /** The first unread bytes without consuming them: exactly `size`, or an error with those that came. OpenResty: `peek`. */
   async peek(size: number, options: PeekOptions = {}): Promise<Received> {
     if (!Number.isInteger(size) || size < 0) throw new TypeError(`bad size argument: ${size}`);
-    const { orLess = false, timeoutMs } = options;
+    const { orLess = false, timeoutMs, signal } = options;
     const enough = orLess ? Math.min(size, 1) : size;
     if (this.#head.size >= enough && enough <= this.#peekBytes && !this.#isBusy) {
       this.#onPeek(undefined);
@@ -171,8 +185,7 @@ export class Reader {
         if (err) return { err: this.#word(err), partial: this.#glance(this.#peekBytes) };
         return { data: this.#glance(Math.min(size, this.#peekBytes)) };
       },
-      timeoutMs,
-      timeoutMs === undefined,
+      { deadlineMs: timeoutMs, isPatient: timeoutMs !== undefined, signal },
     );
     this.#onPeek(peeked.err);
     return peeked;
@@ -183,8 +196,8 @@ export class Reader {
    * @throws GatewayError RC_FRAME when the bytes are no frame, RC_FRAME_TOO_LARGE when it is above the codec's limit
    */
   receiveFrame<T>(codec: Codec<T>, limits: ReadLimits = {}): Promise<ReceivedFrame<T>> {
-    const { maxBytes = MAX_BYTES, deadlineMs } = limits;
-    const received = this.#alone((wait) => this.#frame(codec, maxBytes, wait), deadlineMs);
+    const { maxBytes = MAX_BYTES } = limits;
+    const received = this.#alone((wait) => this.#frame(codec, maxBytes, wait), limits);
     received.catch(() => {}); // bytes that are no frame must not end the process where an `await` was forgotten
     return received;
   }
@@ -238,7 +251,7 @@ export class Reader {
       if (!run.ended) return this.#until(run, inChunks ? size : Number.POSITIVE_INFINITY, wait);
       run.ended = false;
       return inChunks ? {} : { data: EMPTY }; // the rest of this run
-    }, run.options.deadlineMs);
+    }, run.options);
   }
 
   /**
@@ -280,31 +293,42 @@ export class Reader {
       }
       do {
         const err = await wait();
-        if (err === "timeout") return { err, partial: this.#glance(size) };
+        if (err === "timeout" || err === "aborted") return { err, partial: this.#glance(size) };
         if (err) return this.#fail(err);
       } while (this.#head.size < size); // waits at least once, whatever a codec asks for
     }
   }
 
-  /** Runs one read with nobody else reading, within its total time and, if `idle`, the idle timeout. */
+  /** Runs one read with nobody else reading, within its total time and the idle timeout. */
   async #alone<Result>(
     read: (wait: Wait) => Promise<Result>,
-    totalMs?: number,
-    idle = true,
+    { deadlineMs, signal, isPatient = false }: Waiting,
   ): Promise<Result | (ReadFailure & { value?: undefined })> {
     if (this.#isBusy) return { err: "socket busy reading", partial: EMPTY };
-    this.#busy = true;
-    const betweenMs = idle ? this.#timeoutMs : Number.POSITIVE_INFINITY;
-    const endsAt = totalMs === undefined ? this.#endsAt() : performance.now() + totalMs;
+    if (signal?.aborted) return { err: "aborted", partial: EMPTY };
+    const current = {};
+    this.#current = current;
+    const betweenMs = isPatient ? Number.POSITIVE_INFINITY : this.#timeoutMs;
+    const endsAt = deadlineMs === undefined ? this.#endsAt() : performance.now() + deadlineMs;
+    const giveUp = (): void => this.#giveUp(current);
+    signal?.addEventListener("abort", giveUp, { once: true });
     try {
-      return await read(() => this.#wait(betweenMs, endsAt));
+      return await read(() => this.#wait(betweenMs, endsAt, signal));
     } finally {
-      this.#busy = false;
+      signal?.removeEventListener("abort", giveUp);
+      if (this.#current === current) this.#current = undefined;
     }
   }
 
+  /** The place is free at once, as that of a killed thread is. */
+  #giveUp(current: object): void {
+    if (this.#current !== current) return;
+    this.#current = undefined;
+    this.#head.giveUp();
+  }
+
   get #isBusy(): boolean {
-    return this.#busy || this.#head.busy;
+    return this.#current !== undefined || this.#head.busy;
   }
 
   /** The end of the preread limit, for reads whose time nobody has set. */
@@ -312,16 +336,19 @@ export class Reader {
     return (this.#isTimeoutSet ? undefined : this.#limit()) ?? Number.POSITIVE_INFINITY;
   }
 
-  async #wait(betweenMs: number, endsAt: number): Promise<ReadError | undefined> {
+  async #wait(betweenMs: number, endsAt: number, signal?: AbortSignal): Promise<ReadError | undefined> {
+    if (signal?.aborted) return "aborted";
     if (this.#told) return "closed";
     const growth = await this.#head.grow(this.#head.size + 1, Math.min(performance.now() + betweenMs, endsAt));
+    if (signal?.aborted) return "aborted";
     if (growth === "enough") return undefined;
     if (growth === "timeout") return "timeout";
     return growth === "reset" ? "connection reset by peer" : "closed";
   }
 
-  /** Gives up on a read and hands out the bytes that it had. */
+  /** Gives up on a read and hands out the bytes that it had; those of a read that was given up are the next reader's. */
   #fail(err: ReadError, size = this.#head.size): ReadFailure {
+    if (err === "aborted") return { err, partial: EMPTY };
     if (err === "closed" || err === "connection reset by peer") this.#told ??= err;
     return { err: this.#word(err), partial: this.#take(size) };
   }

@@ -210,9 +210,9 @@ export interface ServerPhases<Upstream extends string = string> {
   /** Refuses when it returns `reject(…)`. nginx: the access phase. */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
   access?(session: AccessSession): Awaitable<RejectAction | undefined | void>;
-  /** Chooses the peer of one attempt. OpenResty: `balancer_by_lua`. */
+  /** Chooses the peer of one attempt, or refuses the client. OpenResty: `balancer_by_lua`. */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may end without return
-  balancer?(session: BalancerSession): Awaitable<PeerChoice | undefined | void>;
+  balancer?(session: BalancerSession): Awaitable<PeerChoice | RejectAction | undefined | void>;
   /**
    * Chooses the certificate to show a peer with TLS; undefined: that of the upstream's `ssl`. OpenResty:
    * `proxy_ssl_certificate_by_lua`.

@@ -45,7 +45,11 @@ export class Tasks {
    * is passed over, so that a loop over one list gets each once. OpenResty: `ngx.thread.wait`.
    * Rejects with `already waited or killed` when none is left, and with RC_SHUTDOWN when the session ends.
    */
-  async waitAny<Result>(tasks: readonly Task<Result>[]): Promise<EndedTask<Result>> {
+  waitAny<Result>(tasks: readonly Task<Result>[]): Promise<EndedTask<Result>> {
+    return unforced(this.#firstOf(tasks));
+  }
+
+  async #firstOf<Result>(tasks: readonly Task<Result>[]): Promise<EndedTask<Result>> {
     const own = this.#own(tasks);
     for (;;) {
       const left = own.filter(({ status }) => status !== "dead");
@@ -58,7 +62,13 @@ export class Tasks {
   }
 
   /** Waits for all of these tasks, and answers their values in order. The first that throws, or was killed, rejects. */
-  async waitAll<Result extends readonly Task[]>(
+  waitAll<Result extends readonly Task[]>(
+    tasks: Result,
+  ): Promise<{ -readonly [Key in keyof Result]: Awaited<Result[Key]> }> {
+    return unforced(this.#allOf(tasks));
+  }
+
+  async #allOf<Result extends readonly Task[]>(
     tasks: Result,
   ): Promise<{ -readonly [Key in keyof Result]: Awaited<Result[Key]> }> {
     this.#own(tasks);
@@ -116,6 +126,12 @@ export class Tasks {
     const reason = abortError(this.#host.signal);
     for (const task of [...this.#running]) task.end(reason, reason);
   }
+}
+
+/** A promise that nobody has to wait for: without this, a forgotten `await` would let a task's error end the process. */
+function unforced<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }
 
 /** Leaves nothing at the tasks that go on: a loop may ask thousands of times about one that never ends. */

@@ -81,6 +81,11 @@ export class NativeHead implements Head {
     });
   }
 
+  /** The engine has no way to give a wait up; a socket of Node's has. */
+  giveUp(): void {
+    if (this.busy) this.takeOver().giveUp();
+  }
+
   consume(size: number): Buffer {
     if (this.#inlet) return this.#inlet.consume(size);
     const taken = this.#unread.consume(size);

@@ -82,8 +82,8 @@ export class StreamSocket {
   }
 
   /** What is there: at least one byte, at most `max`. OpenResty: `receiveany`. */
-  receiveAny(max: number): Promise<SocketReceived> {
-    return this.#read((reader) => reader.receiveAny(max));
+  receiveAny(max: number, limits?: Omit<ReadLimits, "maxBytes">): Promise<SocketReceived> {
+    return this.#read((reader) => reader.receiveAny(max, limits));
   }
 
   /** Makes an iterator that reads up to a delimiter, which is consumed too. OpenResty: `receiveuntil`. */
