@@ -1,4 +1,7 @@
 import type { Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RedisServer } from "../registry/redis-server.ts";
 import { certificateFiles } from "../support/certificates.ts";
@@ -48,7 +51,7 @@ export default defineGateway({
       otherwise(proxy("echo"), { limits: [{ ...once, per: "address" }] }) ], phases: { set: { kind: () => "one" } } },
     inner: { listen: [], routes, limits: [{ ...once, per: "address" }] },
     behind: { listen: "127.0.0.1:0", proxyProtocol: { trust: ["127.0.0.1"] }, routes, limits: [{ ...once, per: "address" }] },
-    waits: { listen: "127.0.0.1:0", routes, limits: [{ req: 0.01, burst: 5, per: "address" }] },
+    waits: { listen: "127.0.0.1:0", routes, limits: [{ req: 0.01, burst: 1_000, per: "address" }] },
     dry: { listen: "127.0.0.1:0", routes, limits: [{ ...once, per: "address", dryRun: true }] },
     slow: { listen: "127.0.0.1:0", routes: [silent(0, proxy("source"))], limits: [{ bytesPerSecond: 500_000, per: "session" }] },
     shared: { listen: "127.0.0.1:0", routes: [silent(0, proxy("source"))], limits: [{ bytesPerSecond: { down: 1_000_000 }, per: "address" }] },
@@ -56,12 +59,14 @@ export default defineGateway({
   },
 });`;
 
-/** A session that is relayed, and stays. */
-async function stay(port: number, text = "hello"): Promise<Socket> {
-  const socket = await dialIn(port);
-  socket.write(text);
-  await readUntil(socket, (got) => got === text);
-  return socket;
+/** A session that is relayed, and stays; it waits for a place where those of the test before have just left. */
+async function stay(port: number): Promise<Socket> {
+  return eventually(async () => {
+    const socket = await dialIn(port);
+    socket.write("\0hello");
+    expect(await readUntil(socket, (got) => got.length >= 6)).toBe("\0hello");
+    return socket;
+  });
 }
 
 const limited = (server: string) =>
@@ -111,14 +116,35 @@ describe("sessions per second", () => {
     expect((await limited("turns"))["reason"]).toBe("limit reached: req 2 per subnet 127.0.0.0/24");
   });
 
-  test("a client that leaves while it waits is gone, and so is one that the gateway stops", async () => {
+  test("a client that resets while it waits is gone", async () => {
     const port = gateway.port("waits");
     expect(await exchange(port, "first")).toBe("first");
-    const waiting = await dialIn(port);
+    await eventually(async () => {
+      const waiting = await dialIn(port);
+      await new Promise((resolve) => waiting.write("\0second", resolve));
+      await sleep(20); // when that was too short, once more
+      waiting.resetAndDestroy();
+      const gone = gateway.log.find(({ reason }) => String(reason).endsWith("while it waited for its turn"));
+      expect(gone).toMatchObject({ server: "waits", code: "RC_CLIENT_RESET", end_cause: "client_reset" });
+    });
+  });
+
+  test("a stop of the gateway does not wait for those who wait", async () => {
+    await using stopped = await Gateway.start(`
+import { defineGateway, otherwise, reject } from "restyconf";
+export default defineGateway({ servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(reject("closed"))],
+  limits: [{ req: 0.001, burst: 9, per: "address" }] } } });`);
+    await exchange(stopped.port(), "first");
+    const waiting = await dialIn(stopped.port());
     waiting.write("second");
-    await eventually(async () => expect(gateway.log.length).toBeGreaterThan(0));
-    waiting.resetAndDestroy();
-    await gateway.access((line) => line["server"] === "waits" && line["code"] === "RC_CLIENT_RESET");
+    const cli = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
+    const list = () =>
+      run(process.execPath, [cli, "sessions", "--config", join(stopped.folder, "restyconf.config.ts")]);
+    await eventually(async () => expect((await list()).stdout).toContain("127.0.0.1"));
+    const closed = readAll(waiting);
+    expect(await stopped.stop()).toBe(0);
+    await closed;
+    expect(stopped.log.at(-1)).toMatchObject({ end_cause: "shutdown" });
   });
 });
 
@@ -195,7 +221,7 @@ describe("limits of routes", () => {
 
   test.each([
     ["a variable", "kind"],
-    ["a function", "own"],
+    ["a function", "own\n"],
     ["a server that it is dispatched to", "inner"],
     ["the route for all others", "xyz\n"],
   ])("hold by %s", async (_name, text) => {
