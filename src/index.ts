@@ -15,6 +15,16 @@ export {
 } from "./gateway.ts";
 export type { RedisConfig, RedisOptions, RedisTls } from "./registry/redis/redis-config.ts";
 export type { Change, PutOptions, Registry } from "./registry/registry.ts";
+export {
+  type Cache,
+  type CacheCall,
+  type CacheCallback,
+  type CacheChanged,
+  type CacheCounts,
+  cache,
+} from "./shared/cache/cache.ts";
+export type { CacheAnswer, HitLevel } from "./shared/cache/cache-answer.ts";
+export type { CacheOptions, CacheTimes } from "./shared/cache/cache-options.ts";
 export type {
   DictKey,
   DictValue,
@@ -29,8 +39,41 @@ export type {
   StoreError,
   StoreOptions,
 } from "./shared/dict/shared-dict.ts";
+export type { EventCounts, EventFacts, EventHandler, Events, Published } from "./shared/events/events.ts";
+export type { EventTarget } from "./shared/events/message.ts";
+export type { ClusterConnLimiter } from "./shared/limits/cluster-conn.ts";
+export { type ClusterLimits, type ClusterRateLimiter, clusterLimits } from "./shared/limits/cluster-limits.ts";
+export type { ClusterOptions } from "./shared/limits/cluster-wires.ts";
+export { type CombinedAnswer, combineLimits, type LimiterAndKey } from "./shared/limits/combine.ts";
+export {
+  type ConnAdmitted,
+  type ConnIncoming,
+  type ConnLimiter,
+  type ConnSettings,
+  limitConn,
+} from "./shared/limits/limit-conn.ts";
+export { type CountSettings, limitCount } from "./shared/limits/limit-count.ts";
+export { limitRate, type RateLimiter, type RateSettings } from "./shared/limits/limit-rate.ts";
+export { limitReq, type ReqLimiter, type ReqSettings } from "./shared/limits/limit-req.ts";
+export type {
+  Admitted,
+  ClusterLimiter,
+  IncomingOptions,
+  LimitAnswer,
+  LimitError,
+  Limiter,
+  Refused,
+} from "./shared/limits/limiter.ts";
+export { type RedisClient, type RedisScripts, redisScripts } from "./shared/limits/redis-scripts.ts";
+export { type Lease, type LeaseAnswer, type LockOptions, lock } from "./shared/lock/lock.ts";
+export { type Lru, type LruItem, type LruSetOptions, lru } from "./shared/lru.ts";
+export { type Semaphore, type SemaphoreAnswer, semaphore } from "./shared/semaphore.ts";
 export { sleep } from "./shared/sleep.ts";
 export type { Snowflake, SnowflakeParts } from "./shared/snowflake.ts";
+export { type ConsulKvOptions, consulKv } from "./shared/sync/consul-kv.ts";
+export { type HashClient, type RedisHashOptions, redisHash } from "./shared/sync/redis-hash.ts";
+export type { SyncSource, VersionedData } from "./shared/sync/source.ts";
+export { type Sync, type SyncListener, type SyncOptions, sync } from "./shared/sync/sync.ts";
 export { type NotScheduled, type Scheduled, type TimerCallback, type TimerCounts, timer } from "./shared/timer.ts";
 export { type Certificate, certificate, type Pem } from "./ssl/certificate.ts";
 export type { SslConfig } from "./ssl/settings.ts";
@@ -66,6 +109,16 @@ export {
   type HttpMessage,
   httpBody,
 } from "./stream/filter/http-body.ts";
+export type {
+  BandwidthLimit,
+  ConnLimit,
+  CountLimit,
+  LimitConfig,
+  LimitKey,
+  RateLimit,
+  ReqLimit,
+  RouteOptions,
+} from "./stream/limits/limit-config.ts";
 export type {
   PeekOptions,
   ReadError,
