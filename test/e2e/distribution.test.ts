@@ -1,6 +1,10 @@
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { heartbeat } from "../../src/registry/heartbeat.ts";
 import { openRegistry } from "../../src/registry/open-registry.ts";
@@ -10,9 +14,15 @@ import { dialIn, readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { GameServer } from "../support/game-server.ts";
 import { Gateway } from "../support/gateway.ts";
+import { run, shell } from "../support/programs.ts";
 import { echo } from "../support/servers.ts";
 
-// Several gateways on one Redis, with several game servers: docs/scaling.md.
+// Several gateways on one Redis, with several game servers: docs/scaling.md, whose blocks are executed.
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const page = readFileSync(join(ROOT, "docs/scaling.md"), "utf8");
+const blocks = (language: string): string[] =>
+  [...page.matchAll(new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``, "g"))].map(([, text = ""]) => text);
 
 const TIMES = { connectTimeoutMs: 500, commandTimeoutMs: 300 };
 
@@ -92,7 +102,10 @@ describe("two gateways on one Redis", () => {
       expect.objectContaining({ id: 10 * id, pid: process.pid, address: addresses[0] }),
     );
     await eventually(async () => expect(await listed()).toEqual(expected));
-    expect(await keys("worker:*")).toEqual(["restyconf:worker:0", "restyconf:worker:10"]);
+    const [scan = ""] = blocks("sh");
+    const [line = "", ...prints] = scan.trim().split("\n");
+    const printed = await shell(line.replace("$ redis-cli", `redis-cli -p ${redis.port}`));
+    expect(printed.stdout.trim().split("\n").sort()).toEqual(prints);
     for (const server of gameServers) {
       const hellos = await server.heard({ type: "hello" }, 2);
       expect(hellos.map(({ worker }) => worker).sort()).toEqual([0, 10]);
@@ -109,6 +122,9 @@ describe("two gateways on one Redis", () => {
     for (const { socket } of chats) socket.destroy();
     expect(new Set(chats.map(({ session }) => session)).size).toBe(40);
     for (const { at, session } of chats) expect(workerOf(session)).toBe(at * 10);
+    const [, read = ""] = /`(Number\(.*?)`/.exec(page) ?? [];
+    for (const { at, session } of chats.slice(0, 2))
+      expect(new Function("id", `return ${read}`)(session)).toBe(at * 10);
   });
 
   test("let each game server kick a session of either", async () => {
@@ -163,6 +179,19 @@ describe("two gateways on one Redis", () => {
     for (const server of gameServers) expect(server.frames.filter(({ type }) => type === "goodbye")).toEqual([]);
     for (const { socket } of [...away, ...back]) socket.destroy();
   }, 60_000);
+});
+
+test("the page's configuration is a right one", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "restyconf-scaling-"));
+  const [text = ""] = blocks("ts");
+  writeFileSync(join(folder, "restyconf.config.ts"), text);
+  const checked = await run(process.execPath, [
+    join(ROOT, "dist/cli.js"),
+    "check",
+    join(folder, "restyconf.config.ts"),
+  ]);
+  rmSync(folder, { recursive: true });
+  expect(checked).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok /) });
 });
 
 /** Sessions through both gateways to both game servers: twenty that stay, and others that come and go. */
