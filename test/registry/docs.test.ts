@@ -136,7 +136,7 @@ describe("docs/registry.md", () => {
     for (const block of blocks("Rights", "sh")) await execute(block);
     const said: string[] = [];
     const warn = (event: string): void => void said.push(event);
-    const redis = `redis://restyconf:secret@127.0.0.1:${server.port}`;
+    const redis = `redis://gateway:secret@127.0.0.1:${server.port}`;
     await using link = await openRedis(redis, { log: { info() {}, warn } });
     await using limited = await openRegistry({ redis }, { log: { info() {}, warn }, link });
     limited.watch("service:rights:", new AbortController().signal);
