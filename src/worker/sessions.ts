@@ -55,13 +55,12 @@ export class Sessions {
     return this.#all.size < this.#parts.max && (this.#perServer.get(name) ?? 0) < maxConns;
   }
 
-  /** How game servers reach sessions. From the first call on there is an index by id. */
+  /** How game servers reach sessions. Once they do, there is an index by id. */
   get forLinks(): LinkSessions {
-    this.#byId ??= new Map([...this.#all].map((session) => [session.id, session]));
-    const index = this.#byId;
     return {
       find: (id) => {
-        const session = index.get(id);
+        this.#byId ??= new Map([...this.#all].map((session) => [session.id, session]));
+        const session = this.#byId.get(id);
         return session && !session.isOver ? linkSession(session) : undefined;
       },
       list: (after) => this.#after(after),
