@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -257,6 +258,17 @@ describe("bandwidth", () => {
     await Promise.all([download("shared"), download("shared"), download("shared")]);
     expect(performance.now() - began).toBeGreaterThan(1_300); // 1.8 MB at 1 MB/s, less what the buckets held
   });
+});
+
+test("the hook of docs/limits.md lets three in, one second apart, and turns the fourth away", async () => {
+  const page = readFileSync(new URL("../../docs/limits.md", import.meta.url), "utf8");
+  const [, code = ""] = /```ts\n(import [^`]*initWorker[^`]*)```/.exec(page) ?? [];
+  await using hooked = await Gateway.start(code.replace("127.0.0.1:5050", "127.0.0.1:0"));
+  await Promise.all([1, 2, 3, 4].map(() => exchange(hooked.port(), "")));
+  const lines = await hooked.sessions(4);
+  expect(lines.map(({ status }) => status).sort()).toEqual([403, 403, 403, 503]);
+  const times = lines.map(({ session_time }) => Math.floor(Number(session_time)));
+  expect(times.sort()).toEqual([0, 0, 1, 2]);
 });
 
 describe("several processes", () => {

@@ -47,6 +47,15 @@ describe("a route as data", () => {
     ["{ on: ssh, reject: closed }", { kind: "on", action: { kind: "reject", reason: "closed", status: 403 } }],
     ["{ silentMs: 3000, proxy: game }", { kind: "silent", afterMs: 3000, action: { kind: "proxy", upstream: "game" } }],
     ["{ silentMs: 0, proxy: game }", { kind: "silent", afterMs: 0 }],
+    ["{ on: ssh, proxy: api, limits: [{ conn: 1, per: subnet }] }", { limits: [{ conn: 1, per: "subnet" }] }],
+    [
+      "{ silentMs: 0, proxy: api, limits: [{ req: 1, per: { var: x } }] }",
+      { kind: "silent", limits: [{ req: 1, per: { var: "x" } }] },
+    ],
+    [
+      "{ otherwise: true, reject: no, limits: [{ conn: 1, per: ja4 }] }",
+      { kind: "otherwise", limits: [{ conn: 1, per: "ja4" }] },
+    ],
     ["{ otherwise: true, reject: no }", { kind: "otherwise", action: { reason: "no", status: 403 } }],
     [
       "{ otherwise: true, reject: { reason: no, status: 503 } }",

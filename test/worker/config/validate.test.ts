@@ -21,6 +21,9 @@ function faults(config: unknown): readonly string[] {
 
 const filterWanted = "expected a function, { chunk, end }, frames(…) or httpBody(…)";
 
+const limit =
+  "expected a limit: { conn, per }, { req, per }, { count, windowMs, per }, { capacity, intervalMs, per } or { bytesPerSecond, per }";
+
 const upstream = (keys: object): unknown => ({ upstreams: { api: { peers: ["h:80"], ...keys } }, servers: { edge } });
 const server = (keys: object): unknown => ({ servers: { edge: { ...edge, ...keys } } });
 const routes = (...list: readonly unknown[]): unknown => ({
@@ -44,6 +47,9 @@ describe("a right configuration", () => {
       config.servers["edge"]?.routes[0],
       config.servers["edge"]?.routes[0]?.action,
       config.servers["edge"]?.listen,
+      config.servers["edge"]?.limits,
+      config.servers["edge"]?.limits?.[5],
+      config.servers["edge"]?.routes[1]?.limits,
       config.servers["edge"]?.ssl,
       config.servers["edge"]?.phases,
       config.upstreams?.["broker"]?.peers,
@@ -206,6 +212,28 @@ describe("a wrong value", () => {
       { ssl: { mode: "auto", certs: "c", clientCertificate: true } },
       `ssl.clientCertificate: expected "off", "optional" or "required", got true`,
     ],
+    [{ limits: { conn: 1 } }, "limits: expected a list of limits, got an object"],
+    [{ limits: [{ per: "address" }] }, `limits[0]: ${limit}, got an object`],
+    [
+      { limits: [{ conn: 1, per: "adress" }] },
+      `limits[0].per: expected "address", "subnet", "serverName", "clientId" or "ja4", got "adress"; did you mean "address"?`,
+    ],
+    [
+      { limits: [{ conn: 1, per: "session" }] },
+      `limits[0].per: expected "address", "subnet", "serverName", "clientId" or "ja4", got "session"`,
+    ],
+    [{ limits: [{ conn: 1, per: {} }] }, "limits[0].per.var: expected the name of a variable, got nothing"],
+    [{ limits: [{ conn: 0, per: "address" }] }, "limits[0].conn: expected a whole number from 1, got 0"],
+    [{ limits: [{ req: 0, per: "address" }] }, "limits[0].req: expected a number above 0, got 0"],
+    [{ limits: [{ req: 1, brust: 1, per: "ja4" }] }, `limits[0].brust: unknown key, did you mean "burst"?`],
+    [
+      { limits: [{ count: 1, per: "ja4" }] },
+      "limits[0].windowMs: expected milliseconds from 1 to 2147483647, got nothing",
+    ],
+    [
+      { limits: [{ bytesPerSecond: { up: -1 }, per: "session" }] },
+      "limits[0].bytesPerSecond.up: expected a number above 0, got -1",
+    ],
     [{ phases: { acess: () => {} } }, `phases.acess: unknown key, did you mean "access"?`],
     [{ phases: [] }, "phases: expected an object of functions, got an empty list"],
   ])("of a server is named: %#", (keys, line) => expect(faults(server(keys))).toEqual([`servers.edge.${line}`]));
@@ -255,6 +283,10 @@ describe("a wrong value", () => {
     [
       [{ kind: "otherwise", action: { kind: "content", handler: "x" } }],
       `[0].action.handler: expected a function, got "x"`,
+    ],
+    [
+      [on(http(), proxy("api"), { limits: [{ conn: 0, per: "address" }] })],
+      "[0].limits[0].conn: expected a whole number from 1, got 0",
     ],
     [[route, on(http(), proxy("api"))], "[0]: otherwise must be the last route"],
     [[silent(1, proxy("api")), silent(2, proxy("api"))], "[1]: expected one silent route only"],
