@@ -114,7 +114,7 @@ test.each(executed)("$page: $line", async ({ line, start, prints }) => {
 
 test("every `restyconf` command that a page names is there", async () => {
   const { stdout } = await run("node", [CLI, "--help"]);
-  const commands = [...stdout.matchAll(/^ {2}([a-z]+) .*\[config\]/gm)].map(([, command]) => command);
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+) .*\[(?:config|options)\]/gm)].map(([, command]) => command);
   expect(commands).toContain("explain");
   for (const page of [...pages, "CHANGELOG.md", "CONTRIBUTING.md", "examples/README.md"]) {
     const text = readFileSync(join(root, page), "utf8");
