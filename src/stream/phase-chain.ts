@@ -40,9 +40,14 @@ export function firstOf<Parameters extends unknown[], Result>(
   if (!first || !second) return first ?? second;
   return (...parameters) => {
     const decided = first(...parameters);
-    if (isPending(decided)) return decided.then((later) => later ?? second(...parameters)); // a task is waited for, too
-    return decided ?? second(...parameters);
+    const next = (last: Result): Awaitable<Result> => last ?? (hasExited(parameters) ? last : second(...parameters));
+    return isPending(decided) ? decided.then(next) : next(decided); // a task is waited for, too
   };
+}
+
+/** An exit that the first hook has caught ends the session all the same. */
+function hasExited([session]: readonly unknown[]): boolean {
+  return typeof session === "object" && session !== null && "exited" in session && session.exited !== undefined;
 }
 
 /** Runs both, one after the other; the second only when the first has not failed. */

@@ -15,11 +15,17 @@ const serving = (work) => ({ listen: "127.0.0.1:0", routes: [otherwise(content(w
 const wordless = () => { throw Object.create(null); };
 const failing = (session) => session.spawn(async () => { await sleep(1); throw new Error("in a task"); });
 export default defineGateway({
-  phases: { access: (session) => session.spawn(() => undefined) },
+  phases: {
+    access: (session) => session.spawn(() => undefined),
+    rewrite: async (session) => {
+      if (session.server === "chained") try { await sleep(1); session.exit(403); } catch {}
+    },
+  },
   upstreams: { game: { peers: ["${peer}"] } },
   servers: {
     relayed: server({ access: (session) => { session.spawn(async () => { await sleep(50); session.exit(403); }); } }),
     early: server({ balancer: (session) => { session.spawn(() => { try { session.exit(503); } catch {} }); } }),
+    chained: server({ rewrite: () => console.error(JSON.stringify({ msg: "asked all the same" })) }),
     accessed: server({ access: () => reject("asked, too", { status: 429 }) }),
     full: server({ balancer: () => reject("all seats are taken", { status: 503, retryAfterMs: 4_200 }) }),
     wordlessAccess: server({ access: async () => { await sleep(1); wordless(); } }),
@@ -54,7 +60,7 @@ let gateway: Gateway;
 let peer: TestServer;
 beforeAll(async () => {
   peer = await named("peer");
-  gateway = await Gateway.start(config(peer.address), { ports: 12, files: await certificateFiles() });
+  gateway = await Gateway.start(config(peer.address), { ports: 13, files: await certificateFiles() });
 });
 afterAll(async () => {
   await gateway[Symbol.asyncDispose]();
@@ -85,6 +91,12 @@ test("a task's exit beside the balancer ends the session before or behind the co
 test("a task that the gateway's hook returns decides nothing: the server's hook is asked", async () => {
   await exchange(gateway.port("accessed"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   expect(await endOf("accessed")).toEqual([429, "rejected"]);
+});
+
+test("an exit that the gateway's hook catches ends the phase: the server's hook is not asked", async () => {
+  await exchange(gateway.port("chained"), "\u0001");
+  expect(await endOf("chained")).toEqual([403, "exited"]);
+  expect(gateway.log.filter(({ msg }) => msg === "asked all the same")).toEqual([]);
 });
 
 test("the balancer hook refuses in the client's own protocol", async () => {

@@ -9,6 +9,12 @@ import { Link } from "./link.ts";
 import type { Sink } from "./sink.ts";
 import type { Pieces, Stage } from "./stage.ts";
 
+/**
+ * Answers of stages in one go, before everybody else has a turn: a client that sends a chunk of tiny frames, and the next 31 that
+ * Node reads along with it, would hold the event loop for seconds. Some milliseconds of frames.
+ */
+const MAX_STEPS = 1_024;
+
 /** What a flow needs of its relay. */
 export interface FlowHost {
   /** Somebody injects more than a socket takes. */
@@ -51,6 +57,8 @@ export class Flow {
   #state: "open" | "ended" | "cut" | "stopped" = "open";
   #isWaiting = false;
   #isRunning = false;
+  /** Set while others have their turn. */
+  #turn: NodeJS.Immediate | undefined;
   #isPaused = true;
   #isDone = false;
   #isClosed = false;
@@ -84,7 +92,7 @@ export class Flow {
     this.#isRunning = true;
     this.#watch?.enter("bodyFilter");
     try {
-      while (this.#mayGo() && this.#step()) {}
+      for (let left = MAX_STEPS; this.#mayGo() && this.#step(); ) if (--left === 0) this.#giveWay();
     } catch (cause) {
       this.#fail(cause);
     }
@@ -126,6 +134,7 @@ export class Flow {
     if (this.#state === "stopped") return;
     this.#to.flush();
     this.#state = "stopped";
+    clearImmediate(this.#turn);
     this.#settled();
     this.#limit?.stop();
     this.#unlisten();
@@ -165,8 +174,15 @@ export class Flow {
   }
 
   #mayGo(): boolean {
-    if (this.#isWaiting || this.#isDone || this.#state === "stopped") return false;
+    if (this.#isWaiting || this.#turn || this.#isDone || this.#state === "stopped") return false;
     return this.#state === "cut" || !(this.#to.isFull || this.#host.isHeldUp);
+  }
+
+  #giveWay(): void {
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined;
+      this.run();
+    });
   }
 
   /** Asks the last stage that has something to do. False when none has. */
@@ -248,7 +264,8 @@ export class Flow {
 
   #throttle(): void {
     if (this.#state !== "open") return;
-    const mustPause = this.#isWaiting || this.#to.isFull || this.#host.isHeldUp || this.#rate?.isWaiting === true;
+    const isHeld = this.#isWaiting || this.#turn !== undefined || this.#rate?.isWaiting === true;
+    const mustPause = isHeld || this.#to.isFull || this.#host.isHeldUp;
     if (mustPause === this.#isPaused) return;
     this.#isPaused = mustPause;
     if (mustPause) this.#from.stream.pause();

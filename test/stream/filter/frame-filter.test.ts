@@ -280,3 +280,20 @@ test.each([
 ])("frames() without %s throws", (_, [codec, onFrame, options], reason) => {
   expect(() => frames(codec as Codec<string>, onFrame as FrameFilter<string>, options as FrameOptions)).toThrow(reason);
 });
+
+test("a chunk of many tiny frames leaves others their turn, and arrives in order", async () => {
+  using bench = await benchWith({ client: textFrames(() => void seen++) });
+  let seen = 0;
+  let most = 0;
+  let before = 0;
+  const look = (): void => {
+    most = Math.max(most, seen - before);
+    before = seen;
+    if (seen < 20_000) setImmediate(look);
+  };
+  setImmediate(look);
+  const sent = Array.from({ length: 20_000 }, (_, index) => `${index}\n`).join("");
+  bench.client.end(sent);
+  expect((await readAll(bench.peer)).toString()).toBe(sent);
+  expect(most).toBeLessThanOrEqual(2_048);
+});
