@@ -8,7 +8,7 @@
 //   $ curl -s http://127.0.0.1:5050/ http://127.0.0.1:5050/
 //   served
 //   served
-//   $ curl -s -Z -i http://127.0.0.1:5050/ http://127.0.0.1:5050/ http://127.0.0.1:5050/ | tr -d '\r' | grep -e 503 -e Retry
+//   $ curl -s -i --parallel --parallel-immediate http://127.0.0.1:5050/ http://127.0.0.1:5050/ http://127.0.0.1:5050/ | tr -d '\r' | grep -e 503 -e Retry
 //   HTTP/1.1 503 Service Unavailable
 //   Retry-After: 1
 //
