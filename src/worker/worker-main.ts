@@ -99,7 +99,9 @@ async function end(how: "quick" | "drain", overMs?: number): Promise<void> {
   isEnding = true;
   sockets.clear();
   try {
-    await serving?.worker.close(how, overMs);
+    const closing = serving?.worker.close(how, overMs); // from here on it accepts no more
+    tell({ kind: "closing" });
+    await closing;
   } catch (cause) {
     process.exitCode = 1;
     serving?.log.error("stop failed", { err: cause });

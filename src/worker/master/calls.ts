@@ -86,6 +86,8 @@ export type ToWorker =
 export type ToMaster =
   /** It serves. */
   | { readonly kind: "ready" }
+  /** It was told to end, and accepts no more. */
+  | { readonly kind: "closing" }
   /** It serves no new session, and ends when the others have: another one is to take its place. */
   | { readonly kind: "crashed" }
   /** It does not, and ends. */

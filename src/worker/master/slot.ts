@@ -60,7 +60,7 @@ export class Slot {
     try {
       await process.ready;
     } catch (cause) {
-      process.close("quick");
+      void process.close("quick");
       throw cause;
     }
     const before = this.#process;
@@ -68,8 +68,8 @@ export class Slot {
     this.#startedAt = performance.now();
     process.onCrash = () => this.#leave(process);
     void process.ended.then((how) => this.#onEnded(process, how));
-    if (before) this.#drain(before);
-    if (this.#isClosed) process.close("quick");
+    if (before) await this.#drain(before);
+    if (this.#isClosed) await process.close("quick");
   }
 
   /** Ends all of its workers. */
@@ -77,14 +77,15 @@ export class Slot {
     this.#isClosed = true;
     clearTimeout(this.#retry);
     const all = [...this.#leaving, ...(this.#process ? [this.#process] : [])];
-    for (const process of all) process.close(how, overMs);
+    for (const process of all) void process.close(how, overMs);
     await Promise.all(all.map(({ ended }) => ended));
   }
 
-  #drain(process: WorkerProcess): void {
+  /** Resolves when it accepts no more. */
+  #drain(process: WorkerProcess): Promise<void> {
     this.#leaving.add(process);
     void process.ended.then(() => this.#leaving.delete(process));
-    process.close("drain");
+    return process.close("drain");
   }
 
   /** It ends by itself, when its sessions have: its place is free now. */

@@ -34,6 +34,7 @@ export class WorkerProcess implements WorkerCalls {
   readonly #waiting = new Map<number, Waiting>();
   readonly #given = new WeakSet<SocketHandle>();
   #calls = 0;
+  #onClosing: () => void = () => {};
 
   /** Starts a process and hands it the sockets. */
   constructor({ source, ids, stateDir }: Omit<StartMessage, "kind">, sockets: Share) {
@@ -117,9 +118,14 @@ export class WorkerProcess implements WorkerCalls {
     this.#send({ kind: "events", delivery }, undefined, done);
   }
 
-  /** Tells it to end; see {@link ended}. */
-  close(how: "quick" | "drain", overMs?: number): void {
+  /** Tells it to end; see {@link ended}. Resolves when it accepts no more. */
+  close(how: "quick" | "drain", overMs?: number): Promise<void> {
+    const closing = new Promise<void>((resolve) => {
+      this.#onClosing = resolve;
+      void this.ended.then(() => resolve());
+    });
     this.#send({ kind: "close", how, overMs });
+    return closing;
   }
 
   /** For a process that does not end by itself. */
@@ -133,6 +139,7 @@ export class WorkerProcess implements WorkerCalls {
       if (message.kind === "ready") onReady();
       else if (message.kind === "failed") onFailed(errorOf(message.reason));
       else if (message.kind === "crashed") this.onCrash?.();
+      else if (message.kind === "closing") this.#onClosing();
       else if (message.kind === "events") this.onEvents?.(message.messages);
       else if (message.kind === "answer") this.#waiting.get(message.id)?.resolve(message.value);
       else this.#waiting.get(message.id)?.reject(errorOf(message.reason));
