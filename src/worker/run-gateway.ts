@@ -1,6 +1,7 @@
 import { GatewayError } from "../errors.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import { whyNotShared } from "../shared/dict/self-test.ts";
+import { dictSizesOf } from "./dict-sizes.ts";
 import type { LoadedGateway } from "./load-gateway.ts";
 import type { OpenLog } from "./log.ts";
 import { Master } from "./master/master.ts";
@@ -36,7 +37,7 @@ export async function runGateway(loaded: LoadedGateway, log: OpenLog): Promise<S
 /** Several processes that could not share their dictionaries would each count for themselves. */
 async function isOneProcess(config: GatewayConfig, log: OpenLog): Promise<boolean> {
   if (workersOf(config) === 1) return true;
-  const reason = config.shared && Object.keys(config.shared).length > 0 ? await whyNotShared() : undefined;
+  const reason = Object.keys(dictSizesOf(config)).length > 0 ? await whyNotShared() : undefined;
   if (reason !== undefined) log.warn("one worker only: dictionaries cannot be shared here", { reason });
   return reason !== undefined;
 }

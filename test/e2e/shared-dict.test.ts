@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { exchange } from "../support/client.ts";
+import { dialIn, exchange, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
 
@@ -52,4 +52,17 @@ test("a dictionary survives the death of a worker", async () => {
   process.kill(pid, "SIGKILL");
   await gateway.line((line) => line["msg"] === "worker replaced");
   await eventually(async () => expect((await counted(gateway)).value).toBeGreaterThan(value));
+});
+
+test("limits are counted by all workers together, without a word about dictionaries", async () => {
+  await using gateway = await Gateway.start(`
+    import { content, defineGateway, otherwise } from "restyconf";
+    const wait = content(async (session) => { await session.write("in"); await session.reader.receive("*a"); });
+    export default defineGateway({
+      workers: 2, servers: { edge: { listen: "127.0.0.1:0", limits: [{ conn: 3, per: "address" }], routes: [otherwise(wait)] } },
+    });`);
+  const sockets = await Promise.all(Array.from({ length: 12 }, () => dialIn(gateway.port())));
+  const heard = await Promise.all(sockets.map((socket) => readUntil(socket, (text) => text !== "").catch(() => "")));
+  expect(heard.filter((text) => text === "in")).toHaveLength(3);
+  for (const socket of sockets) socket.destroy();
 });

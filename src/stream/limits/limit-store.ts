@@ -5,11 +5,11 @@ import type { RedisScripts } from "../../shared/limits/redis-scripts.ts";
 import type { Log } from "../log.ts";
 import { SharedBandwidth } from "./bandwidth.ts";
 
-/** The dictionary of the configuration's `shared` in which limits are counted, when it is there. */
+/** The dictionary in which all workers count limits; `shared` may give it another size. */
 export const LIMITS_DICT = "limits";
 
-/** Else each worker counts for itself, in so much memory: enough for some 100,000 keys. */
-const OWN_SIZE = "10m";
+/** Its size unless the configuration says another: enough for some 100,000 keys. */
+export const LIMITS_DICT_SIZE = "10m";
 
 /** What limits of sessions count with, besides a generation's own dictionaries. */
 export interface LimitStoreOptions {
@@ -32,7 +32,7 @@ export class LimitStore {
   /** The one place where it is decided which dictionary it is. `shared`: those of the generation. */
   dict(shared: Readonly<Record<string, SharedDict>>): SharedDict {
     const given = Object.hasOwn(shared, LIMITS_DICT) ? shared[LIMITS_DICT] : undefined;
-    this.#own ??= given ? undefined : openDicts({ [LIMITS_DICT]: OWN_SIZE }).dicts[LIMITS_DICT];
+    this.#own ??= given ? undefined : openDicts({ [LIMITS_DICT]: LIMITS_DICT_SIZE }).dicts[LIMITS_DICT];
     const dict = given ?? this.#own;
     if (!dict) throw new TypeError("shared dict not found");
     return dict;

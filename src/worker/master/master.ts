@@ -2,6 +2,7 @@ import { parseEndpoint } from "../../codecs/address.ts";
 import type { GatewayConfig } from "../../gateway.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
+import { dictSizesOf } from "../dict-sizes.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
@@ -245,7 +246,7 @@ export class Master implements RunningGateway, SlotHost {
 }
 
 function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number, keep?: Dicts): Plan {
-  const dicts = openDicts(config.shared ?? {}, { isShared: true, keep });
+  const dicts = openDicts(dictSizesOf(config), { isShared: true, keep });
   const source = { generation, path: loaded.path, files: Object.fromEntries(snapshot), dicts: dicts.handles };
   return { config, source, dicts, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
 }

@@ -3,6 +3,7 @@ import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import { localTransport } from "../../shared/events/local-transport.ts";
 import { type RedisEvents, redisEvents } from "../../shared/events/redis-events.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
+import { dictSizesOf } from "../dict-sizes.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { makeStateDir } from "../state-dir.ts";
@@ -45,7 +46,7 @@ export class Single implements RunningGateway {
   /** @throws BindError when a port cannot be opened; TypeError for what only shows when the configuration is built */
   static async start({ config, loaded }: LoadedGateway, log: OpenLog): Promise<Single> {
     const { baseDir } = loaded;
-    const dicts = openDicts(config.shared ?? {});
+    const dicts = openDicts(dictSizesOf(config));
     const redis = await redisOf(config, baseDir, log);
     const cluster = redis && redisEvents(redis);
     let worker: Worker | undefined;
@@ -114,7 +115,7 @@ export class Single implements RunningGateway {
   async #prepare({ config }: LoadedGateway): Promise<void> {
     this.#isTried = false;
     await this.#calls.abandon();
-    const dicts = openDicts(config.shared ?? {}, { keep: this.#dicts });
+    const dicts = openDicts(dictSizesOf(config), { keep: this.#dicts });
     await this.#calls.prepareConfig(config, ++this.#generations, dicts);
     this.#dicts = dicts;
   }
