@@ -128,9 +128,11 @@ function taken(session: Connection, route: RouteTable["silent"] | RouteTable["ot
   return route?.action;
 }
 
-/** Finds out what the client speaks, where nothing will come of it but the words of a refusal. */
-export async function recognise(session: Connection): Promise<void> {
-  await sniff(session);
+/** Finds out what the client speaks, where nothing will come of it but the words of a refusal. `until` by `performance.now()`. */
+export async function recognise(session: Connection, until: number): Promise<void> {
+  const { routes, preread: limits } = session.settings;
+  if (routes.sniffers.length === 0) return;
+  learn(session, routes, await preread(routes.sniffers, session.client.head, limits.maxBytes, until));
 }
 
 function unmatched(session: Connection): Action {

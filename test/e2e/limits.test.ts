@@ -104,6 +104,15 @@ describe("sessions at once", () => {
   });
 });
 
+test("a client that is refused and says nothing does not stay", async () => {
+  const held = [await stay(gateway.port("places")), await stay(gateway.port("places"))];
+  const began = performance.now();
+  const silent = await dialIn(gateway.port("places"));
+  expect((await readAll(silent)).length).toBe(0);
+  expect(performance.now() - began).toBeLessThan(8_000);
+  for (const socket of held) socket.destroy();
+});
+
 describe("sessions per second", () => {
   test("the first goes at once, the second waits for its turn, the third is turned away", async () => {
     const began = performance.now();
@@ -297,14 +306,14 @@ export default defineGateway({ ${more}
     const more = `workers: 2, shared: { limits: "1m" },`;
     await using several = await Gateway.start(shared(more, `{ conn: 5, per: "address" }`));
     const port = several.port();
-    const held = await admitted(port, 20);
-    expect(held).toHaveLength(5);
-    for (const socket of held) socket.destroy();
-    await eventually(async () => {
-      const again = await admitted(port, 20);
-      for (const socket of again) socket.destroy();
-      expect(again).toHaveLength(5);
-    });
+    expect(await admitted(port, 20)).toHaveLength(5);
+    expect(await admitted(port, 5)).toHaveLength(0);
+    const { pid } = several.process;
+    const workers = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+    expect(workers).toHaveLength(2);
+    for (const worker of workers) process.kill(worker, "SIGKILL");
+    await eventually(async () => expect((await admitted(port, 20).catch(() => [])).length).toBe(5));
+    expect(await admitted(port, 5)).toHaveLength(0);
   });
 
   test("of several gateways count together in Redis, each by itself while Redis is away, and sessions go on", async () => {

@@ -11,6 +11,12 @@ const BEATS = 60;
 /** … of one second: little work at a time, however many keys there are. What somebody has flushed or evicted is back within a minute. */
 const BEAT_MS = 1_000;
 
+/** To ask the system whether a process lives costs more than all else here: the answer is good for so long, but where it decides. */
+const LIVING_MS = 1_000;
+
+/** Names of the dead that are kept; when there are more, all are asked about anew. */
+const MAX_DEAD = 1_000;
+
 /** Tells processes apart, and who of them is dead. */
 export interface Owners {
   newToken(): string;
@@ -29,6 +35,9 @@ export class Leases {
   readonly #owners: Owners;
   readonly #token: string;
   readonly #held = new Map<string, number>();
+  readonly #dead = new Set<string>();
+  readonly #living = new Set<string>();
+  #livingSince = 0;
   #timer: NodeJS.Timeout | undefined;
   #round: Iterator<string> | undefined;
 
@@ -60,7 +69,7 @@ export class Leases {
       let others = this.#othersOf(text);
       if (typeof others === "string") return others;
       const own = this.own(key) + 1;
-      if (sum(others) + own > max) others = this.#alive(others);
+      if (sum(others) + own > max) others = this.#alive(others, "asked now");
       const count = sum(others) + own;
       if (count > max) return "rejected";
       return !commit || this.#write(key, text, others, own) ? count : undefined;
@@ -123,17 +132,35 @@ export class Leases {
     }
   }
 
-  #alive(shares: readonly Share[]): readonly Share[] {
-    return shares.filter(({ token }) => !this.#owners.hasOwnerEnded(token));
+  #alive(shares: readonly Share[], as: "known" | "asked now"): readonly Share[] {
+    if (shares.length === 0) return shares;
+    const now = performance.now();
+    if (as === "asked now" || now - this.#livingSince > LIVING_MS) {
+      this.#living.clear();
+      this.#livingSince = now;
+    }
+    return shares.filter(({ token }) => !this.#hasEnded(token));
   }
 
-  /** The shares of all other owners. */
+  #hasEnded(token: string): boolean {
+    if (this.#living.has(token)) return false;
+    if (this.#dead.has(token)) return true;
+    const hasEnded = this.#owners.hasOwnerEnded(token);
+    if (this.#dead.size >= MAX_DEAD) this.#dead.clear();
+    (hasEnded ? this.#dead : this.#living).add(token);
+    return hasEnded;
+  }
+
+  /** The shares of all other owners that live. */
   #othersOf(text: unknown): readonly Share[] | "shdict abused by other users" {
     if (text === undefined) return NOBODY;
     const shares = typeof text === "string" ? text.split(" ").map(shareOf) : [undefined];
     const known = shares.filter((share) => share !== undefined);
     if (known.length < shares.length) return "shdict abused by other users";
-    return known.filter(({ token }) => token !== this.#token);
+    return this.#alive(
+      known.filter(({ token }) => token !== this.#token),
+      "known",
+    );
   }
 }
 

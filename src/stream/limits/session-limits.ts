@@ -1,14 +1,18 @@
 import { MAX_TIMER_MS } from "../../codecs/timer.ts";
+import { tlsOpening } from "../../codecs/tls/opening.ts";
 import { GatewayError } from "../../errors.ts";
 import type { LimitAnswer } from "../../shared/limits/limiter.ts";
 import { recognise } from "../choose-route.ts";
 import type { Connection } from "../connection.ts";
-import { beginsTls, readHello } from "../hello.ts";
+import { readHello } from "../hello.ts";
 import type { Relay } from "../relay.ts";
 import type { RelayRates } from "../throttle.ts";
 import type { Gate, Limit, Pace, ServerLimits } from "./compile-limits.ts";
 import type { LimitConfig } from "./limit-config.ts";
 import { type Stage, stages } from "./limit-key.ts";
+
+/** Whoever is refused before he has said anything, has so long to say it: he holds a socket meanwhile. */
+const LISTEN_MS = 1_000;
 
 /** Of a key that a client has chosen, enough to know it again. */
 const SHOWN_KEY_CHARS = 64;
@@ -160,9 +164,12 @@ export async function limitAccepted(session: Connection, { own }: ServerLimits):
 
 /** As far as it takes to know the client's protocol, and no further: a handshake would cost more than the refusal saves. */
 async function listen(session: Connection): Promise<void> {
-  const { ssl } = session.settings;
-  if (!ssl || ssl.mode === "starttls" || !(await beginsTls(session))) await recognise(session);
-  else await readHello(session, session.patience.endsAt);
+  const { client, settings } = session;
+  const until = performance.now() + LISTEN_MS;
+  await client.head.grow(1, until);
+  const endsTls = settings.ssl !== undefined && settings.ssl.mode !== "starttls";
+  if (endsTls && tlsOpening(client.head.bytes).kind !== "plain") await readHello(session, until);
+  else await recognise(session, until);
 }
 
 /** The hello is there, TLS has not begun. @throws GatewayError RC_LIMITED */
