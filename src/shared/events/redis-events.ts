@@ -79,14 +79,14 @@ class StreamEvents implements RedisEvents {
   onMessage(listener: (event: ClusterEvent, gateway: string | undefined) => void, onLost: () => void): void {
     this.#listener = listener;
     this.#onLost = onLost;
-    const timer = setInterval(() => this.#look(), LOOK_MS).unref();
-    const onState = (): void => {
+    const lookAnew = (): void => {
       this.#isDoubted = true;
       this.#look();
     };
+    const timer = setInterval(lookAnew, LOOK_MS).unref();
     this.#leave = [
       this.#client.subscribe(this.#key, () => this.#look()),
-      this.#client.onState(onState),
+      this.#client.onState(lookAnew),
       () => clearInterval(timer),
     ];
     this.#look();

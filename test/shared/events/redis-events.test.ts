@@ -155,6 +155,23 @@ describe("one server", () => {
     expect(new Set(b.seen).size).toBe(b.seen.length);
   });
 
+  test("a stream that begins anew, by a clock that is behind the old one, is read from its beginning", async () => {
+    await using a = await gateway(server.url, "a", "anew");
+    await using b = await gateway(server.url, "b", "anew");
+    await meet(a, b);
+    const ahead = { topic: "topic", data: '"ahead"', from: 1, gateway: "c", serial: 1 };
+    await server.cli("XADD", "restyconf:anew", "9999999999999-0", "event", JSON.stringify(ahead));
+    await eventually(() => expect([others(a.seen), others(b.seen)]).toEqual([["ahead"], ["ahead"]]));
+    await server.cli("DEL", "restyconf:anew");
+    a.events.publish("cluster", "topic", "on");
+    await eventually(() =>
+      expect([others(a.seen), others(b.seen)]).toEqual([
+        ["ahead", "on"],
+        ["ahead", "on"],
+      ]),
+    );
+  });
+
   test("a stream that was emptied goes on", async () => {
     await using a = await gateway(server.url, "a", "emptied");
     await using b = await gateway(server.url, "b", "emptied");

@@ -6,7 +6,7 @@ import type { SharedDict } from "../../../src/shared/dict/shared-dict.ts";
 import { WorkerEvents } from "../../../src/shared/events/events.ts";
 import { localTransport } from "../../../src/shared/events/local-transport.ts";
 import { EventRelay } from "../../../src/shared/events/relay.ts";
-import type { VersionedData } from "../../../src/shared/sync/source.ts";
+import type { SyncSource, VersionedData } from "../../../src/shared/sync/source.ts";
 import { type SyncOptions, sync } from "../../../src/shared/sync/sync.ts";
 import { eventually } from "../../support/eventually.ts";
 import { ended, processes } from "../processes.ts";
@@ -43,7 +43,9 @@ function rig(options: Partial<SyncOptions> = {}, size = "1m") {
   const opened = openDicts({ dict: size }, { isShared: true });
   const source = new Origin();
   const dicts = [dictOf(opened), dictOf(attachDicts(opened.handles))] as const;
-  const open = (worker: 0 | 1) => sync("prices", { dict: dicts[worker], source, intervalMs: 5, ...options });
+  const open = (worker: 0 | 1, from: SyncSource = source) => {
+    return sync("prices", { dict: dicts[worker], source: from, intervalMs: 5, ...options });
+  };
   return { source, open, dict: dicts[0] };
 }
 
@@ -164,12 +166,29 @@ describe("a copy", () => {
     const { open, dict } = rig();
     await using here = open(0);
     await here.ready();
-    dict.flushAll();
-    dict.flushExpired();
+    for (const what of ["data", "mark"]) dict.delete(`sync:prices:origin:${what}`);
     expect(here.get("key")).toBe("one");
     await using there = open(1);
     await there.ready();
-    expect(there.get("key")).toBe("one");
+    expect([there.get("key"), there.isOwner]).toEqual(["one", false]);
+  });
+
+  test("is not what an owner brings that has lost its place to another one meanwhile", async () => {
+    const { dict, open, source } = rig();
+    let bring: (data: VersionedData) => void = () => {};
+    const slow = new Promise<VersionedData>((resolve) => {
+      bring = resolve;
+    });
+    const late = { id: source.id, load: () => slow };
+    await using here = open(0, late);
+    await eventually(() => expect(here.isOwner).toBe(true));
+    dict.delete(`lock:sync:prices:${source.id}`);
+    source.change("2", { key: "two" });
+    await using there = open(1);
+    await there.ready();
+    bring({ version: "1", entries: new Map([["key", "too late"]]) });
+    await eventually(() => expect(here.isOwner).toBe(false));
+    expect([here.get("key"), there.get("key")]).toEqual(["two", "two"]);
   });
 
   test("that has no room in the dictionary is not taken, and the old one stays", async () => {
