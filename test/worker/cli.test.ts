@@ -73,7 +73,7 @@ test("help and version are no mistakes", async () => {
   const help = await restyconf(undefined, ["--help"]);
   expect(help).toMatchObject({ code: 0, stderr: "" });
   for (const command of ["start", "check", "explain"]) expect(help.stdout).toContain(`  ${command} `);
-  for (const later of ["reload", "status", "quit"]) expect(help.stdout).not.toContain(later);
+  for (const command of ["reload", "status", "quit", "drain"]) expect(help.stdout).toContain(`  ${command} `);
 });
 
 describe("check", () => {
@@ -129,12 +129,15 @@ describe("check", () => {
       { on: "ssh", reject: "b" },
     ];
     using folder = new TempFolder({
-      "c.json": JSON.stringify({ workers: 4, servers: { edge: { listen: "127.0.0.1:0", routes } } }),
+      "c.json": JSON.stringify({
+        admin: { listen: "127.0.0.1:0" },
+        servers: { edge: { listen: "127.0.0.1:0", routes } },
+      }),
     });
     const { code, stdout, stderr } = await restyconf(folder, ["check", "--config", "c.json"]);
     expect({ code, stdout }).toEqual({ code: 0, stdout: "ok c.json: 1 server, 2 routes, 0 upstreams\n" });
     expect(stderr).toMatch(
-      /^warning: workers: not used by this version\nwarning: servers\.edge: routes\[1\] \(ssh\) may never/,
+      /^warning: admin: not used by this version\nwarning: servers\.edge: routes\[1\] \(ssh\) may never/,
     );
   });
 });
@@ -220,13 +223,14 @@ describe("start", () => {
   });
 
   test("warns once of a Node without fixes and of each key without effect", async () => {
-    await using gateway = await Gateway.start(answering(`"x"`, `redis: "redis://user:secret@host", stateDir: "s"`));
+    await using gateway = await Gateway.start(
+      answering(`"x"`, `redis: "redis://user:secret@127.0.0.1:1", admin: { listen: "127.0.0.1:0" }`),
+    );
     await gateway.line(({ msg }) => msg === "session limit");
     const warnings = gateway.log.filter(({ level }) => level === "warn").map(({ msg }) => String(msg));
     const [, node = ""] = /^(\d+)/.exec(process.versions.node) ?? [];
     expect(warnings.filter((text) => text.startsWith("Node.js"))).toHaveLength(Number(node) <= 21 ? 1 : 0);
-    expect(warnings).toContain("redis: not used by this version");
-    expect(warnings).toContain("stateDir: not used by this version");
+    expect(warnings).toContain("admin: not used by this version");
     expect(gateway.stderr).not.toContain("secret");
   });
 
