@@ -186,9 +186,11 @@ describe("a copy", () => {
     source.change("2", { key: "two" });
     await using there = open(1);
     await there.ready();
+    const versions: string[] = [];
+    there.onChange((_data, version) => versions.push(version));
     bring({ version: "1", entries: new Map([["key", "too late"]]) });
     await eventually(() => expect(here.isOwner).toBe(false));
-    expect([here.get("key"), there.get("key")]).toEqual(["two", "two"]);
+    expect([here.get("key"), there.get("key"), versions]).toEqual(["two", "two", []]);
   });
 
   test("that has no room in the dictionary is not taken, and the old one stays", async () => {
