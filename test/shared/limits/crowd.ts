@@ -7,11 +7,11 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll } from "vitest";
-import type { Job } from "./jobs.ts";
+import { type Job, work } from "./jobs.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const MAIN = `import { work } from "./jobs.ts";
-await work(JSON.parse(process.argv[2]));`;
+const MAIN = `import { ${work.name} } from "./jobs.ts";
+await ${work.name}(JSON.parse(process.argv[2]));`;
 
 /** Processes that use the same limiter. */
 export interface Crowd {
