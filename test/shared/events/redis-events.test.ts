@@ -130,7 +130,7 @@ describe("one server", () => {
     await eventually(() => expect([a.link.isReady, b.link.isReady]).toEqual([false, false]));
     a.events.publish("cluster", "topic", "alone");
     await eventually(() => expect(others(a.seen)).toEqual(["alone"]));
-    expect(a.bridge.counts.alone).toBe(1);
+    expect(a.bridge.counts.alone).toBeGreaterThan(0);
     await own.start();
     await meet(a, b);
     a.events.publish("cluster", "topic", "together");
