@@ -18,8 +18,10 @@ import { ended, workforce } from "./workforce.ts";
 const { hire } = workforce();
 const KILLS = process.env["RESTYCONF_LONG"] ? 1_000 : 100;
 const AT_ONCE = 4;
-/** Whatever is killed, others go on within this time. */
+/** Whatever is killed, the dictionary is in order within this time. */
 const MAX_WAIT_MS = 1_000;
+/** While others storm on, one of them may hold the lock and be off its core, alive: a busy machine lets it wait its turn. */
+const MAX_WAIT_BESIDE_OTHERS_MS = 5_000;
 
 interface Part {
   readonly shard: Shard;
@@ -53,14 +55,18 @@ describe.each([
         hire(handle, { name: "storm", amount: 0, id: kills + index }),
       );
       await Promise.all(stormers.map((stormer) => once(stormer, "message")));
-      for (const stormer of stormers) await killAndLook(stormer, dict, parts);
+      for (const [index, stormer] of stormers.entries()) {
+        const waitedMs = await killAndLook(stormer, dict, parts);
+        expect(waitedMs).toBeLessThan(index === AT_ONCE - 1 ? MAX_WAIT_MS : MAX_WAIT_BESIDE_OTHERS_MS);
+      }
       expect(torn(dict)).toEqual([]);
     }
     expect(parts.some(({ shard }) => shard.fact(RECOVERIES) > 0)).toBe(true);
   });
 });
 
-async function killAndLook(stormer: ChildProcess, dict: SharedDict, parts: readonly Part[]): Promise<void> {
+/** Answers how long it took to have the whole dictionary in order, and to see that it is. */
+async function killAndLook(stormer: ChildProcess, dict: SharedDict, parts: readonly Part[]): Promise<number> {
   await sleep(Math.random() * 3);
   stormer.kill("SIGKILL");
   const killed = performance.now();
@@ -71,8 +77,9 @@ async function killAndLook(stormer: ChildProcess, dict: SharedDict, parts: reado
     lock.leave();
     expect(faults).toEqual([]);
   }
-  expect(performance.now() - killed).toBeLessThan(MAX_WAIT_MS);
+  const waitedMs = performance.now() - killed;
   expect(await ended(stormer)).toBe("SIGKILL");
+  return waitedMs;
 }
 
 /** Values that nobody has written so: half of one, or items of a list out of their order. Empties the lists. */

@@ -53,9 +53,10 @@ function queue(dict: SharedDict, amount: number, id: number): void {
   dict.incr("popped", popped, 0);
 }
 
-/** Any writes at full speed, until the process is killed. */
+/** Any writes at full speed, until the process is killed, or left alone by whoever would kill it. */
 function storm(dict: SharedDict, _amount: number, id: number): void {
-  for (let round = 0; ; round++) {
+  const parent = process.ppid;
+  for (let round = 0; round % 1_000 !== 0 || process.ppid === parent; round++) {
     dict.set(`text:${round % 40}`, sealed((round * 37) % 900), { ttlMs: round % 3 });
     dict.incr(`number:${id}`, 1, 0);
     dict.rpush(`list:${id}`, round);
