@@ -41,6 +41,7 @@ export type {
 } from "./shared/dict/shared-dict.ts";
 export type { EventCounts, EventFacts, EventHandler, Events, Published } from "./shared/events/events.ts";
 export type { EventTarget } from "./shared/events/message.ts";
+export { fetch } from "./shared/fetch.ts";
 export type { ClusterConnLimiter } from "./shared/limits/cluster-conn.ts";
 export { type ClusterLimits, type ClusterRateLimiter, clusterLimits } from "./shared/limits/cluster-limits.ts";
 export type { ClusterOptions } from "./shared/limits/cluster-wires.ts";
@@ -75,6 +76,7 @@ export { type HashClient, type RedisHashOptions, redisHash } from "./shared/sync
 export type { SyncSource, VersionedData } from "./shared/sync/source.ts";
 export { type Sync, type SyncListener, type SyncOptions, sync } from "./shared/sync/sync.ts";
 export { type NotScheduled, type Scheduled, type TimerCallback, type TimerCounts, timer } from "./shared/timer.ts";
+export type { SharedTools } from "./shared/tools.ts";
 export { type Certificate, certificate, type Pem } from "./ssl/certificate.ts";
 export type { SslConfig } from "./ssl/settings.ts";
 export { type CertSource, type CertStore, certList } from "./ssl/store.ts";

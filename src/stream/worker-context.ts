@@ -2,6 +2,7 @@ import type { Registry } from "../registry/registry.ts";
 import type { SharedDict } from "../shared/dict/shared-dict.ts";
 import type { Events } from "../shared/events/events.ts";
 import type { Snowflake } from "../shared/snowflake.ts";
+import type { SharedTools } from "../shared/tools.ts";
 
 /** A game server that hooks hear from. */
 export interface LinkedServer {
@@ -34,7 +35,7 @@ export interface GameLinks {
 }
 
 /** The process that serves, as hooks see it: `session.worker`, and what `initWorker` is handed. */
-export interface WorkerContext {
+export interface WorkerContext extends SharedTools {
   /** `masterId` × 10 + `number`: no two living processes of gateways on one Redis share it. */
   readonly id: number;
   /** Which of the gateway's processes this is, from 0. */

@@ -8,6 +8,7 @@ import { localTransport } from "../shared/events/local-transport.ts";
 import { EventRelay } from "../shared/events/relay.ts";
 import { Snowflake } from "../shared/snowflake.ts";
 import { timers } from "../shared/timer.ts";
+import { sharedTools } from "../shared/tools.ts";
 import { Connection } from "../stream/connection.ts";
 import type { HookWatch } from "../stream/hook-watch.ts";
 import { NodeIncoming } from "../stream/incoming.ts";
@@ -124,6 +125,7 @@ export class Stage implements PartyHost {
       hookWatch: this.#hookWatch(),
       worker: {
         ...{ id: 0, number: 0, masterId: 0, generation: 1 },
+        ...sharedTools(dicts, { events, isAlone: true }),
         ...{ registry, links: NO_LINKS, events, snowflake: new Snowflake({ machineId: 0 }), shared: dicts, signal },
       },
       live: new LivePeers(),

@@ -6,6 +6,7 @@ import { localTransport } from "../shared/events/local-transport.ts";
 import type { EventTransport } from "../shared/events/message.ts";
 import { EventRelay } from "../shared/events/relay.ts";
 import { timers } from "../shared/timer.ts";
+import { sharedTools } from "../shared/tools.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
 import { NativePort } from "../stream/carrier/native-port.ts";
 import { Deadline } from "../stream/deadline.ts";
@@ -312,7 +313,9 @@ async function compile(config: GatewayConfig, parts: GenerationParts): Promise<G
   const { number, dicts, end, lasting, options } = parts;
   const { registry, live, resolver, identity, links, events, limits } = lasting;
   const { baseDir, log } = options;
+  const shared = dicts?.dicts ?? {};
   const worker = {
+    ...sharedTools(shared, { events, isAlone: options.sockets === undefined }),
     get id() {
       return identity.id;
     },
@@ -324,7 +327,7 @@ async function compile(config: GatewayConfig, parts: GenerationParts): Promise<G
     links,
     events,
     snowflake: identity.snowflake,
-    shared: dicts?.dicts ?? {},
+    shared,
     generation: number,
     signal: end.signal,
   };

@@ -66,3 +66,32 @@ test("limits are counted by all workers together, without a word about dictionar
   expect(heard.filter((text) => text === "in")).toHaveLength(3);
   for (const socket of sockets) socket.destroy();
 });
+
+test.each([1, 2])(
+  "of %i workers, locks and caches need no dictionary to be named, and hold for all of them",
+  async (workers) => {
+    await using gateway = await Gateway.start(`
+    import { content, defineGateway, otherwise, sleep } from "restyconf";
+    const caches = new Map();
+    const cacheOf = (worker) => caches.get(worker) ?? caches.set(worker, worker.cache("players")).get(worker);
+    export default defineGateway({
+      workers: ${workers}, shared: { state: "2m" },
+      servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(content(async (session) => {
+        const { worker } = session;
+        await session.reader.receive();
+        const { value } = await cacheOf(worker).get("ann", async () => {
+          worker.shared.state.incr("fetched", 1, 0);
+          await sleep(50);
+          return { level: 3 };
+        });
+        await using lease = await worker.lock("turn");
+        const inside = worker.shared.state.incr("inside", 1, 0).value;
+        await sleep(2);
+        worker.shared.state.incr("inside", -1);
+        await session.end(JSON.stringify({ value, inside, fetched: worker.shared.state.get("fetched") }));
+      }))] } },
+    });`);
+    const told = await Promise.all(Array.from({ length: 20 }, () => exchange(gateway.port(), "x\n")));
+    for (const text of told) expect(JSON.parse(text)).toEqual({ value: { level: 3 }, inside: 1, fetched: 1 });
+  },
+);

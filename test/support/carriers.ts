@@ -5,6 +5,7 @@ import { WorkerEvents } from "../../src/shared/events/events.ts";
 import { localTransport } from "../../src/shared/events/local-transport.ts";
 import { EventRelay } from "../../src/shared/events/relay.ts";
 import { Snowflake } from "../../src/shared/snowflake.ts";
+import { sharedTools } from "../../src/shared/tools.ts";
 import { content } from "../../src/stream/action.ts";
 import { engineKindOf, loadAddon } from "../../src/stream/carrier/addon.ts";
 import { Carrier } from "../../src/stream/carrier/carrier.ts";
@@ -46,6 +47,7 @@ function portOptions({ hasRoom, onIncoming }: ListenOptions): PortOptions {
   return { noDelay: true, ipv6Only: false, keepAliveMs: 60_000, log: quiet, hasRoom, onIncoming };
 }
 
+const EVENTS = new WorkerEvents({ transport: localTransport(new EventRelay(), 0), number: 0 });
 const NO_LINKS = { send: () => ({ err: "no such server" }) as const, broadcast: () => 0, onMessage: () => () => {} };
 const NEVER = new AbortController().signal;
 
@@ -76,7 +78,8 @@ function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
       masterId: 0,
       registry: memoryRegistry(),
       links: NO_LINKS,
-      events: new WorkerEvents({ transport: localTransport(new EventRelay(), 0), number: 0 }),
+      ...sharedTools({}, { events: EVENTS, isAlone: true }),
+      events: EVENTS,
       snowflake: new Snowflake({ machineId: 0 }),
       shared: {},
       generation: 1,

@@ -111,7 +111,7 @@ test.each(
 });
 
 test("docs/phases.md lists what a worker has", () => {
-  const [, fields = ""] = /interface WorkerContext \{(.*?)\n\}/s.exec(source("stream/worker-context.ts")) ?? [];
+  const [, fields = ""] = /interface WorkerContext [^{]*\{(.*?)\n\}/s.exec(source("stream/worker-context.ts")) ?? [];
   const [, section = ""] = /## What a worker is\n(.*?)\n## /s.exec(page("phases")) ?? [];
   expect(namesIn(section, /^\| `(\w+)` \|/gm)).toEqual(namesIn(fields, /readonly (\w+):/g));
 });
