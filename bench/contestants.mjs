@@ -21,6 +21,7 @@ import { sslh } from "./contestants/sslh.mjs";
  * @property {readonly string[]} [modes] names of the only modes it runs in; absent: all that it can
  * @property {(lane: import("./lanes.mjs").Lane) => boolean} can
  * @property {(place: Place) => ContestantProgram[]} programs writes its configuration and says what to start
+ * @property {(folder: string) => string} [control] path of the socket where an operator asks it; absent: it has none to compare
  * @property {(said: () => string) => Promise<string | undefined>} [misfit] asked once it listens, with all that its programs
  *   have said: why what runs is not what is to be measured
  */

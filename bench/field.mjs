@@ -11,6 +11,7 @@ import { untilOpen } from "./processes.mjs";
  * @property {number[]} pids
  * @property {number} maxConnections
  * @property {readonly import("./processes.mjs").Running[]} running
+ * @property {string} [control] path of the socket where an operator asks
  * @typedef {object} Ground what all contestants stand on
  * @property {import("./processes.mjs").Processes} processes
  * @property {string} folder
@@ -53,7 +54,8 @@ export async function enter(ground, contestant) {
     throw new NotAvailable(cause.message);
   }
   const pids = running.map(({ child }) => child.pid ?? 0);
-  return { ...known, lanes: openLanes(lanes, (lane) => ports[lane.name]), pids, running };
+  const control = contestant.control && { control: contestant.control(folder) };
+  return { ...known, lanes: openLanes(lanes, (lane) => ports[lane.name]), pids, running, ...control };
 }
 
 /**

@@ -23,10 +23,11 @@ const LIMIT_MS = 60_000; // set-up, warm-up and window of one run; the generator
  */
 
 /**
- * Calls `onBegin` and `onEnd` at the two ends of the window, while the load goes on.
+ * Calls `onBegin` and `onEnd` at the two ends of the window, while the load goes on; connections that are held are so until what
+ * `onEnd` returns is done.
  * @param {import("./processes.mjs").Processes} processes
  * @param {Load} load
- * @param {{ onBegin?: () => void, onEnd?: () => void }} [watch]
+ * @param {{ onBegin?: () => void, onEnd?: () => void | Promise<unknown> }} [watch]
  * @returns {Promise<LoadResult>}
  */
 export async function runLoad(processes, { tool, opening, resumes, ...values }, { onBegin, onEnd } = {}) {
@@ -41,9 +42,10 @@ export async function runLoad(processes, { tool, opening, resumes, ...values }, 
   createInterface({ input: child.stdout }).on("line", (line) => {
     const { event, ...told } = JSON.parse(line);
     if (event === "begin") return onBegin?.();
-    onEnd?.();
     result = told;
-    child.stdin?.end();
+    Promise.resolve(onEnd?.())
+      .catch(() => {}) // whose promise it is hears of it
+      .finally(() => child.stdin?.end());
   });
   await closed;
   if (result === undefined) throw new Error(running.said().trim() || "the load generator was stopped");

@@ -5,6 +5,7 @@ import { figuresOf } from "./figures.mjs";
 import { faultsOf, gate } from "./gate.mjs";
 import { idle } from "./idle.mjs";
 import { describeMachine } from "./machine.mjs";
+import { isOperated, operateAll } from "./operate.mjs";
 import { progress } from "./progress.mjs";
 import { canRun, runRounds, warmUp } from "./rounds.mjs";
 import { judge } from "./targets.mjs";
@@ -23,6 +24,7 @@ const NO_TLS = "TLS was not measured: OpenSSL's headers (libssl-dev) are not ins
  * @property {import("./modes.mjs").Mode[]} modes
  * @property {Record<string, import("./gate.mjs").Finding[]>} gate by contestant
  * @property {Record<string, import("./idle.mjs").Idle>} idle by contestant
+ * @property {import("./operate.mjs").Operation[]} operations reload and session list
  * @property {import("./figures.mjs").Figure[]} figures
  * @property {import("./targets.mjs").Verdict[]} targets
  * @property {import("./rounds.mjs").Series[]} series
@@ -40,9 +42,10 @@ const NO_TLS = "TLS was not measured: OpenSSL's headers (libssl-dev) are not ins
 export async function measure(bench, { contestants, plan }, conditions) {
   const when = new Date().toISOString();
   const tell = progress(stepsOf(bench, contestants, plan));
-  const { entrants, ...first } = await lookAtEach(bench, contestants, plan, tell);
+  const { entrants, operated, ...first } = await lookAtEach(bench, contestants, plan, tell);
+  const { operations } = operated;
   const series = [];
-  await warmUp(bench, entrants, plan.warmUp, tell.step);
+  if (plan.series.length > 0) await warmUp(bench, entrants, plan.warmUp, tell.step);
   for (const part of plan.series) series.push(...(await runRounds(bench, entrants, part, tell.step)));
   const figures = figuresOf(series, { base: BASE, wideBase: WIDE_BASE });
   return {
@@ -53,12 +56,18 @@ export async function measure(bench, { contestants, plan }, conditions) {
     contestants: contestants.map(shown),
     modes: plan.series.flatMap(({ modes }) => modes),
     ...first,
+    operations,
     figures,
-    targets: judge({ figures, idle: first.idle, unavailable: first.unavailable }),
+    targets: judge({ figures, idle: first.idle, operations, unavailable: first.unavailable }),
     series,
-    faults: series.flatMap(({ contestant, mode, fault }) => (fault === undefined ? [] : [{ contestant, mode, fault }])),
+    faults: [...faultsIn(series), ...operated.faults],
     missing: [...plan.missing, ...(bench.tools.loadTls === undefined ? [NO_TLS] : [])],
   };
+}
+
+/** @param {Results["series"]} series @returns {Results["faults"]} */
+function faultsIn(series) {
+  return series.flatMap(({ contestant, mode, fault }) => (fault === undefined ? [] : [{ contestant, mode, fault }]));
 }
 
 /** @param {import("./contestants.mjs").Contestant} contestant @returns {Shown} */
@@ -67,7 +76,7 @@ function shown({ name, title, about, notes, isPeer }) {
 }
 
 /**
- * The gate and idle memory, each contestant fresh and alone; then all that passed are started again for the rounds.
+ * The gate, idle memory and an operator's questions, each contestant fresh and alone; then all that passed are started again for the rounds.
  * @param {Bench} bench
  * @param {Options["contestants"]} contestants
  * @param {Options["plan"]} plan
@@ -82,6 +91,8 @@ async function lookAtEach(bench, contestants, plan, tell) {
     tell.step(`correctness and idle memory  ${contestant.title}`);
     if (await isSound(bench, contestant, plan, { seen, tell })) sound.push(contestant);
   }
+  const asked = plan.measuresOperations ? sound.filter(isOperated) : [];
+  const operated = await operateAll(bench, asked, plan.operations, tell.step);
   for (const contestant of sound) {
     try {
       entrants.push(await enter(bench.ground, contestant));
@@ -89,7 +100,7 @@ async function lookAtEach(bench, contestants, plan, tell) {
       leaveOut(contestant, cause, { seen, tell });
     }
   }
-  return { entrants, ...seen };
+  return { entrants, operated, ...seen };
 }
 
 /**
@@ -151,10 +162,11 @@ function canHold({ contestant, maxConnections }, connections) {
 }
 
 /** How often progress will be told. @param {Bench} bench @param {Options["contestants"]} contestants @param {Options["plan"]} plan */
-function stepsOf({ ground, tools }, contestants, { series }) {
+function stepsOf({ ground, tools }, contestants, { series, measuresOperations }) {
   const all = contestants.map((contestant) => prospect(ground, contestant));
   const visits = series.flatMap(({ modes, rounds }) =>
     modes.map((mode) => rounds * all.filter((one) => canRun(one, mode, tools)).length),
   );
-  return visits.reduce((sum, count) => sum + count, 2 * contestants.length);
+  const asked = measuresOperations ? contestants.filter(isOperated).length : 0;
+  return visits.reduce((sum, count) => sum + count, 2 * contestants.length + asked);
 }

@@ -13,6 +13,7 @@ export class Meter {
   #began = 0;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
+  cpuNs = 0;
   cpuNsPerS = 0;
 
   /** @param {readonly number[]} pids */
@@ -31,7 +32,8 @@ export class Meter {
     clearInterval(this.#timer);
     this.#look();
     const seconds = (performance.now() - this.#began) / 1_000;
-    this.cpuNsPerS = spentBetween(this.#before, this.#latest) / seconds;
+    this.cpuNs = spentBetween(this.#before, this.#latest);
+    this.cpuNsPerS = this.cpuNs / seconds;
   }
 
   /** Ends it where no window's end comes. */

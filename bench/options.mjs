@@ -3,13 +3,14 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BASE, contestants } from "./contestants.mjs";
+import { OPERATIONS } from "./operate.mjs";
 import { fullPlan, quickPlan } from "./plans.mjs";
 
 export const USAGE = `npm run bench -- [--quick] [--out folder] [--only contestant,…] [--modes mode,…]
   --quick   less of everything, in under two minutes
   --out     folder for benchmarks.md and benchmarks/; default docs
   --only    these contestants and the base of all ratios: ${contestants.map(({ name }) => name).join(", ")}
-  --modes   these modes, with their names in figures.json
+  --modes   these modes, with their names in figures.json; ${OPERATIONS.name}: ${OPERATIONS.title}
 With --only or --modes nothing is written unless --out is given.
 `;
 
@@ -38,10 +39,15 @@ export function readOptions(args, maxConnections) {
 
 /** @param {import("./plans.mjs").Plan} plan @param {string | undefined} names */
 function planOf(plan, names) {
-  const known = plan.series.flatMap(({ modes }) => modes);
+  const known = [...plan.series.flatMap(({ modes }) => modes), OPERATIONS];
   const wanted = new Set(chosen(known, names));
   const series = plan.series.map((one) => ({ ...one, modes: one.modes.filter((mode) => wanted.has(mode)) }));
-  return { ...plan, series: series.filter(({ modes }) => modes.length > 0), measuresIdle: names === undefined };
+  return {
+    ...plan,
+    series: series.filter(({ modes }) => modes.length > 0),
+    measuresIdle: names === undefined,
+    measuresOperations: wanted.has(OPERATIONS),
+  };
 }
 
 /**

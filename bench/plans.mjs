@@ -15,17 +15,16 @@ import { CONNECTIONS, churnAt, pingAt, plain, routes, tls } from "./modes.mjs";
  * @property {readonly Part[]} series
  * @property {WarmUp} warmUp before the first round
  * @property {{ connections: number, settleMs: number }} idle
+ * @property {import("./operate.mjs").OperationPlan} operations
  * @property {readonly string[]} missing what the run does not measure
  */
 
-/** Modes of the suite whose part of the product is still to come. */
-const TO_COME = [
-  "Reload at 1, 1,000 and 20,000 sessions is not measured: it comes with reload.",
-  "The session list at 1, 1,000 and 20,000 sessions is not measured: it comes with the admin interface.",
-];
-
 const GROWTH = [10, 100, 1_000];
 const MOST = 10_000;
+
+/** Beside how many idle sessions the gateway is asked to reload and to list them. */
+const SESSIONS = [1, 1_000];
+const MOST_SESSIONS = 20_000;
 
 /** Their p99 is one of the figures to reach, and is told by few messages of a window: they get more windows, and longer ones. */
 const TAIL_MODES = ["ping-64"];
@@ -38,10 +37,19 @@ export function mostConnections(maxConnections) {
   return Math.min(MOST, Math.floor((maxConnections - 2 * CONNECTIONS) / 100) * 100);
 }
 
+/**
+ * The last step of an operator's questions: what the limit of open files allows.
+ * @param {number} maxConnections
+ */
+export function mostSessions(maxConnections) {
+  return Math.min(MOST_SESSIONS, Math.floor(maxConnections / 100) * 100);
+}
+
 /** Everything. @param {number} maxConnections @returns {Plan} */
 export function fullPlan(maxConnections) {
   const most = mostConnections(maxConnections);
   const counts = [...GROWTH, most];
+  const sessions = mostSessions(maxConnections);
   const growth = [...counts.map(pingAt), ...counts.map(churnAt), ...allRoutes([1, 10, 50])];
   return {
     kind: "full",
@@ -52,7 +60,11 @@ export function fullPlan(maxConnections) {
       { modes: growth, rounds: 2, warmMs: 700, windowMs: 1_500 }, // among thousands each has its turn a few times a second
     ],
     idle: { connections: 5_000, settleMs: 2_000 },
-    missing: [...(most === MOST ? [] : [endOfGrowth(most)]), ...TO_COME],
+    operations: { sessions: [...SESSIONS.filter((count) => count < sessions), sessions], rounds: 7 },
+    missing: [
+      ...(most === MOST ? [] : [endOfGrowth(most)]),
+      ...(sessions === MOST_SESSIONS ? [] : [endOfSessions(sessions)]),
+    ],
   };
 }
 
@@ -62,6 +74,15 @@ function endOfGrowth(most) {
   return (
     `Growth ends at ${most.toLocaleString("en")} connections: a proxy has two open files for each and needs some beside them, ` +
     `${files} for ${MOST.toLocaleString("en")}, and the system allows ${fileLimit().toLocaleString("en")}.`
+  );
+}
+
+/** @param {number} most */
+function endOfSessions(most) {
+  const files = filesFor(MOST_SESSIONS).toLocaleString("en");
+  return (
+    `Reload and the session list end at ${most.toLocaleString("en")} sessions, for the same reason: ` +
+    `${MOST_SESSIONS.toLocaleString("en")} need ${files} open files.`
   );
 }
 
@@ -76,7 +97,8 @@ export function quickPlan() {
       { modes: [...tls, ...growth, ...allRoutes([1, 50])], rounds: 1, warmMs: 80, windowMs: 220 },
     ],
     idle: { connections: 1_000, settleMs: 300 },
-    missing: TO_COME,
+    operations: { sessions: SESSIONS, rounds: 3 },
+    missing: [],
   };
 }
 

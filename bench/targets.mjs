@@ -3,7 +3,7 @@
 /**
  * @typedef {keyof typeof PATHS} Path
  * @typedef {{ figures: readonly import("./figures.mjs").Figure[], idle: Record<string, import("./idle.mjs").Idle>,
- *   unavailable: Record<string, string> }} Run
+ *   operations: readonly import("./operate.mjs").Operation[], unavailable: Record<string, string> }} Run
  * @typedef {import("./figures.mjs").Range} Range
  */
 
@@ -66,6 +66,12 @@ const TARGETS = [
     aims: { node: FLAT, carrier: FLAT, ring: FLAT },
     value: growthOf,
   },
+  {
+    title: "CPU of a listed session at the most sessions, at 1,000 = 1",
+    atMost: true,
+    aims: { node: FLAT, carrier: FLAT, ring: FLAT },
+    value: listingOf,
+  },
 ];
 
 /** @param {string} title @param {string} mode @param {Record<Path, number>} aims @returns {Target} */
@@ -92,6 +98,17 @@ function growthOf({ figures }, contestant) {
   const [few, ...more] = steps.toSorted((a, b) => a.held - b.held);
   const many = more.at(-1);
   return many && few?.held === 10 ? exactly(many.cpuNsPerUnit.median / few.cpuNsPerUnit.median) : undefined;
+}
+
+/** CPU time that each further session adds to the list, at the most sessions against that at 1,000. @type {Target["value"]} */
+function listingOf({ operations }, contestant) {
+  const lists = operations.filter((one) => one.contestant === contestant && one.operation === "list");
+  const alone = lists.find(({ sessions }) => sessions === 1);
+  const few = lists.find(({ sessions }) => sessions === 1_000);
+  const many = lists.toSorted((a, b) => a.sessions - b.sessions).at(-1);
+  if (alone === undefined || few === undefined || many === undefined || many === few) return undefined;
+  const added = (/** @type {typeof few} */ { sessions, cpuNs }) => (cpuNs.median - alone.cpuNs.median) / (sessions - 1);
+  return added(few) > 0 ? exactly(added(many) / added(few)) : undefined;
 }
 
 /** @param {number | undefined} value @returns {Range | undefined} */

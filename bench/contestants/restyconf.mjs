@@ -19,6 +19,7 @@ export function restyconf({ carrier, env = {}, hook = false, ...words }) {
     ...words,
     claims: { halfClose: true, reset: true },
     misfit: (said) => carrierMisfit(carrier, said),
+    control: (folder) => join(stateDir(folder), "control.sock"),
     can: () => true,
     programs({ folder, lanes, ports, certificate }) {
       mkdirSync(folder, { recursive: true });
@@ -44,10 +45,15 @@ function gateway({ folder, lanes, ports, certificate, hook }) {
   return {
     upstreams: Object.fromEntries(peers.map((peer) => [`p${peer}`, { peers: [`127.0.0.1:${peer}`] }])),
     servers: Object.fromEntries(lanes.map((lane) => [lane.name, server(lane)])),
-    stateDir: join(folder, "state"),
+    stateDir: stateDir(folder),
     // At start the gateway says which path carries; afterwards it says nothing at this level.
     log: { access: false, level: "info" },
   };
+}
+
+/** @param {string} folder */
+function stateDir(folder) {
+  return join(folder, "state");
 }
 
 /** @param {import("../lanes.mjs").Rule} rule */

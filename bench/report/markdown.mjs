@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { BASE } from "../contestants.mjs";
 import { FLAT } from "../targets.mjs";
 import { barChart } from "./chart.mjs";
+import { operationBars, operationTable } from "./operation-table.mjs";
 import { asMarkdown, GROUPS, gateTable, groupTables, idleTable } from "./tables.mjs";
 import { targetTable } from "./target-table.mjs";
 
@@ -28,7 +29,9 @@ function charts(results) {
   const drawn = shownGroups(results).map(
     ({ group, title }) => /** @type {[string, string]} */ ([`${group}.svg`, ratioChart(results, group, title)]),
   );
-  return [...drawn, ["idle.svg", idleChart(results)]];
+  /** @type {[string, string][]} */
+  const asked = results.operations.length > 0 ? [["operations.svg", operationChart(results)]] : [];
+  return [...drawn, ...asked, ["idle.svg", idleChart(results)]];
 }
 
 /** @param {Results} results */
@@ -52,6 +55,14 @@ function idleChart({ contestants, idle }) {
   const rows = rowsOf(contestants, ({ name }) => [name in idle ? Math.max(0, idle[name].kbPerConnection) : undefined]);
   const note = "KB of user space per open connection that does nothing; shorter is better";
   return barChart({ title: "Idle memory", note, labels: ["KB per connection"], rows });
+}
+
+/** @param {Results} results */
+function operationChart({ contestants, operations }) {
+  const { labels, valuesOf } = operationBars(operations);
+  const rows = rowsOf(contestants, ({ name }) => valuesOf(name));
+  const note = "CPU time in ms of one reload, and of one list of all sessions, beside idle sessions; shorter is better";
+  return barChart({ title: "Reload and session list", note, labels, rows });
 }
 
 /**
@@ -80,6 +91,7 @@ ${section("Correctness", `Checked through each contestant before anything was me
 ${shownGroups(results)
   .map((group) => groupSection(results, group))
   .join("\n")}
+${operationSection(results)}
 ${Object.keys(idle).length > 0 ? section("Idle memory", `![Idle memory](benchmarks/idle.svg)\n\n${asMarkdown(idleTable(results))}`) : ""}
 ${section("All numbers", `[figures.json](benchmarks/figures.json) has every sample of every round (${figures.length} series). The base of all ratios is ${titleOf(results, BASE)}, measured in the same round.`)}`;
 }
@@ -109,6 +121,14 @@ function notMeasured(results) {
     ...conditions,
   ];
   return lines.length > 0 ? lines.map((line) => `* ${line}`).join("\n") : "Everything was.";
+}
+
+/** RestyConf's alone: the others have nothing that compares. @param {Results} results */
+function operationSection(results) {
+  if (results.operations.length === 0) return "";
+  const table = operationTable(results);
+  const chart = "![Reload and session list](benchmarks/operations.svg)";
+  return section("Reload and session list", `${chart}\n\n${table.title}:\n\n${asMarkdown(table)}`);
 }
 
 /** @param {Results} results @param {{ group: string, title: string }} shown */

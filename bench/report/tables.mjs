@@ -1,4 +1,5 @@
 // Tables of figures, for the terminal and for Markdown alike: rows of cells.
+import { operationTable } from "./operation-table.mjs";
 import { targetTable } from "./target-table.mjs";
 import { cost, latencies, ranged, short, speed, times } from "./words.mjs";
 
@@ -29,7 +30,8 @@ export function terminalTables(results) {
   const judged = results.targets.filter(({ paths }) =>
     Object.values(paths).some(({ reached }) => reached !== undefined),
   );
-  const around = [gateTable(results), ...groups, idleTable(results), targetTable({ ...results, targets: judged })];
+  const others = [operationTable(results), idleTable(results), targetTable({ ...results, targets: judged })];
+  const around = [gateTable(results), ...groups, ...others];
   return around.filter(({ head, rows }) => head.length > 1 && rows.length > 0);
 }
 

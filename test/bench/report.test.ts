@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { contestants } from "../../bench/contestants.mjs";
 import { figuresOf, median, rangeOf } from "../../bench/figures.mjs";
-import { fullPlan, mostConnections, quickPlan } from "../../bench/plans.mjs";
+import { readOptions } from "../../bench/options.mjs";
+import { fullPlan, mostConnections, mostSessions, quickPlan } from "../../bench/plans.mjs";
 import { barChart } from "../../bench/report/chart.mjs";
 import { writeReport } from "../../bench/report/markdown.mjs";
 import { asMarkdown, asText, terminalTables } from "../../bench/report/tables.mjs";
@@ -37,6 +38,11 @@ test("a range has the median, the smallest and the largest", () => {
 
 const BASES = { base: "nginx-64k", wideBase: "nginx-256k" };
 const flat = (value: number) => ({ median: value, min: value, max: value });
+function listed(contestant: string, sessions: number, cpuMs: number) {
+  const [cpuNs, tookNs] = [cpuMs * 1e6, cpuMs * 2e6];
+  const samples = [{ round: 0, cpuNs, tookNs }];
+  return { contestant, operation: "list", sessions, cpuNs: flat(cpuNs), tookNs: flat(tookNs), samples };
+}
 
 test("ratios are taken within rounds, and above 1 is cheaper than the base", () => {
   const [base, own] = figuresOf(series, BASES);
@@ -87,7 +93,32 @@ test("growth ends where the limit of open files does", () => {
   expect(mostConnections(MANY)).toBe(10_000);
   expect(mostConnections(9_650)).toBe(9_500);
   expect(fullPlan(9_650).missing).toContainEqual(expect.stringContaining("Growth ends at 9,500 connections"));
-  expect(fullPlan(MANY).missing).not.toContainEqual(expect.stringContaining("Growth"));
+  expect(fullPlan(MANY).missing).toEqual([]);
+});
+
+test("an operator's questions end where the limit of open files does", () => {
+  expect(mostSessions(MANY)).toBe(20_000);
+  expect(fullPlan(MANY).operations.sessions).toEqual([1, 1_000, 20_000]);
+  expect(fullPlan(8_650).operations.sessions).toEqual([1, 1_000, 8_600]);
+  expect(fullPlan(650).operations.sessions).toEqual([1, 600]);
+  expect(fullPlan(8_650).missing).toContainEqual(expect.stringContaining("session list end at 8,600 sessions"));
+  expect(quickPlan().operations.sessions).toEqual([1, 1_000]);
+});
+
+test("an operator's questions can be a run of their own, or none of it", () => {
+  expect(readOptions(["--modes", "operations"], MANY).plan).toMatchObject({ series: [], measuresOperations: true });
+  expect(readOptions(["--modes", "churn"], MANY).plan.measuresOperations).toBe(false);
+  expect(readOptions([], MANY).plan.measuresOperations).toBe(true);
+});
+
+test("the list is flat when each further session costs the same, whatever the first one does", () => {
+  const ask = (sessions: number, cpuMs: number) => listed("restyconf-node", sessions, cpuMs);
+  const reached = (operations: ReturnType<typeof ask>[]) =>
+    judge({ figures: [], idle: {}, operations, unavailable: {} }).find(({ title }) => title.includes("listed session"))
+      ?.paths["node"];
+  expect(reached([ask(1, 2), ask(1_000, 2 + 9.99), ask(20_000, 2 + 199.99)])).toMatchObject({ met: true });
+  expect(reached([ask(1, 2), ask(1_000, 2 + 9.99), ask(20_000, 2 + 999.95)])?.reached?.median).toBeCloseTo(5);
+  expect(reached([ask(1, 2), ask(1_000, 12)])?.reached).toBeUndefined();
 });
 
 test("a contestant's own modes exist", () => {
@@ -130,7 +161,9 @@ test("the report is one page with the charts and samples that it names", () => {
     expect(page).toContain("| RestyConf node | 2.00 |");
     expect(page).toContain("**Not available: no compiler**");
     expect(page).toContain("RestyConf carrier is not available: no compiler");
-    expect(page).toContain("it comes with reload");
+    expect(page).toContain("| RestyConf node, session list | 0.50 \\| 1.00 | 12.0 \\| 24.0 |");
+    expect(readFileSync(join(folder, "benchmarks/operations.svg"), "utf8")).toContain("session list, 1,000 sessions");
+    expect(page).toContain("No figure for RestyConf carrier in reload and session list: 3 of 9 sessions are listed.");
     expect(page).toContain("somaxconn is 128");
     expect(page).toMatch(/churn, with a preread hook \| ≥ 0.42 \| 0.30 \| not reached \| ≥ 1.1 \| – \| not measured/);
     expect(page).toContain("No figure for sslh in churn: 12 connections failed.");
@@ -147,6 +180,9 @@ test("the terminal shows no empty table", () => {
   expect(titles).toContain("Figures to reach");
   expect(titles).toContain("Plain TCP: CPU efficiency, nginx 64K = 1");
   expect(titles).not.toContain("Plain TCP: CPU efficiency, nginx 256K = 1");
+  const asked = (operations: typeof results.operations) =>
+    terminalTables({ ...results, operations }).some(({ title }) => title.startsWith("Reload and session list"));
+  expect([asked(operations), asked([])]).toEqual([true, false]);
 });
 
 const figures = [
@@ -160,6 +196,7 @@ const figures = [
   ).slice(1),
 ];
 const idle = { "restyconf-node": { baseKb: 50_000, kbPerConnection: 9, connections: 1_000 } };
+const operations = [listed("restyconf-node", 1, 0.5), listed("restyconf-node", 1_000, 12)];
 const unavailable = { "restyconf-carrier": "no compiler" };
 
 const results = {
@@ -174,9 +211,13 @@ const results = {
     .filter(({ name }) => name === "churn"),
   gate: { "nginx-64k": [{ check: "echo both ways", claimed: true, fault: undefined }] },
   idle,
+  operations,
   figures,
-  targets: judge({ figures, idle, unavailable }),
+  targets: judge({ figures, idle, operations, unavailable }),
   series,
-  faults: [{ contestant: "sslh", mode: "churn", fault: "12 connections failed" }],
+  faults: [
+    { contestant: "sslh", mode: "churn", fault: "12 connections failed" },
+    { contestant: "restyconf-carrier", mode: "reload and session list", fault: "3 of 9 sessions are listed" },
+  ],
   missing: ["TLS was not measured: OpenSSL's headers (libssl-dev) are not installed.", ...fullPlan(MANY).missing],
 };

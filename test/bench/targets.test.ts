@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { contestants } from "../../bench/contestants.mjs";
 import type { Figure } from "../../bench/figures.mjs";
+import { isOperated } from "../../bench/operate.mjs";
 import { fullPlan } from "../../bench/plans.mjs";
 import { BESIDE, judge, PATHS } from "../../bench/targets.mjs";
 
@@ -21,7 +22,7 @@ const figure = (contestant: string, mode: string, more: Partial<Figure> = {}): F
 });
 const judged = (figures: readonly Figure[], title: string, unavailable: Readonly<Record<string, string>> = {}) => {
   const idle = { "restyconf-carrier": { baseKb: 1, kbPerConnection: 1.2, connections: 1 } };
-  return judge({ figures, idle, unavailable: { ...unavailable } }).find((one) => one.title === title);
+  return judge({ figures, idle, operations: [], unavailable: { ...unavailable } }).find((one) => one.title === title);
 };
 
 test("every path and every peer beside it takes part", () => {
@@ -38,7 +39,13 @@ test("the full plan measures what the figures to reach are about", () => {
   const idle = Object.fromEntries(
     contestants.map(({ name }) => [name, { baseKb: 1, kbPerConnection: 1, connections: 1 }]),
   );
-  for (const { title, paths } of judge({ figures: everything, idle, unavailable: {} })) {
+  const operations = contestants.filter(isOperated).flatMap(({ name }) =>
+    fullPlan(30_000).operations.sessions.map((sessions) => {
+      const cost = { tookNs: flat(sessions), cpuNs: flat(sessions), samples: [] };
+      return { contestant: name, operation: "list", sessions, ...cost };
+    }),
+  );
+  for (const { title, paths } of judge({ figures: everything, idle, operations, unavailable: {} })) {
     expect(paths["node"]?.met, title).toBeTypeOf("boolean");
     expect(paths["carrier"]?.met, title).toBeTypeOf("boolean");
   }
