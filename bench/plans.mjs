@@ -81,8 +81,8 @@ function endOfGrowth(most) {
 function endOfSessions(most) {
   const files = filesFor(MOST_SESSIONS).toLocaleString("en");
   return (
-    `Reload and the session list end at ${most.toLocaleString("en")} sessions, for the same reason: ` +
-    `${MOST_SESSIONS.toLocaleString("en")} need ${files} open files.`
+    `Reload and the session list end at ${most.toLocaleString("en")} sessions: ${MOST_SESSIONS.toLocaleString("en")} need ` +
+    `${files} open files, and the system allows ${fileLimit().toLocaleString("en")}.`
   );
 }
 
