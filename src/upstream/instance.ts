@@ -1,9 +1,10 @@
+import { readJsonObject } from "../codecs/json-object.ts";
 import { messageOf } from "../errors.ts";
 import { isWeight, type Peer, type PeerLimits, type PeerMode, peerOf } from "./peer.ts";
 
 /** What an instance says of itself, or why that cannot be used. Unknown fields are for others. */
 export function readInstance(value: string, limits: PeerLimits): Peer | string {
-  const said = parseObject(value);
+  const said = readJsonObject(value);
   if (!said) return "expected a JSON object";
   const { address, weight = 1, state = "ready", tags = [] } = said;
   if (typeof address !== "string") return "address: expected text";
@@ -14,15 +15,6 @@ export function readInstance(value: string, limits: PeerLimits): Peer | string {
     return Object.freeze({ ...peerOf({ address, weight }, limits), mode: state, tags: Object.freeze([...tags]) });
   } catch (cause) {
     return messageOf(cause);
-  }
-}
-
-function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? { ...value } : undefined;
-  } catch {
-    return undefined;
   }
 }
 

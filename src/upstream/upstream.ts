@@ -2,7 +2,8 @@ import { GatewayError } from "../errors.ts";
 import { abortError, type Life } from "./abort.ts";
 import type { Balancer } from "./balancer.ts";
 import { type CheckedChoice, checkChoice, type PeerChoice } from "./choice.ts";
-import { Discovery, type PeerSource, type RegistryPeers } from "./discovery.ts";
+import { discover, type RegistryPeers } from "./discovery.ts";
+import type { Instances, PeerSource } from "./instances.ts";
 import { type Attempt, Claim, type Lease } from "./lease.ts";
 import { LivePeer, type LivePeers } from "./live-peers.ts";
 import {
@@ -88,7 +89,7 @@ export class Upstream {
   readonly #ssl: PeerSsl | undefined;
   readonly #live: LivePeers;
   readonly #tools: { readonly resolver: Resolver; readonly now: () => number };
-  readonly #discovery: Discovery | undefined;
+  readonly #discovery: Instances<Peer> | undefined;
   #group: PeerGroup;
 
   /** @throws TypeError for a configuration that cannot work. */
@@ -142,13 +143,13 @@ export class Upstream {
     this.#group.close();
   }
 
-  #discover({ service }: RegistryPeers, { source, warn }: UpstreamParts): Discovery {
+  #discover({ service }: RegistryPeers, { source, warn }: UpstreamParts): Instances<Peer> {
     const onPeers = (peers: readonly Peer[]): void => {
       const before = this.#group;
       this.#group = new PeerGroup(this.name, peers, this.#live); // takes hold before the old one lets go
       before.close();
     };
-    return new Discovery({ source, service, limits: this.#limits, onPeers, warn });
+    return discover({ source, service, limits: this.#limits, onPeers, warn });
   }
 
   /** The hook's word, checked. A hook that throws ends the session: another peer than the one it wanted could be wrong. */

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { memoryRegistry } from "../../src/registry/memory.ts";
 import type { Registry } from "../../src/registry/registry.ts";
-import { Discovery, registry as fromRegistry, type PeerSource } from "../../src/upstream/discovery.ts";
+import { discover, registry as fromRegistry } from "../../src/upstream/discovery.ts";
+import type { Instances, PeerSource } from "../../src/upstream/instances.ts";
 import { LivePeers } from "../../src/upstream/live-peers.ts";
 import { limitsOf, type Peer } from "../../src/upstream/peer.ts";
 import { Upstream } from "../../src/upstream/upstream.ts";
@@ -33,11 +34,11 @@ afterEach(async () => {
 const warn = (message: string): void => void warnings.push(message);
 
 /** Follows the service alone: its peers are in `peers`. */
-async function follow(source: PeerSource = registry): Promise<Discovery> {
+async function follow(source: PeerSource = registry): Promise<Instances<Peer>> {
   const onPeers = (list: readonly Peer[]): void => {
     peers = list;
   };
-  const discovery = new Discovery({ source, service: "game", limits: limitsOf({}), onPeers, warn });
+  const discovery = discover({ source, service: "game", limits: limitsOf({}), onPeers, warn });
   open.push(discovery);
   await discovery.ready;
   return discovery;

@@ -1,4 +1,5 @@
 import { formatEndpoint, parseEndpoint } from "../../codecs/address.ts";
+import { readJsonObject } from "../../codecs/json-object.ts";
 
 /** A game server as the registry has it. */
 export interface GameServer {
@@ -17,7 +18,7 @@ export function readGameServer(
   { service, instance }: Pick<GameServer, "service" | "instance">,
   value: string,
 ): GameServer | string | undefined {
-  const said = parseObject(value);
+  const said = readJsonObject(value);
   if (!said) return "expected a JSON object";
   if (said["link"] === false) return undefined;
   const address = addressOf(said["address"]);
@@ -31,13 +32,4 @@ export function readGameServer(
 function addressOf(text: unknown): string | undefined {
   const endpoint = typeof text === "string" ? parseEndpoint(text) : undefined;
   return endpoint && formatEndpoint(endpoint);
-}
-
-function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? { ...value } : undefined;
-  } catch {
-    return undefined;
-  }
 }

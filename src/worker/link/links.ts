@@ -1,6 +1,7 @@
 import type { Codec } from "../../codecs/codec.ts";
 import type { Registry } from "../../registry/registry.ts";
 import type { Log } from "../../stream/log.ts";
+import type { Instances } from "../../upstream/instances.ts";
 import { Resolver } from "../../upstream/resolve.ts";
 import { linkDial } from "./dial-link.ts";
 import type { Announcement, Answer, Heard, Request, RequestId } from "./frame.ts";
@@ -11,7 +12,7 @@ import { linkCodec } from "./link-codec.ts";
 import type { LinkSessions } from "./link-sessions.ts";
 import { type MessageHandler, Messages } from "./messages.ts";
 import { done, perform, refusal } from "./requests.ts";
-import { Roster } from "./roster.ts";
+import { roster } from "./roster.ts";
 
 /** What links work with. */
 export interface LinksOptions {
@@ -53,7 +54,7 @@ export class Links {
   readonly #options: LinksOptions;
   readonly #parts: LinkParts;
   readonly #messages: Messages;
-  readonly #rosters = new Map<string, Roster>();
+  readonly #rosters = new Map<string, Instances<GameServer>>();
   /** What each service consists of, by its name. */
   readonly #known = new Map<string, readonly GameServer[]>();
   /** By the address that is connected to: two instances may share a link. */
@@ -154,8 +155,8 @@ export class Links {
     await Promise.all(this.#closing);
   }
 
-  #roster(service: string): Roster {
-    return new Roster({
+  #roster(service: string): Instances<GameServer> {
+    return roster({
       registry: this.#options.registry,
       service,
       onServers: (servers) => {

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { backoffMs } from "../../../src/worker/link/backoff.ts";
-import { TIMING } from "../../../src/worker/link/limits.ts";
-import { RUNS } from "../../laws/sniffer-laws.ts";
+import { backoffMs } from "../../src/shared/backoff.ts";
+import { TIMING } from "../../src/worker/link/limits.ts";
+import { RUNS } from "../laws/sniffer-laws.ts";
 
 test("waits twice as long after each failure, up to the longest", () => {
   const waits = [1, 2, 3, 6, 7, 1_000_000].map((failures) => backoffMs(failures, TIMING, () => 1));
