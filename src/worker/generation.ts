@@ -107,7 +107,7 @@ async function compileServer(
   return Object.freeze({
     name,
     generation: number,
-    listen: [config.listen].flat().map(endpointOf),
+    listen: endpointsOf(config.listen),
     proxyHeader: proxyProtocol && {
       trusts: trusts(proxyProtocol.trust),
       timeoutMs: proxyProtocol.timeoutMs ?? DEFAULT_PROXY_HEADER_MS,
@@ -142,9 +142,11 @@ function phaseLimits(own: ServerConfig["phaseTimeoutMs"] = {}): ReadonlyMap<Hook
   return limits;
 }
 
-function endpointOf(text: string): Endpoint {
-  const endpoint = parseEndpoint(text);
-  if (!endpoint)
+/** Where a server listens. @throws TypeError for what is no address */
+export function endpointsOf(listen: ServerConfig["listen"]): readonly Endpoint[] {
+  return [listen].flat().map((text) => {
+    const endpoint = parseEndpoint(text);
+    if (endpoint) return endpoint;
     throw new TypeError(`listen: expected host:port, [v6]:port or unix:/path, got ${JSON.stringify(text)}`);
-  return endpoint;
+  });
 }

@@ -1,4 +1,3 @@
-import { GatewayError } from "../errors.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import { whyNotShared } from "../shared/dict/self-test.ts";
 import { dictSizesOf } from "./dict-sizes.ts";
@@ -8,12 +7,7 @@ import { Master } from "./master/master.ts";
 import { Single } from "./master/single.ts";
 import { workersOf } from "./master/workers-of.ts";
 import { Operator } from "./operator.ts";
-
-/** Sessions that a quick stop has told to end get so long for their log hooks. */
-const QUICK_STOP_MS = 5_000;
-
-/** After an exception that nobody caught the state may be broken: sessions get so long to end by themselves. */
-const CRASH_DRAIN_MS = 30_000;
+import { isFault, LAST_DRAIN_MS, QUICK_STOP_MS } from "./process-end.ts";
 
 /** A gateway that serves, and what may be asked of it. */
 export interface Started {
@@ -76,12 +70,10 @@ class Lifetime {
 
   /** Unhandled rejections come here as well. Also counts what comes while we go down, but begins only once. */
   #crash(cause: unknown, origin: string): void {
-    if (cause instanceof GatewayError && cause.code === "RC_EXITED") return; // it ended its session, from a callback of a hook
-    this.#log.error("uncaught", { code: GatewayError.from(cause).code, phase: "worker", origin, err: cause });
-    if (this.#crashed) return;
+    if (!isFault(cause, origin, this.#log) || this.#crashed) return;
     this.#crashed = true;
     process.exitCode = 1;
-    setTimeout(() => process.exit(), CRASH_DRAIN_MS).unref();
+    setTimeout(() => process.exit(), LAST_DRAIN_MS).unref();
     void this.#end("drain");
   }
 

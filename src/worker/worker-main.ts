@@ -1,23 +1,16 @@
 import process from "node:process";
-import { GatewayError } from "./../errors.ts";
 import { attachDicts } from "../shared/dict/open-dicts.ts";
 import type { EventDelivery, EventTransport } from "../shared/events/message.ts";
-import { loadConfig } from "./config/load-config.ts";
-import { validate } from "./config/validate.ts";
 import { createLog, type OpenLog } from "./log.ts";
 import type { CallMessage, StartMessage, ToMaster, ToWorker } from "./master/calls.ts";
 import { failureOf } from "./master/failure.ts";
 import { InheritedSockets } from "./master/inherited-sockets.ts";
+import { loadSource } from "./master/load-source.ts";
 import { LocalWorker } from "./master/local-worker.ts";
+import { isFault, LAST_DRAIN_MS, QUICK_STOP_MS } from "./process-end.ts";
 import { Worker } from "./worker.ts";
 
 // What a worker's process runs: it serves, and does what its master says. Without a master it ends.
-
-/** Sessions that a quick stop has told to end get so long for their log hooks. */
-const QUICK_STOP_MS = 5_000;
-
-/** After an exception that nobody caught, and without a master, sessions get so long to end by themselves. */
-const LAST_DRAIN_MS = 30_000;
 
 const sockets = new InheritedSockets();
 let onEvents: (delivery: EventDelivery) => void = () => {};
@@ -46,8 +39,7 @@ process.on("SIGTERM", () => void end("quick"));
 process.on("SIGQUIT", () => void end("drain"));
 process.on("exit", () => serving?.log.flush());
 process.on("uncaughtException", (cause, origin) => {
-  if (cause instanceof GatewayError && cause.code === "RC_EXITED") return; // it ended its session, from a callback of a hook
-  serving?.log.error("uncaught", { code: GatewayError.from(cause).code, phase: "worker", origin, err: cause });
+  if (!isFault(cause, origin, serving?.log)) return;
   process.exitCode = 1;
   if (isEnding) return;
   tell({ kind: "crashed" });
@@ -56,8 +48,7 @@ process.on("uncaughtException", (cause, origin) => {
 
 async function start({ source, ids, stateDir }: StartMessage): Promise<void> {
   try {
-    const loaded = await loadConfig(source.path, process.cwd(), new Map(Object.entries(source.files)));
-    const config = validate(loaded);
+    const { config, loaded } = await loadSource(source);
     const log = createLog(config.log, loaded);
     const dicts = attachDicts(source.dicts);
     const { generation } = source;

@@ -76,6 +76,7 @@ export class Worker {
   #canary: { readonly candidate: Candidate; readonly share: number } | undefined;
   /** The one before, kept whole for a rollback. */
   #previous: Generation | undefined;
+  #closing: Promise<void> | undefined;
 
   private constructor(first: Generation, end: AbortController, lasting: Lasting, options: WorkerOptions) {
     const { sessions: max, openFiles } = sessionLimit(first.servers.flatMap(({ listen }) => listen).length);
@@ -242,13 +243,18 @@ export class Worker {
     return true;
   }
 
-  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time. */
-  async close(how: "quick" | "drain", overMs?: number): Promise<void> {
+  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time. May be told more than once. */
+  close(how: "quick" | "drain", overMs?: number): Promise<void> {
+    this.#closing ??= this.#close();
+    if (how === "quick") this.#sessions.stop();
+    else if (overMs !== undefined) this.#sessions.drain(overMs);
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     timers.expire();
     this.#lasting.links.drain();
     this.#ports.close();
-    if (how === "quick") this.#sessions.stop();
-    else if (overMs !== undefined) this.#sessions.drain(overMs);
     await this.#sessions.empty();
     this.#carrier?.stop();
     for (const generation of [this.#current, this.#previous, ...this.#retired.values()])

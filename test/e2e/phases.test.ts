@@ -257,18 +257,19 @@ describe("dispatch", () => {
   });
 });
 
-test("exitWorker runs when the worker stops", async () => {
+test("exitWorker runs once when the worker stops, however often it is told to", async () => {
   await using other = await Gateway.start(
-    `import { writeFileSync } from "node:fs";
+    `import { appendFileSync } from "node:fs";
      import { defineGateway, otherwise, reject } from "restyconf";
      export default defineGateway({
        servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(reject("no"))] } },
        phases: { exitWorker: async (worker) => {
          await new Promise((resolve) => setTimeout(resolve, 20));
-         writeFileSync(new URL("exited.txt", import.meta.url), "worker " + worker.number);
+         appendFileSync(new URL("exited.txt", import.meta.url), "worker " + worker.number);
        } },
      });`,
   );
-  expect(await other.stop("SIGQUIT")).toBe(0);
+  other.process.kill("SIGQUIT");
+  expect(await other.stop("SIGTERM")).toBe(0);
   expect(readFileSync(join(other.folder, "exited.txt"), "utf8")).toBe("worker 0");
 });

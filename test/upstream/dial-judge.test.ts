@@ -45,6 +45,9 @@ async function open(options: TlsOptions = {}, serve = (socket: TLSSocket): unkno
 
 const trusted = (): PeerSslConfig => ({ ca: ca.cert, serverName: "peer.test" });
 
+/** Enough for a handshake on a busy machine. */
+const CONNECT_MS = 1_000;
+
 function judged(
   port: number,
   judge: JudgePeer,
@@ -53,7 +56,7 @@ function judged(
 ) {
   const endpoint = { kind: "tcp", host: "127.0.0.1", port } as const;
   const ssl = peerSslOf(config);
-  return dial({ address: "test", endpoint, connectTimeoutMs: 200, ssl }, { judge, life: lifeOf(signal) });
+  return dial({ address: "test", endpoint, connectTimeoutMs: CONNECT_MS, ssl }, { judge, life: lifeOf(signal) });
 }
 
 /** Never answers. */
@@ -102,7 +105,7 @@ describe("a judge of peers", () => {
 
   test("may take longer than the time to connect, and loses no byte meanwhile", async () => {
     await using server = await open();
-    const slow: JudgePeer = () => new Promise((resolve) => setTimeout(resolve, 300, true));
+    const slow: JudgePeer = () => new Promise((resolve) => setTimeout(resolve, CONNECT_MS + 100, true));
     const { stream } = await judged(server.port, slow);
     expect((await readAll(stream.resume())).toString()).toBe("hello");
     stream.destroy();

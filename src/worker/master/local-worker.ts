@@ -1,10 +1,9 @@
 import type { GatewayConfig } from "../../gateway.ts";
 import { attachDicts, type Dicts } from "../../shared/dict/open-dicts.ts";
-import { loadConfig } from "../config/load-config.ts";
-import { validate } from "../config/validate.ts";
 import type { OpenLog } from "../log.ts";
 import type { Candidate, Worker } from "../worker.ts";
 import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
+import { loadSource } from "./load-source.ts";
 
 /** A worker as the master sees it, in the worker's own process. */
 export class LocalWorker implements WorkerCalls {
@@ -22,9 +21,9 @@ export class LocalWorker implements WorkerCalls {
   }
 
   async prepare(source: Source): Promise<void> {
-    const loaded = await loadConfig(source.path, process.cwd(), new Map(Object.entries(source.files)));
+    const { config } = await loadSource(source);
     const dicts = attachDicts(source.dicts, { keep: this.#dicts });
-    await this.prepareConfig(validate(loaded), source.generation, dicts);
+    await this.prepareConfig(config, source.generation, dicts);
   }
 
   /** The same for a configuration that this process has loaded itself. */

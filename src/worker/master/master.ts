@@ -1,8 +1,8 @@
-import { parseEndpoint } from "../../codecs/address.ts";
 import type { GatewayConfig } from "../../gateway.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
+import { endpointsOf } from "../generation.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
@@ -252,8 +252,5 @@ function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number,
 }
 
 function serversOf(config: GatewayConfig): Parameters<typeof wantedPorts>[0] {
-  return Object.entries(config.servers).map(([name, { listen }]) => ({
-    name,
-    listen: [listen].flat().flatMap((text) => parseEndpoint(text) ?? []),
-  }));
+  return Object.entries(config.servers).map(([name, { listen }]) => ({ name, listen: endpointsOf(listen) }));
 }

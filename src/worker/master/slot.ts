@@ -83,17 +83,20 @@ export class Slot {
 
   /** Resolves when it accepts no more. */
   #drain(process: WorkerProcess): Promise<void> {
-    this.#leaving.add(process);
-    void process.ended.then(() => this.#leaving.delete(process));
+    this.#setAside(process);
     return process.close("drain");
   }
 
   /** It ends by itself, when its sessions have: its place is free now. */
   #leave(process: WorkerProcess): void {
     if (this.#process !== process) return;
+    this.#setAside(process);
+    this.#replace();
+  }
+
+  #setAside(process: WorkerProcess): void {
     this.#leaving.add(process);
     void process.ended.then(() => this.#leaving.delete(process));
-    this.#replace();
   }
 
   #onEnded(process: WorkerProcess, how: number | NodeJS.Signals): void {

@@ -1,0 +1,13 @@
+import type { GatewayConfig } from "../../gateway.ts";
+import { type Loaded, loadConfig } from "../config/load-config.ts";
+import { validate } from "../config/validate.ts";
+import type { Source } from "./calls.ts";
+
+/** Builds in a worker's process the configuration that its master has read: the same files, whatever is on disk by now. */
+export async function loadSource({
+  path,
+  files,
+}: Source): Promise<{ readonly config: GatewayConfig; readonly loaded: Loaded }> {
+  const loaded = await loadConfig(path, process.cwd(), new Map(Object.entries(files)));
+  return { config: validate(loaded), loaded };
+}
