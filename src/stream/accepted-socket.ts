@@ -1,8 +1,10 @@
-import { Socket, type SocketConstructorOpts } from "node:net";
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
 import { BUFFER_BYTES } from "../upstream/dial.ts";
 
-/** Where the bytes of a client are: a file descriptor, or a handle of libuv's. */
-export type SocketSource = Pick<SocketConstructorOpts, "fd"> | { readonly handle: object };
+/** Where the bytes of a client are: a file descriptor, or a handle of libuv's; `onread`: where that is to read to. */
+export type SocketSource =
+  | Pick<SocketConstructorOpts, "fd">
+  | { readonly handle: object; readonly onread?: OnReadOpts };
 
 /** Makes a socket of Node's of a client that somebody else accepted; paused, as those that Node accepts are here. */
 export function acceptedSocket(source: SocketSource): Socket {

@@ -5,6 +5,8 @@ import { Throttle } from "./throttle.ts";
 /** One direction of a `NodeRelay`. Its handlers are made once; a chunk costs a write, no promise and no closure. */
 export class Pump {
   bytes = 0;
+  /** When a byte moved last, by `performance.now()`. */
+  movedAt: number = performance.now();
   readonly #from: Inlet;
   readonly #to: Inlet;
   readonly #idle: Deadline;
@@ -41,6 +43,13 @@ export class Pump {
     this.#throttle?.stop();
   }
 
+  /** Has nothing to do with its sides any more; neither is read from. */
+  leave(): void {
+    this.stop();
+    this.#from.stream.pause().off("data", this.#onData).off("end", this.#onEnd);
+    this.#to.stream.off("drain", this.#onDrain);
+  }
+
   /** Takes nothing more: sends what was read, and the end behind it; what still comes is thrown away. */
   cut(onFlushed: () => void): void {
     const { stream } = this.#from;
@@ -61,14 +70,19 @@ export class Pump {
 
   #pass(chunk: Buffer): void {
     this.bytes += chunk.length;
-    this.#idle.rearm();
+    this.#moved();
     if (!this.#to.stream.write(chunk)) this.#from.stream.pause();
   }
 
   readonly #onDrain = (): void => {
-    this.#idle.rearm();
+    this.#moved();
     this.#goOn();
   };
+
+  #moved(): void {
+    this.movedAt = performance.now();
+    this.#idle.rearm();
+  }
 
   /** Reads on, unless the other side is full or the rate says no. */
   readonly #goOn = (): void => {

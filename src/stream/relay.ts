@@ -1,7 +1,8 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { EndCause, GatewayError } from "../errors.ts";
 import { Deadline } from "./deadline.ts";
 import { Drain } from "./drain.ts";
-import type { Inlet } from "./inlet.ts";
+import { Inlet } from "./inlet.ts";
 import { Pump } from "./pump.ts";
 import { wasReset } from "./reset.ts";
 import { type RelayRates, ratesOf } from "./throttle.ts";
@@ -11,6 +12,12 @@ export type RelayCause = Extract<
   EndCause,
   "client_closed" | "peer_closed" | "client_reset" | "peer_reset" | "idle_timeout" | "killed" | "shutdown" | "drained"
 >;
+
+/** Both sides of a relay that was taken back: nothing is under way between them. Bytes that come from now on wait in their sockets. */
+export interface Recalled {
+  readonly client: Inlet;
+  readonly peer: Inlet;
+}
 
 /** A session's bytes on their way between the client and its peer, whoever carries them. */
 export interface Relay {
@@ -31,6 +38,13 @@ export interface Relay {
   limit(bytesPerSecond: RelayRates | undefined): void;
   /** Calls once both sides are closed: at once, when they are. `error`: what a filter failed with. One listener. */
   onEnd(listener: (cause: RelayCause, error?: GatewayError) => void): void;
+  /**
+   * Gives both sides back if no byte has moved in either direction for `restMs`, none is held or readable, and neither side has
+   * ended. The relay is over then: {@link end} and {@link limit} do nothing any more, `onEnd` is not called, and its counts stay;
+   * whoever gets the sides closes them, and looks whether the session was ended meanwhile. Undefined: it was not at rest, is over,
+   * or somebody else is recalling it; it goes on as before.
+   */
+  recall(restMs: number): Promise<Recalled | undefined>;
 }
 
 export interface RelayOptions {
@@ -51,6 +65,9 @@ export class NodeRelay implements Relay {
   #cause: RelayCause | undefined;
   #drain: Drain | undefined;
   #open = 2; // sockets not closed yet
+  #recall: "none" | "asked" | "done" = "none";
+  /** Takes our listeners off both sides. */
+  readonly #unwatch: (() => void)[] = [];
   #listener: ((cause: RelayCause) => void) | undefined;
 
   constructor(client: Inlet, peer: Inlet, { idleTimeoutMs }: RelayOptions) {
@@ -75,6 +92,7 @@ export class NodeRelay implements Relay {
   }
 
   end(cause: RelayCause): void {
+    if (this.#recall === "done") return;
     this.#note(cause);
     if (cause === "drained" && this.#open > 0) {
       this.#endGently();
@@ -86,7 +104,7 @@ export class NodeRelay implements Relay {
 
   limit(bytesPerSecond: RelayRates | undefined): void {
     const { up, down } = ratesOf(bytesPerSecond);
-    if (this.#drain || this.#open === 0) return;
+    if (this.#drain || this.#open === 0 || this.#recall === "done") return;
     this.#up.limit(up);
     this.#down.limit(down);
   }
@@ -113,6 +131,29 @@ export class NodeRelay implements Relay {
     if (this.#open === 0) listener(this.#cause ?? "client_closed");
   }
 
+  async recall(restMs: number): Promise<Recalled | undefined> {
+    if (this.#recall !== "none" || !this.#isAtRest(restMs)) return undefined;
+    this.#recall = "asked";
+    await nextTurn(); // what can be read is read in it
+    this.#recall = this.#isAtRest(restMs) ? "done" : "none";
+    return this.#recall === "done" ? this.#giveBack() : undefined;
+  }
+
+  #isAtRest(restMs: number): boolean {
+    const movedAt = Math.max(this.#up.movedAt, this.#down.movedAt);
+    if (this.#cause || this.#open < 2 || performance.now() - movedAt < restMs) return false;
+    return isQuiet(this.#client) && isQuiet(this.#peer);
+  }
+
+  #giveBack(): Recalled {
+    this.#idle.stop();
+    this.#up.leave();
+    this.#down.leave();
+    const recalled = { client: again(this.#client), peer: again(this.#peer) };
+    for (const unwatch of this.#unwatch) unwatch(); // from here on the inlets listen
+    return recalled;
+  }
+
   #watch(side: Inlet, cause: "client_reset" | "peer_reset"): void {
     const onReset = (): void => this.#reset(side, cause);
     const onClose = (): void => {
@@ -123,6 +164,7 @@ export class NodeRelay implements Relay {
     side.stream.on("error", onReset);
     if (side.stream.closed) queueMicrotask(onClose);
     else side.stream.once("close", onClose);
+    this.#unwatch.push(() => side.stream.off("error", onReset).off("close", onClose));
     if (side.reset) onReset();
   }
 
@@ -151,4 +193,15 @@ export class NodeRelay implements Relay {
     this.#down.stop();
     this.#listener?.(this.#cause ?? "client_closed");
   }
+}
+
+/** No byte and no end waits in JavaScript, on the way in or out. */
+function isQuiet({ stream }: Inlet): boolean {
+  const { readableLength, writableLength, readableEnded, writableEnded, destroyed } = stream;
+  return readableLength === 0 && writableLength === 0 && !readableEnded && !writableEnded && !destroyed;
+}
+
+/** The inlet that a relay began with has given its stream away. */
+function again({ stream, transport }: Inlet): Inlet {
+  return new Inlet(stream, transport);
 }

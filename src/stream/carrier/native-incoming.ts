@@ -6,7 +6,7 @@ import type { PeerEndpoint } from "../../upstream/peer-endpoint.ts";
 import { type CarryOptions, carry } from "../carry.ts";
 import type { Head, Incoming } from "../incoming.ts";
 import type { Inlet } from "../inlet.ts";
-import type { Relay, RelayCause } from "../relay.ts";
+import type { Recalled, Relay, RelayCause } from "../relay.ts";
 import { type RelayRates, ratesOf } from "../throttle.ts";
 import { relayCauses } from "./addon.ts";
 import type { Carrier } from "./carrier.ts";
@@ -130,6 +130,10 @@ export class NativeIncoming implements Incoming, Relay {
   onEnd(listener: (cause: RelayCause) => void): void {
     this.#onEnd = listener;
     if (this.#end) listener(this.#end.cause);
+  }
+
+  recall(): Promise<Recalled | undefined> {
+    return Promise.resolve(undefined);
   }
 
   stop(cause: RelayCause): void {

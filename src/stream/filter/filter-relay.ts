@@ -2,7 +2,7 @@ import { GatewayError, messageOf } from "../../errors.ts";
 import { Deadline } from "../deadline.ts";
 import { Drain } from "../drain.ts";
 import type { Inlet } from "../inlet.ts";
-import type { Relay, RelayCause } from "../relay.ts";
+import type { Recalled, Relay, RelayCause } from "../relay.ts";
 import { wasReset } from "../reset.ts";
 import { type RelayRates, ratesOf } from "../throttle.ts";
 import { bytesOf } from "./bytes-of.ts";
@@ -94,6 +94,11 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   onEnd(listener: (cause: RelayCause, error?: GatewayError) => void): void {
     this.#listener = listener;
     if (this.#open === 0) this.#tell();
+  }
+
+  /** Never: stages know more of the bytes than whoever would go on with them. */
+  recall(): Promise<Recalled | undefined> {
+    return Promise.resolve(undefined);
   }
 
   inject(side: FilterSide, bytes: string | Uint8Array): boolean {

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { Throttle } from "../throttle.ts";
 import { LARGE_BYTES, SMALL_BYTES } from "./read-buffers.ts";
 import type { Wire } from "./wire.ts";
@@ -54,9 +55,7 @@ export class Lane implements Writer {
     this.#to = to;
     this.#events = events;
     this.#buffer = wire.wires.buffers.take();
-    wire.reader = undefined;
-    wire.handle.onread = this.#onRead;
-    wire.handle.useUserBuffer(this.#buffer);
+    wire.readInto(this.#buffer, this.#onRead);
   }
 
   /** Begins with `first`, and ends there if the end was seen. */
@@ -78,6 +77,18 @@ export class Lane implements Writer {
   limit(rate: number): void {
     if (rate > 0) this.#throttle ??= new Throttle(() => this.#afterWait());
     this.#throttle?.setRate(rate);
+  }
+
+  /** Nothing of it is under way, and more may come. */
+  get isAtRest(): boolean {
+    return this.wire.isOpen && !this.isDry && !this.hasEnded && !this.#isLent && !this.#isHeld;
+  }
+
+  /** Gives the wire away, as a socket of Node's; only at rest. */
+  leave(): Socket {
+    const socket = this.wire.toSocket();
+    this.release();
+    return socket;
   }
 
   /** The wire is closed: the buffer may go to the next one, as soon as nobody writes out of it. */

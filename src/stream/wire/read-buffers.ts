@@ -2,7 +2,7 @@
 export const SMALL_BYTES = 1_024;
 
 /** libuv's own size, and one that halves the system calls of bulk once more. */
-const MEDIUM_BYTES = 65_536;
+export const MEDIUM_BYTES = 65_536;
 export const LARGE_BYTES = 262_144;
 
 /** Most unused buffers of a size that are kept for the next socket: as many bytes of each size. */

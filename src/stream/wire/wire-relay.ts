@@ -1,7 +1,8 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Alarm } from "../alarm.ts";
 import { Drain } from "../drain.ts";
-import type { Inlet } from "../inlet.ts";
-import type { Relay, RelayCause } from "../relay.ts";
+import { Inlet } from "../inlet.ts";
+import type { Recalled, Relay, RelayCause } from "../relay.ts";
 import { type RelayRates, ratesOf } from "../throttle.ts";
 import { Lane, type LaneEvents } from "./lane.ts";
 import type { Wire } from "./wire.ts";
@@ -25,6 +26,8 @@ export class WireRelay implements Relay, LaneEvents {
   #cause: RelayCause | undefined;
   #drain: Drain | undefined;
   #open = 2; // wires not closed yet
+  #movedAt = 0;
+  #recall: "none" | "asked" | "done" = "none";
   #listener: ((cause: RelayCause) => void) | undefined;
 
   /** Takes the client's wire out of its inlet, together with the unread bytes. */
@@ -56,13 +59,14 @@ export class WireRelay implements Relay, LaneEvents {
   }
 
   end(cause: RelayCause): void {
+    if (this.#recall === "done") return;
     if (cause === "drained") this.#endGently();
     else this.#close(cause, "end");
   }
 
   limit(bytesPerSecond: RelayRates | undefined): void {
     const { up, down } = ratesOf(bytesPerSecond);
-    if (this.#drain || this.#open === 0) return;
+    if (this.#drain || this.#open === 0 || this.#recall === "done") return;
     this.#client.limit(up);
     this.#peer.limit(down);
   }
@@ -99,8 +103,28 @@ export class WireRelay implements Relay, LaneEvents {
     if (this.#open === 0) listener(this.#cause ?? "client_closed");
   }
 
+  async recall(restMs: number): Promise<Recalled | undefined> {
+    if (this.#recall !== "none" || !this.#isAtRest(restMs)) return undefined;
+    this.#recall = "asked";
+    await nextTurn(); // what can be read is read in it
+    this.#recall = this.#isAtRest(restMs) ? "done" : "none";
+    return this.#recall === "done" ? this.#giveBack() : undefined;
+  }
+
+  #isAtRest(restMs: number): boolean {
+    if (this.#cause || this.#open < 2 || performance.now() - this.#movedAt < restMs) return false;
+    return this.#client.isAtRest && this.#peer.isAtRest;
+  }
+
+  #giveBack(): Recalled {
+    this.#idle.stop();
+    return { client: new Inlet(this.#client.leave()), peer: new Inlet(this.#peer.leave()) };
+  }
+
   onMove(): void {
-    if (!this.#drain) this.#idle.set(performance.now() + this.#idleTimeoutMs);
+    if (this.#drain) return;
+    this.#movedAt = performance.now();
+    this.#idle.set(this.#movedAt + this.#idleTimeoutMs);
   }
 
   /** Once both sides have ended nothing is on its way any more, and closing says all. */
@@ -133,6 +157,7 @@ export class WireRelay implements Relay, LaneEvents {
   }
 
   #onClosed(lane: Lane): void {
+    if (this.#recall === "done") return; // it was the next owner who closed it
     lane.release();
     if (--this.#open > 0) return;
     this.#idle.stop();

@@ -1,6 +1,8 @@
 import { Socket } from "node:net";
 import { acceptedSocket } from "../accepted-socket.ts";
+import { resetBoth } from "../goodbye.ts";
 import type { SocketName, TcpHandle } from "./bindings.ts";
+import { bufferedSocket } from "./buffered-socket.ts";
 import type { Wires } from "./wires.ts";
 
 /** Who takes a wire's bytes while they are read chunk by chunk. */
@@ -18,6 +20,8 @@ export class Wire {
   onLeft: (() => void) | undefined;
   #state: "open" | "closing" | "closed" | "socket" = "open";
   #isReading = false;
+  /** Reads into a buffer of its user's. */
+  #isBuffered = false;
   #keepAliveMs: number;
   #ownEnd: "none" | "asked" | "sent" = "none";
   #whenClosed: (() => void) | undefined;
@@ -54,6 +58,14 @@ export class Wire {
     this.handle.readStart();
   }
 
+  /** From now on bytes are read to there, and `onRead` hears of them, for as long as it is a wire. */
+  readInto(buffer: Uint8Array, onRead: TcpHandle["onread"]): void {
+    this.reader = undefined;
+    this.#isBuffered = true;
+    this.handle.onread = onRead;
+    this.handle.useUserBuffer(buffer);
+  }
+
   stop(): void {
     if (!this.#isReading || !this.isOpen) return;
     this.#isReading = false;
@@ -83,8 +95,9 @@ export class Wire {
     return this.#ownEnd === "none" && this.name("peer") === undefined;
   }
 
-  /** Closes; with a reset unless an end is on its way: then Node's `reset` fails, and the handle could never be closed. */
+  /** Closes, also as the socket that it has become; with a reset unless an end is on its way: then Node's `reset` fails, and the handle could never be closed. */
   close(how: "end" | "reset" = "end"): void {
+    if (this.#socket) closeSocket(this.#socket, how);
     if (!this.isOpen) return;
     this.#state = "closing";
     this.wires.young.delete(this);
@@ -102,7 +115,7 @@ export class Wire {
     else this.#whenClosed = both(this.#whenClosed, listener);
   }
 
-  /** Makes a socket of Node's of it, paused as accepted ones are. Only as long as nobody read into a buffer of his own. */
+  /** Makes a socket of Node's of it, paused as accepted ones are. */
   toSocket(): Socket {
     this.#socket ??= this.isOpen ? this.#asSocket() : new Socket().destroy();
     return this.#socket;
@@ -114,7 +127,9 @@ export class Wire {
     this.wires.young.delete(this);
     this.#probe();
     this.#left();
-    return acceptedSocket({ handle: this.handle });
+    const socket = this.#isBuffered ? bufferedSocket(this.handle) : acceptedSocket({ handle: this.handle });
+    if (this.#whenClosed) socket.once("close", this.#whenClosed);
+    return socket;
   }
 
   #left(): void {
@@ -148,6 +163,11 @@ export class Wire {
     const end = this.halt(size); // also when nobody hears of it
     this.reader?.settle(end);
   }
+}
+
+function closeSocket(socket: Socket, how: "end" | "reset"): void {
+  if (how === "reset") resetBoth({ stream: socket, transport: socket });
+  else socket.destroy();
 }
 
 function both(first: (() => void) | undefined, second: () => void): () => void {
