@@ -1,3 +1,4 @@
+import { goodbyeAmqp } from "../codecs/goodbye/amqp.ts";
 import { refuseAmqp } from "../codecs/refusal/amqp.ts";
 import { match, mismatch, more, type Sniffer, startsWith } from "./sniffer.ts";
 
@@ -25,6 +26,7 @@ export function amqp(): Sniffer<"amqp", AmqpInfo> {
   return {
     name: "amqp",
     refuse: refuseAmqp,
+    goodbye: goodbyeAmqp,
     examples: HEADERS.map(([bytes]) => bytes),
     sniff(head) {
       const begun = HEADERS.find(([bytes]) => startsWith(head, bytes).kind !== "mismatch");

@@ -1,3 +1,4 @@
+import { goodbyeHttp2 } from "../codecs/goodbye/http2.ts";
 import { refuseHttp2 } from "../codecs/refusal/http2.ts";
 import { match, mismatch, more, type Sniffer, startsWith } from "./sniffer.ts";
 
@@ -11,6 +12,7 @@ export function http2(): Sniffer<"http2", Http2Info> {
   return {
     name: "http2",
     refuse: refuseHttp2,
+    goodbye: goodbyeHttp2,
     examples: [PREFACE],
     sniff(head) {
       const start = startsWith(head, PREFACE);

@@ -1,3 +1,4 @@
+export type { Goodbye } from "../codecs/goodbye/goodbye.ts";
 export type { Refusal } from "../errors.ts";
 export { type AmqpInfo, amqp } from "./amqp.ts";
 export { type BytesInfo, bytes, type PatternOptions, type PrefixOptions } from "./bytes.ts";

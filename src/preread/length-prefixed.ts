@@ -62,13 +62,31 @@ export function lengthPrefixed<Inner = undefined>(
   const shortest = Buffer.alloc(Math.min(min - extra, MAX_EXAMPLE), "x");
   const candidates = (inner?.examples ?? [shortest]).map((payload) => framed(payload, field, extra));
   const examples = candidates.filter((example) => sniff(example).kind === "match");
-  const refuse: Sniffer<"lengthPrefixed", Frame<Inner>>["refuse"] = (refusal, info) => {
-    const words = info.inner !== undefined ? inner?.refuse?.(refusal, info.inner) : undefined;
-    const pieces = words instanceof Uint8Array ? [words] : (words ?? []);
-    const fits = pieces.every((piece) => piece.length + extra < 256 ** size);
-    return fits ? pieces.map((piece) => framed(piece, field, extra)) : undefined;
+  return { name: "lengthPrefixed", examples, sniff, ...(begin && { begin }), ...wordsOf(inner, field, extra) };
+}
+
+/** What the inner sniffer says, framed as the client frames. What the length field has no room for, is not said. */
+function wordsOf<Inner>(
+  inner: Sniffer<string, Inner> | undefined,
+  field: LengthField,
+  extra: number,
+): Pick<Sniffer<"lengthPrefixed", Frame<Inner>>, "refuse" | "goodbye"> {
+  const fits = ({ length }: Uint8Array): boolean => length + extra < 256 ** field.size;
+  return {
+    ...(inner?.refuse && {
+      refuse: (refusal, info) => {
+        const words = info.inner !== undefined ? inner.refuse?.(refusal, info.inner) : undefined;
+        const pieces = words instanceof Uint8Array ? [words] : (words ?? []);
+        return pieces.every(fits) ? pieces.map((piece) => framed(piece, field, extra)) : undefined;
+      },
+    }),
+    ...(inner?.goodbye && {
+      goodbye: (goodbye, info) => {
+        const words = info.inner !== undefined ? inner.goodbye?.(goodbye, info.inner) : undefined;
+        return words && fits(words) ? framed(words, field, extra) : undefined;
+      },
+    }),
   };
-  return { name: "lengthPrefixed", examples, sniff, ...(begin && { begin }), ...(inner?.refuse && { refuse }) };
 }
 
 interface Expected<Inner> {

@@ -1,3 +1,4 @@
+import { goodbyeMqtt } from "../codecs/goodbye/mqtt.ts";
 import { type ConnectFields, checkConnect } from "../codecs/mqtt/check.ts";
 import { encodeConnect, MAX_CONNECT_BYTES, type MqttVersion, scanConnectStart } from "../codecs/mqtt/connect.ts";
 import type { MqttUserProperties } from "../codecs/mqtt/properties.ts";
@@ -53,7 +54,7 @@ export function mqtt(conditions: MqttConditions = {}, options: MqttOptions = {})
     return clientIdFits(verdict.info.clientId) && usernameFits(verdict.info.username) ? verdict : mismatch;
   };
   const examples = examplesOf(conditions).filter((example) => sniff(example).kind === "match");
-  return { name: "mqtt", examples, sniff, refuse: refuseMqtt };
+  return { name: "mqtt", examples, sniff, refuse: refuseMqtt, goodbye: goodbyeMqtt };
 }
 
 /** A client's first bytes as far as they are there: the version is known before the rest. */

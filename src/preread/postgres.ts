@@ -1,4 +1,5 @@
 import { asBuffer } from "../codecs/as-buffer.ts";
+import { goodbyePostgres } from "../codecs/goodbye/postgres.ts";
 import { refusePostgres } from "../codecs/refusal/postgres.ts";
 import { type Condition, exampleOf, fulfils } from "./condition.ts";
 import { perBytes } from "./per-bytes.ts";
@@ -47,7 +48,7 @@ export function postgres(conditions: PostgresConditions = {}): Sniffer<"postgres
     return verdict.kind !== "match" || accepts(verdict.info) ? verdict : mismatch;
   };
   const examples = examplesOf(conditions).filter((example) => judge(example).kind === "match");
-  return { name: "postgres", examples, sniff: judge, refuse: refusePostgres };
+  return { name: "postgres", examples, sniff: judge, refuse: refusePostgres, goodbye: goodbyePostgres };
 }
 
 const requestOf = perBytes(sniff);

@@ -1,3 +1,4 @@
+import type { Goodbye } from "../codecs/goodbye/goodbye.ts";
 import type { Refusal } from "../errors.ts";
 
 /** What a sniffer says about the first bytes. `atLeast` is the total it wants to see before it is asked again. */
@@ -25,6 +26,12 @@ export interface Sniffer<Name extends string = string, Info = unknown> {
    * sent when the client has said something again, for protocols in which it must speak before it will listen.
    */
   refuse?(refusal: Refusal, info: Info): Uint8Array | readonly Uint8Array[] | undefined;
+  /**
+   * Says in the protocol's own words that the gateway ends the session: in a drain, or because it stops. The words are the last bytes
+   * that the client gets, behind a whole message of the peer's as far as that can be told: no byte has moved for a while. Undefined, and
+   * without it: the client sees the end alone. Pure: `info` is what `sniff` has told.
+   */
+  goodbye?(goodbye: Goodbye, info: Info): Uint8Array | undefined;
   /** First bytes that it accepts; two routes are compared by them at start. */
   readonly examples: readonly Uint8Array[];
 }

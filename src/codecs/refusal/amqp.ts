@@ -27,7 +27,7 @@ const CONDITIONS: StatusTable<string> = {
  * no other method in its place. Other versions, and 1.0 while it asks for TLS or SASL, have nothing for it.
  */
 export function refuseAmqp(refusal: Refusal, { version, layer }: RefusedAmqpClient): Uint8Array[] | undefined {
-  if (version === "0-9-1") return [START, close091(refusal)];
+  if (version === "0-9-1") return [START, closed091(codeOf(REPLY_CODES, refusal.status), sentenceOf(refusal))];
   return version === "1.0" && layer === "amqp" ? [close10(refusal)] : undefined;
 }
 
@@ -40,10 +40,10 @@ const CONNECTION = 10;
 const START = method(10, Buffer.of(0, 9), Buffer.alloc(4), long("PLAIN"), long("en_US"));
 
 /** Connection.Close (§1.4.2.7), caused by no method of the client. */
-function close091(refusal: Refusal): Buffer {
-  const text = shortOf(sentenceOf(refusal));
+export function closed091(replyCode: number, replyText: string): Buffer {
+  const text = shortOf(replyText);
   const code = Buffer.alloc(2);
-  code.writeUInt16BE(codeOf(REPLY_CODES, refusal.status));
+  code.writeUInt16BE(replyCode);
   return method(50, code, Buffer.of(text.length), text, Buffer.alloc(4));
 }
 
@@ -65,11 +65,15 @@ const OPEN = 0x10;
 const CLOSE_10 = 0x18;
 const ERROR = 0x1d;
 
-/** Header, open and close with an error (§2.2, §2.4.1, §2.8.14). */
+/** Header and open (§2.2, §2.7.1), then the close. */
 function close10(refusal: Refusal): Buffer {
-  const condition = codeOf(CONDITIONS, refusal.status);
-  const error = described(ERROR, [symbol(condition), string(sentenceOf(refusal))]);
-  return Buffer.concat([HEADER_10, frame(described(OPEN, [string("restyconf")])), frame(described(CLOSE_10, [error]))]);
+  const open = frame(described(OPEN, [string("restyconf")]));
+  return Buffer.concat([HEADER_10, open, closed10(codeOf(CONDITIONS, refusal.status), sentenceOf(refusal))]);
+}
+
+/** Close with an error (§2.4.3, §2.8.14), of a connection that is open. */
+export function closed10(condition: string, text: string): Buffer {
+  return frame(described(CLOSE_10, [described(ERROR, [symbol(condition), string(text)])]));
 }
 
 /** §2.3: size, data offset, type AMQP, channel 0. */

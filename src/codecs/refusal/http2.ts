@@ -13,9 +13,16 @@ const GOAWAY = 7;
 
 /** Refuses an HTTP/2 client: the server's preface, empty settings, then GOAWAY for all streams with the reason in it (RFC 9113 §6.8). */
 export function refuseHttp2(refusal: Refusal): Uint8Array {
-  const payload = Buffer.alloc(8); // last stream: 0, none was served
-  payload.writeUInt32BE(codeOf(CODES, refusal.status), 4);
-  return Buffer.concat([frame(SETTINGS), frame(GOAWAY, Buffer.concat([payload, Buffer.from(sentenceOf(refusal))]))]);
+  const noStream = 0; // none was served
+  return Buffer.concat([frame(SETTINGS), goAway(noStream, codeOf(CODES, refusal.status), sentenceOf(refusal))]);
+}
+
+/** Streams up to the last one may have been served. `text` is for people who debug. */
+export function goAway(lastStream: number, code: number, text = ""): Buffer {
+  const fields = Buffer.alloc(8);
+  fields.writeUInt32BE(lastStream, 0);
+  fields.writeUInt32BE(code, 4);
+  return frame(GOAWAY, Buffer.concat([fields, Buffer.from(text)]));
 }
 
 /** RFC 9113 §4.1: length, type, no flags, stream 0. */

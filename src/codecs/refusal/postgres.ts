@@ -40,13 +40,12 @@ function errorResponse(refusal: Refusal): Buffer {
     redirect === undefined ? "" : `Connect to ${redirect}.`,
   ];
   const hint = hints.filter((part) => part !== "").join(" ");
-  const fields = [
-    "SFATAL",
-    "VFATAL",
-    `C${codeOf(STATES, status)}`,
-    `M${reasonOf(refusal)}`,
-    ...(hint === "" ? [] : [`H${hint}`]),
-  ];
+  return fatal({ code: codeOf(STATES, status), message: reasonOf(refusal), hint });
+}
+
+/** An ErrorResponse that ends the session. No text of it has a NUL. */
+export function fatal({ code, message, hint = "" }: { code: string; message: string; hint?: string }): Buffer {
+  const fields = ["SFATAL", "VFATAL", `C${code}`, `M${message}`, ...(hint === "" ? [] : [`H${hint}`])];
   const body = Buffer.from(`${fields.join("\0")}\0\0`);
   const head = Buffer.alloc(5, "E");
   head.writeUInt32BE(body.length + 4, 1);
