@@ -54,6 +54,25 @@ function targetLaws(open: OpenWorkers): void {
     expect(seen[0]?.event).toEqual({ topic: "topic", from: 0, gateway: undefined });
   });
 
+  test("for a number at this gateway come to whoever has it: so an event is answered", async () => {
+    const { workers, first, seen } = rig(open);
+    workers[2]?.subscribe("question", (data, { gateway, from }) => {
+      workers[2]?.publish({ gateway, worker: from }, "topic", `answer to ${data}`);
+    });
+    first.publish("all", "question", "why");
+    await eventually(() => expect(seen.map(({ worker, data }) => [worker, data])).toEqual([[0, "answer to why"]]));
+    expect(seen[0]?.event).toEqual({ topic: "topic", from: 2, gateway: undefined });
+  });
+
+  test("whose topic begins with ~ do not come to those who want every topic", async () => {
+    const { workers, first, seen } = rig(open);
+    for (const events of workers) events.subscribe("*", (_, { topic }) => expect(topic).not.toBe("~own"));
+    workers[1]?.subscribe("~own", (data, event) => seen.push({ worker: 1, data, event }));
+    first.publish("all", "~own", "a");
+    expect(await whoSaw(workers, seen, "a")).toEqual([1]);
+    for (const events of workers) expect(events.counts().failed).toBe(0);
+  });
+
   test("for others come to all but their publisher", async () => {
     const { workers, first, seen } = rig(open);
     first.publish("others", "topic", 1);
@@ -185,6 +204,8 @@ function argumentLaws(open: OpenWorkers): void {
     ["without a topic", ["all", ""], "event is required"],
     ["for nobody we know", ["everyone", "topic"], 'unknown target of an event: "everyone"'],
     ["for half a worker", [{ worker: 0.5 }, "topic"], 'unknown target of an event: {"worker":0.5}'],
+    ["for a worker somewhere", [{ gateway: 1, worker: 0 }, "topic"], "unknown target of an event"],
+    ["for a gateway's nobody", [{ gateway: "a" }, "topic"], "unknown target of an event"],
     ["of a function", ["all", "topic", () => 1], "an event's data is what JSON can say, got function"],
     ["of a bigint", ["all", "topic", 1n], "BigInt"],
     ["unique in a cluster", ["cluster", "topic", 1, { unique: "a" }], "an event cannot be unique in a cluster"],

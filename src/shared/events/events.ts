@@ -69,6 +69,9 @@ export interface EventsOptions {
 const OK: Published = Object.freeze({ ok: true });
 const EVERY_TOPIC = "*";
 
+/** Topics that begin so are the gateway's own: who wants every topic does not want these. */
+const INTERNAL = "~";
+
 /** The events of one worker. */
 export class WorkerEvents implements Events {
   readonly #number: number;
@@ -133,7 +136,8 @@ export class WorkerEvents implements Events {
 
   #deliver(text: string, event: EventFacts): void {
     this.#counts.delivered++;
-    const handlers = [...(this.#handlers.get(event.topic) ?? []), ...(this.#handlers.get(EVERY_TOPIC) ?? [])];
+    const all = event.topic.startsWith(INTERNAL) ? undefined : this.#handlers.get(EVERY_TOPIC);
+    const handlers = [...(this.#handlers.get(event.topic) ?? []), ...(all ?? [])];
     if (handlers.length === 0) return;
     const data: unknown = text === "" ? undefined : JSON.parse(text);
     for (const { call } of handlers) void this.#call(call, data, event);
@@ -181,10 +185,17 @@ function checkTopic(topic: unknown): void {
   if (typeof topic !== "string" || topic === "") throw new TypeError("event is required");
 }
 
+function isAddress({ gateway, worker }: { readonly gateway: unknown; readonly worker: unknown }): boolean {
+  return (gateway === undefined || typeof gateway === "string") && Number.isInteger(worker);
+}
+
 function checkedTarget(target: EventTarget, unique: string | undefined): EventTarget {
-  if (unique !== undefined && target === "cluster") throw new TypeError("an event cannot be unique in a cluster");
+  const isFar = target === "cluster" || (typeof target === "object" && target !== null && "gateway" in target);
+  if (unique !== undefined && isFar) throw new TypeError("an event cannot be unique in a cluster");
   if (typeof target === "object" && target !== null) {
-    if ("worker" in target && Number.isInteger(target.worker)) return { worker: target.worker };
+    if ("gateway" in target && isAddress(target)) return { gateway: target.gateway, worker: target.worker };
+    if (!("gateway" in target) && "worker" in target && Number.isInteger(target.worker))
+      return { worker: target.worker };
     if ("hash" in target && typeof target.hash === "string") return { hash: target.hash };
   } else if (["all", "others", "one", "current", "cluster"].includes(target)) return target;
   throw new TypeError(`unknown target of an event: ${JSON.stringify(target)}`);

@@ -1,7 +1,8 @@
 /**
  * Whom an event is for. `all`: every worker of this gateway, its publisher included. `others`: all but the publisher. `one`: any one
  * of them. `hash`: always the same one for the same text, as long as the workers are the same. `worker`: the one with that number.
- * `current`: the publisher alone, without leaving its process. `cluster`: every worker of every gateway.
+ * `current`: the publisher alone, without leaving its process. `cluster`: every worker of every gateway. `gateway` and `worker`: whoever has
+ * that number at that gateway, undefined: at this one; as the facts of an event have them, to answer it.
  */
 export type EventTarget =
   | "all"
@@ -10,7 +11,8 @@ export type EventTarget =
   | "current"
   | "cluster"
   | { readonly hash: string }
-  | { readonly worker: number };
+  | { readonly worker: number }
+  | { readonly gateway: string | undefined; readonly worker: number };
 
 /** An event on its way from a worker to the relay. */
 export interface EventMessage {
@@ -47,6 +49,11 @@ export interface ClusterEvent {
   readonly from: number;
 }
 
+/** One that is meant for the workers with a number at one gateway. */
+export interface AddressedEvent extends ClusterEvent {
+  readonly to: number;
+}
+
 /**
  * How a worker reaches the relay: a pipe to the master, or a call where there is one process. Both directions keep the order.
  * Messages are plain objects of texts and numbers, for any kind of channel between processes.
@@ -67,8 +74,13 @@ export interface WorkerLink {
 /** How the relay reaches the relays of other gateways. */
 export interface ClusterTransport {
   send(event: ClusterEvent): void;
+  /** Sends to one gateway: in no order with the others, at most once, and not at all while the way there is broken. */
+  sendTo(gateway: string, event: AddressedEvent): void;
   /** What any gateway has sent, this one included, goes to `listener`; `onLost` is told of what was lost on the way. */
-  onMessage(listener: (event: ClusterEvent, gateway: string | undefined) => void, onLost: () => void): void;
+  onMessage(
+    listener: (event: ClusterEvent | AddressedEvent, gateway: string | undefined) => void,
+    onLost: () => void,
+  ): void;
 }
 
 /** The longest event, in characters of its JSON and topic together. As lua-resty-events. */

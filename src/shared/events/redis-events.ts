@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import type { ClusterEvent, ClusterTransport } from "./message.ts";
+import type { AddressedEvent, ClusterEvent, ClusterTransport } from "./message.ts";
 import { Origins } from "./origins.ts";
-import { isBefore, readEntries, type SentEvent } from "./stream-entry.ts";
+import { isBefore, readAddressed, readEntries, type SentEvent } from "./stream-entry.ts";
 
 /** Events that the stream keeps, about: a gateway that was away for less than that misses nothing. */
 const KEPT_EVENTS = 2_000;
@@ -59,7 +59,7 @@ class StreamEvents implements RedisEvents {
   readonly #origins = new Origins();
   /** This gateway's own events that its workers have got though Redis may have taken them. */
   readonly #doubtful = new Set<number>();
-  #listener: (event: ClusterEvent, gateway: string | undefined) => void = () => {};
+  #listener: (event: ClusterEvent | AddressedEvent, gateway: string | undefined) => void = () => {};
   #onLost: () => void = () => {};
   #serial = 0;
   #sending = 0;
@@ -76,7 +76,10 @@ class StreamEvents implements RedisEvents {
     this.#name = name;
   }
 
-  onMessage(listener: (event: ClusterEvent, gateway: string | undefined) => void, onLost: () => void): void {
+  onMessage(
+    listener: (event: ClusterEvent | AddressedEvent, gateway: string | undefined) => void,
+    onLost: () => void,
+  ): void {
     this.#listener = listener;
     this.#onLost = onLost;
     const lookAnew = (): void => {
@@ -86,6 +89,7 @@ class StreamEvents implements RedisEvents {
     const timer = setInterval(lookAnew, LOOK_MS).unref();
     this.#leave = [
       this.#client.subscribe(this.#key, () => this.#look()),
+      this.#client.subscribe(`${this.#key}:${this.#name}`, (text) => this.#takeAddressed(text)),
       this.#client.onState(lookAnew),
       () => clearInterval(timer),
     ];
@@ -96,6 +100,19 @@ class StreamEvents implements RedisEvents {
     const serial = ++this.#serial;
     if (this.#client.isReady && this.#sending < MAX_SENDING) void this.#add(event, serial);
     else this.#keep(event);
+  }
+
+  sendTo(gateway: string, event: AddressedEvent): void {
+    if (!this.#client.isReady || this.#sending >= MAX_SENDING) return;
+    const text = JSON.stringify({ ...event, gateway: this.#name });
+    const settle = (): void => void this.#sending--;
+    this.#sending++;
+    this.#client.publish(`${this.#key}:${gateway}`, text).then(settle, settle);
+  }
+
+  #takeAddressed(text: string): void {
+    const read = readAddressed(text);
+    if (read) this.#listener(read.event, read.gateway);
   }
 
   close(): void {

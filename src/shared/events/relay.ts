@@ -1,4 +1,12 @@
-import type { ClusterTransport, EventMessage, RelayedEvent, WorkerLink } from "./message.ts";
+import type {
+  AddressedEvent,
+  ClusterEvent,
+  ClusterTransport,
+  EventMessage,
+  EventTarget,
+  RelayedEvent,
+  WorkerLink,
+} from "./message.ts";
 import { UnderWay } from "./under-way.ts";
 import { UniqueKeys } from "./unique-keys.ts";
 
@@ -32,7 +40,7 @@ export class EventRelay {
     this.#cluster = cluster;
     this.#unique = new UniqueKeys(uniqueMs);
     cluster?.onMessage(
-      (event, gateway) => this.#broadcast({ ...event, gateway }),
+      (event, gateway) => this.#arrive(event, gateway),
       () => this.#tellLoss(),
     );
   }
@@ -62,6 +70,7 @@ export class EventRelay {
     const event = { topic, data, from: sender.number };
     if (unique !== undefined && !this.#unique.add(`${topic}\n${unique}`)) return;
     if (to === "cluster" && this.#cluster) this.#cluster.send(event);
+    else if (typeof to === "object" && "gateway" in to) this.#sendTo(to, event);
     else for (const member of this.#receivers(sender, message)) member.add(event);
   }
 
@@ -74,8 +83,16 @@ export class EventRelay {
     return members.slice(turn, turn + 1);
   }
 
-  #broadcast(event: RelayedEvent): void {
-    for (const member of this.#members) member.add(event);
+  /** At this gateway old processes with the number hear of it, too: one of them may have asked. */
+  #sendTo({ gateway, worker }: AddressedTarget, event: ClusterEvent): void {
+    if (gateway === undefined) this.#arrive({ ...event, to: worker }, undefined);
+    else this.#cluster?.sendTo(gateway, { ...event, to: worker });
+  }
+
+  #arrive(event: ClusterEvent | AddressedEvent, gateway: string | undefined): void {
+    const { topic, data, from } = event;
+    for (const member of this.#members)
+      if (!("to" in event) || event.to === member.number) member.add({ topic, data, from, gateway });
   }
 
   #tellLoss(): void {
@@ -92,6 +109,8 @@ export class EventRelay {
     return [...new Map([...this.#members].map((member) => [member.number, member])).values()];
   }
 }
+
+type AddressedTarget = Extract<EventTarget, { readonly gateway: unknown }>;
 
 /** A worker that is there, and what is under way to it. */
 class Member {

@@ -1,4 +1,4 @@
-import type { ClusterEvent } from "./message.ts";
+import type { AddressedEvent, ClusterEvent } from "./message.ts";
 
 /** An event as it stands in the stream. */
 export interface StreamEntry {
@@ -24,15 +24,32 @@ export function readEntries(answer: unknown): readonly StreamEntry[] {
   });
 }
 
+/** What stands in a message for one gateway, and who has sent it; undefined: something that is no event of ours. */
+export function readAddressed(text: string): { readonly event: AddressedEvent; readonly gateway: string } | undefined {
+  const value = parsed(text);
+  const read = namedEvent(value);
+  if (!read || !isObject(value) || typeof value["to"] !== "number") return undefined;
+  const { gateway, ...event } = read;
+  return { event: { ...event, to: value["to"] }, gateway };
+}
+
 function sentEvent(text: unknown): SentEvent | undefined {
   const value = parsed(text);
-  if (typeof value !== "object" || value === null) return undefined;
-  if (!("topic" in value && "data" in value && "from" in value && "gateway" in value && "serial" in value))
-    return undefined;
-  const { topic, data, from, gateway, serial } = value;
+  const read = namedEvent(value);
+  if (!read || !isObject(value) || typeof value["serial"] !== "number") return undefined;
+  return { ...read, serial: value["serial"] };
+}
+
+function namedEvent(value: unknown): (ClusterEvent & { readonly gateway: string }) | undefined {
+  if (!isObject(value)) return undefined;
+  const { topic, data, from, gateway } = value;
   const areTexts = typeof topic === "string" && typeof data === "string" && typeof gateway === "string";
-  if (!areTexts || typeof from !== "number" || typeof serial !== "number") return undefined;
-  return isJson(data) ? { topic, data, from, gateway, serial } : undefined;
+  if (!areTexts || typeof from !== "number") return undefined;
+  return isJson(data) ? { topic, data, from, gateway } : undefined;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 /** Handlers are handed data, and must not fail of it. */

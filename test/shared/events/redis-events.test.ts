@@ -59,6 +59,25 @@ describe("one server", () => {
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
+  test("an event is answered to the gateway that it came from, and to no other", async () => {
+    await using a = await gateway(server.url, "a", "answers");
+    await using b = await gateway(server.url, "b", "answers");
+    await using c = await gateway(server.url, "c", "answers");
+    await meet(a, b, c);
+    b.events.subscribe("question", (data, event) => {
+      b.events.publish({ gateway: event.gateway, worker: event.from }, "topic", `yes, ${data}`);
+      b.events.publish({ gateway: event.gateway, worker: 4 }, "topic", "to nobody");
+      b.events.publish({ gateway: "gone", worker: event.from }, "topic", "nowhere");
+    });
+    a.events.publish("cluster", "question", "a");
+    await eventually(() => expect(a.seen).toEqual(["yes, a from 3 at b"]));
+    await a.link.publish("answers:a", '{"topic":"topic","data":"{","from":1,"gateway":"x","to":3}'); // a stranger's
+    await a.link.publish("answers:a", "nonsense");
+    b.events.publish({ gateway: "a", worker: 3 }, "topic", "again");
+    await eventually(() => expect(a.seen.at(-1)).toBe("again from 3 at b"));
+    expect([a.seen.length, b.seen, c.seen]).toEqual([2, [], []]);
+  });
+
   test("events for the cluster come to the workers of all gateways, in one order, with their origin", async () => {
     await using a = await gateway(server.url, "a", "order");
     await using b = await gateway(server.url, "b", "order");
