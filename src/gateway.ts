@@ -1,3 +1,4 @@
+import type { Codec } from "./codecs/codec.ts";
 import type { RedisConfig } from "./registry/redis/redis-config.ts";
 import type { SslConfig } from "./ssl/settings.ts";
 import type { LimitConfig } from "./stream/limits/limit-config.ts";
@@ -16,6 +17,10 @@ export interface GatewayConfig<Upstream extends string = string> {
   readonly registry?: string;
   /** Without Redis, the number of this gateway: ids of its workers begin with it. Default 0. */
   readonly masterId?: number;
+  /** Where others reach this gateway, for the registry and game servers. Default: the first address that it listens at; of a wildcard, the machine's own. */
+  readonly advertise?: string;
+  /** How game servers are spoken to; see `docs/link.md`. Only the first configuration's counts: links outlive reloads. */
+  readonly links?: LinksConfig;
   /** Dictionaries shared by the workers: name to size, `{ sessions: "10m" }`. OpenResty: `lua_shared_dict`. */
   readonly shared?: Readonly<Record<string, string>>;
   readonly upstreams?: Readonly<Record<Upstream, UpstreamConfig>>;
@@ -26,6 +31,12 @@ export interface GatewayConfig<Upstream extends string = string> {
   readonly admin?: { readonly listen: string };
   readonly log?: LogConfig;
   readonly phases?: GatewayPhases<NoInfer<Upstream>>;
+}
+
+/** Links to game servers. */
+export interface LinksConfig {
+  /** Frames in another form: all of their bytes, length included. Default: four bytes of length, big-endian, and msgpack. */
+  readonly codec?: Codec<unknown>;
 }
 
 /** One server: where it listens, and what happens to its clients. */

@@ -6,16 +6,26 @@ import { isWeight, type Peer, type PeerLimits, type PeerMode, peerOf } from "./p
 export function readInstance(value: string, limits: PeerLimits): Peer | string {
   const said = readJsonObject(value);
   if (!said) return "expected a JSON object";
-  const { address, weight = 1, state = "ready", tags = [] } = said;
+  const { address, weight = 1, capacity, state = "ready", tags = [] } = said;
   if (typeof address !== "string") return "address: expected text";
   if (!isWeight(weight)) return "weight: expected a whole number from 1";
+  if (!isCapacity(capacity)) return "capacity: expected a whole number from 1";
   if (!isMode(state)) return "state: expected ready, drain or maint";
   if (!isTexts(tags)) return "tags: expected a list of texts";
   try {
-    return Object.freeze({ ...peerOf({ address, weight }, limits), mode: state, tags: Object.freeze([...tags]) });
+    return Object.freeze({
+      ...peerOf({ address, weight, maxConns: capacity }, limits),
+      mode: state,
+      tags: Object.freeze([...tags]),
+    });
   } catch (cause) {
     return messageOf(cause);
   }
+}
+
+/** Sessions that it takes at once: of each process, as `maxConns` of a peer in a list. */
+function isCapacity(value: unknown): value is number | undefined {
+  return value === undefined || (typeof value === "number" && Number.isInteger(value) && value >= 1);
 }
 
 function isMode(value: unknown): value is PeerMode {

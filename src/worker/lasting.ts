@@ -77,7 +77,10 @@ export class Lasting implements AsyncDisposable {
       list: (after) => this.#shown?.sessions.list(after) ?? [],
       kill: (id) => this.#shown?.sessions.kill(id) ?? false,
     };
-    const announce = (): { worker: number; master: number; address: string } => {
+    let hadNumbers = false; // they stay known by them while a lease that was lost may come back
+    const announce = (): { worker: number; master: number; address: string } | undefined => {
+      hadNumbers ||= identity.snowflake.isHeld;
+      if (!hadNumbers) return undefined;
       return { worker: identity.id, master: identity.masterId, address: this.#shown?.address() ?? "" };
     };
     this.events = new WorkerEvents({
@@ -85,7 +88,7 @@ export class Lasting implements AsyncDisposable {
       number: ids.number,
       onTrouble: (topic, cause) => log.error("event handler failed", { topic, err: cause }),
     });
-    this.links = new Links({ registry, announce, sessions, log, resolver });
+    this.links = new Links({ registry, announce, sessions, log, resolver, codec: config.links?.codec });
   }
 
   /** Opens the registry that the configuration names. Rejects when files cannot be read; a Redis that is away is waited for later. */

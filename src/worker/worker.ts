@@ -14,6 +14,7 @@ import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
 import { BACKLOG, type Port, type PortOptions } from "../stream/port.ts";
 import type { Server } from "../stream/server.ts";
+import { advertisedAddress } from "./advertised.ts";
 import { chooseCarrier } from "./choose-carrier.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
@@ -134,14 +135,13 @@ export class Worker {
   /** The lease of its numbers was renewed, or another was had: then game servers are told. */
   hold(masterId: number, untilMs: number): void {
     const { identity, links } = this.#lasting;
-    const before = identity.masterId;
     identity.hold(masterId, untilMs);
-    if (masterId !== before) links.announce();
+    links.announce();
   }
 
   #show(): void {
     const startedAt = new Date().toISOString();
-    const address = (): string => this.listening[0]?.address ?? "";
+    const address = (): string => advertisedAddress(this.#current.config.advertise, this.listening[0]?.address);
     const facts = (): { startedAt: string; sessions: number; generation: number } => {
       return { startedAt, sessions: this.size, generation: this.generation };
     };

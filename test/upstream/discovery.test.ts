@@ -113,6 +113,7 @@ describe("peers from the registry", () => {
     ['{"address":"nowhere"}', 'peer "nowhere": expected host:port or unix:/path'],
     [`{"address":"${A}","weight":0}`, "weight: expected a whole number from 1"],
     [`{"address":"${A}","weight":"2"}`, "weight: expected a whole number from 1"],
+    [`{"address":"${A}","capacity":0}`, "capacity: expected a whole number from 1"],
     [`{"address":"${A}","state":"gone"}`, "state: expected ready, drain or maint"],
     [`{"address":"${A}","tags":"eu"}`, "tags: expected a list of texts"],
   ])("are left out with a warning when they say %s", async (value, reason) => {
@@ -121,6 +122,14 @@ describe("peers from the registry", () => {
     await follow();
     expect(addresses()).toEqual([B]);
     expect(warnings).toEqual([`service:game:bad is ignored: ${reason}`]);
+  });
+  test("take as many sessions at once as their capacity says", async () => {
+    await register("a", { address: A, capacity: 1 });
+    await register("b", { address: B });
+    const upstream = await following();
+    using lease = await upstream.connect(connectInput(), async ({ address }) => address);
+    expect(lease.value).toBe(A);
+    expect(await visits(upstream, 3)).toEqual([B, B, B]);
   });
   test("are each there once, however many instances name the same address", async () => {
     await register("2", { address: A, weight: 5 });

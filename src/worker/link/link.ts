@@ -13,8 +13,8 @@ import type { Sending } from "./wire.ts";
 /** What all links of a worker have in common. */
 export interface LinkParts {
   readonly dial: Dial;
-  /** Asked for each hello. */
-  readonly announce: () => Announcement;
+  /** Asked for each hello. Undefined: there are no numbers to announce yet, so no link is made. */
+  readonly announce: () => Announcement | undefined;
   readonly codec: Codec<unknown>;
   readonly timing: LinkTiming;
   readonly limits: LinkLimits;
@@ -44,6 +44,9 @@ export interface LinkCounts {
   readonly welcomed: number;
 }
 
+/** Why a link is not made before Redis has given the gateway its numbers: others may have them. */
+const NO_NUMBERS = "no lease of ids yet";
+
 /** One link to one game server: connects, announces, keeps alive, and begins anew when it breaks. */
 export class Link {
   /** Where it connects to. */
@@ -54,6 +57,9 @@ export class Link {
   readonly #counts = { sent: 0, dropped: 0, received: 0, refused: 0, welcomed: 0 };
   #state: LinkState = { kind: "connecting" };
   #conversation: Conversation | undefined;
+  /** What the server was told last over this connection. */
+  #told: Announcement | undefined;
+  #wake: () => void = () => {};
 
   constructor(address: string, parts: LinkParts) {
     this.address = address;
@@ -85,9 +91,13 @@ export class Link {
     return sending;
   }
 
-  /** Says hello anew; where the link is down, the next one will. */
+  /** What is announced may have changed: says hello anew if so. A link that waits for numbers to announce is made now. */
   announce(): void {
-    this.send(helloOf(this.#parts.announce()));
+    const announcement = this.#parts.announce();
+    if (!announcement) return;
+    if (this.#told === undefined) this.#wake();
+    else if (!isSame(announcement, this.#told) && this.send(helloOf(announcement)) === "sent")
+      this.#told = announcement;
   }
 
   /** Says goodbye. Resolves when nothing is left open. */
@@ -106,18 +116,30 @@ export class Link {
       failures = lastedMs >= timing.stableMs ? 1 : failures + 1;
       this.#state = { kind: "waiting", reason, failures };
       this.#report(reason, failures);
-      await sleep(backoffMs(failures, timing), undefined, { signal, ref: false }).catch(() => {});
+      await this.#pause(backoffMs(failures, timing), signal);
     }
     this.#state = { kind: "closed" };
+  }
+
+  async #pause(ms: number, stopped: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    const signal = AbortSignal.any([stopped, woken.signal]);
+    await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+    this.#wake = () => {};
   }
 
   /** One connection, from its begin to its end. */
   async #attempt(signal: AbortSignal): Promise<{ readonly reason: string; readonly lastedMs: number }> {
     let socket: Socket | undefined;
     try {
-      const hello = helloOf(this.#parts.announce());
+      if (!this.#parts.announce()) return { reason: NO_NUMBERS, lastedMs: 0 };
       const connected = await this.#parts.dial(this.address, signal);
       socket = connected;
+      const announcement = this.#parts.announce(); // it may have changed while we connected
+      if (!announcement) return { reason: NO_NUMBERS, lastedMs: 0 };
+      const hello = helloOf(announcement);
+      this.#told = announcement;
       const reason = await new Promise<string>((onEnd) => {
         this.#conversation = new Conversation(connected, hello, this.#parts, {
           onWelcome: () => this.#onWelcome(),
@@ -131,6 +153,7 @@ export class Link {
       return { reason: messageOf(cause), lastedMs: 0 };
     } finally {
       this.#conversation = undefined;
+      this.#told = undefined;
       socket?.destroy(); // where it is closed already, or nobody came to take it over
     }
   }
@@ -139,6 +162,7 @@ export class Link {
     this.#counts.welcomed++;
     this.#state = { kind: "open", since: performance.now() };
     this.#parts.log.info("link open", { link: this.address });
+    this.announce(); // what has changed since the hello could not be said before
     this.#parts.onOpen(this);
   }
 
@@ -154,4 +178,8 @@ export class Link {
     if (failures === 1) log.warn("link lost", fields);
     else log.debug("no link", fields);
   }
+}
+
+function isSame(one: Announcement, other: Announcement): boolean {
+  return one.worker === other.worker && one.master === other.master && one.address === other.address;
 }

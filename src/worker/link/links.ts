@@ -17,8 +17,8 @@ import { roster } from "./roster.ts";
 /** What links work with. */
 export interface LinksOptions {
   readonly registry: Pick<Registry, "list" | "watch">;
-  /** What this worker says of itself, asked for each hello: a lease that was lost may come back with another number. */
-  readonly announce: () => Announcement;
+  /** What this worker says of itself, asked for each hello: a lease that was lost may come back with another number. Undefined: there was none yet. */
+  readonly announce: () => Announcement | undefined;
   /** The sessions that game servers may reach. */
   readonly sessions: LinkSessions;
   readonly log: Log;

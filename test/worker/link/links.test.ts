@@ -193,10 +193,41 @@ describe("from the hello to the goodbye", () => {
 
   test("the announcement is asked for each time", async () => {
     let worker = 10;
-    await using rig = new LinksRig({ announce: () => ({ worker: worker++, master: 1, address: "a" }) });
+    await using rig = new LinksRig({ announce: () => ({ worker, master: 1, address: "a" }) });
     await using server = await GameServerRig.open();
-    (await rig.linkedTo(server)).socket.destroy();
+    const side = await rig.linkedTo(server);
+    worker = 11;
+    side.socket.destroy();
     expect((await server.link(2)).frames[0]).toMatchObject({ worker: 11 });
+  });
+
+  test("numbers that change before the server has taken the hello are told behind it", async () => {
+    let worker = 10;
+    await using rig = new LinksRig({ announce: () => ({ worker, master: 1, address: "a" }) });
+    await using server = await GameServerRig.open((frame, side) => {
+      if (frame["type"] !== "hello" || worker !== 10) return;
+      worker = 20;
+      rig.links.announce();
+      side.send({ type: "welcome" });
+    });
+    await rig.register("one", { address: server.address });
+    rig.links.follow(["game"]);
+    const side = await server.link();
+    expect((await side.heard("hello", 2))["worker"]).toBe(20);
+  });
+
+  test("who has no numbers yet makes no link, and makes it as soon as there are some", async () => {
+    let worker: number | undefined;
+    const announce = () => (worker === undefined ? undefined : { worker, master: 1, address: "a" });
+    await using rig = new LinksRig({ announce, timing: { ...QUICK, minRetryMs: 60_000, maxRetryMs: 60_000 } });
+    await using server = await GameServerRig.open();
+    await rig.register("one", { address: server.address });
+    rig.links.follow(["game"]);
+    await eventually(() => expect(rig.log.lines[0]?.fields).toMatchObject({ reason: "no lease of ids yet" }));
+    expect(server.links).toEqual([]);
+    worker = 30;
+    rig.links.announce();
+    expect((await server.link()).frames[0]).toMatchObject({ worker: 30 });
   });
 
   test.each([

@@ -1,9 +1,10 @@
 import { formatAddress, parseEndpoint } from "../../../codecs/address.ts";
+import type { Codec } from "../../../codecs/codec.ts";
 import { ipFromBytes, ipToBytes } from "../../../codecs/ip.ts";
 import type { GatewayConfig, GatewayPhases } from "../../../gateway.ts";
 import { MAX_MASTER_ID } from "../../../registry/master-ids.ts";
 import { formatPath } from "../key-path.ts";
-import { localAddress } from "./address.ts";
+import { localAddress, peerAddress } from "./address.ts";
 import { redisConfig } from "./redis.ts";
 import {
   byName,
@@ -41,6 +42,8 @@ const access = checked(
   '"stderr", a path or false',
 );
 
+const codec = checked(isCodec, "a codec with encode and decode");
+
 const log = shape("{ access, level }", {
   access: maybe(access),
   level: maybe(oneOf("debug", "info", "warn", "error")),
@@ -53,6 +56,8 @@ export function gatewaySchema({ server, upstream, phases }: Forms): Schema<Gatew
     redis: maybe(redisConfig),
     registry: maybe(text("the path of a folder or JSON file")),
     masterId: maybe(whole(0, MAX_MASTER_ID)),
+    advertise: maybe(peerAddress),
+    links: maybe(shape("{ codec }", { codec: maybe(codec) })),
     shared: maybe(byName(size, "an object of sizes by name")),
     upstreams: maybe(byName(upstreamSchema(upstream), "an object of upstreams by name")),
     servers: together(
@@ -64,6 +69,10 @@ export function gatewaySchema({ server, upstream, phases }: Forms): Schema<Gatew
     log: maybe(log),
     phases: maybe(phases),
   });
+}
+
+function isCodec(value: unknown): value is Codec<unknown> {
+  return isRecord(value) && typeof value["encode"] === "function" && typeof value["decode"] === "function";
 }
 
 /** A fixed address can be opened once. */
