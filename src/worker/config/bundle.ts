@@ -50,6 +50,7 @@ async function bundle(path: string, outfile: string): Promise<string> {
       target: TARGET,
       conditions: [], // without esbuild's own `module`: what Node would resolve
       sourcemap: "inline",
+      sourcesContent: false, // names and lines are enough, and Node keeps every map for good
       charset: "utf8",
       logLevel: "silent",
       define: META,
