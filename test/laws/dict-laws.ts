@@ -17,6 +17,7 @@ export function dictLaws(name: string, open: OpenDict): void {
     listLaws(open);
     conditionLaws(open);
     keyLaws(open);
+    scanLaws(open);
     argumentLaws(open);
   });
 }
@@ -372,6 +373,39 @@ function keyLaws(open: OpenDict): void {
     }
     expect(told.sort()).toEqual(Array.from({ length: 500 }, (_, index) => `stay:${index}`).sort());
     expect(turn).toBeGreaterThan(3);
+  });
+}
+
+function scanLaws(open: OpenDict): void {
+  test("scan with a limit of 0 tells all keys at once", () => {
+    const { dict } = rig(open, "1m");
+    for (let index = 0; index < 2_000; index++) dict.set(`key${index}`, 1);
+    const { keys, cursor } = dict.scan({ limit: 0 });
+    expect([new Set(keys).size, cursor]).toEqual([2_000, undefined]);
+  });
+
+  test("scan from any cursor comes to an end, and tells no key twice", () => {
+    const { dict } = rig(open, "1m");
+    for (let index = 0; index < 500; index++) dict.set(`key${index}`, 1);
+    for (const begin of [1, 255, 1_000, 2 ** 40]) {
+      const told: string[] = [];
+      for (let cursor: number | undefined = begin; cursor !== undefined; ) {
+        const scanned = dict.scan({ cursor, limit: 10 });
+        told.push(...scanned.keys);
+        cursor = scanned.cursor;
+      }
+      expect(new Set(told).size).toBe(told.length);
+    }
+  });
+
+  test.each([
+    [{ limit: -1 }, "bad limit argument: expected a whole number, got -1"],
+    [{ limit: 1.5 }, "bad limit argument: expected a whole number, got 1.5"],
+    [{ cursor: -1 }, "bad cursor argument: expected a whole number, got -1"],
+    [{ cursor: Number.NaN }, "bad cursor argument: expected a whole number, got NaN"],
+  ])("scan with %o throws", (options, message) => {
+    const { dict } = rig(open);
+    expect(() => dict.scan(options)).toThrow(new TypeError(message));
   });
 }
 

@@ -7,14 +7,24 @@ const NO_OPTIONS: StoreOptions = Object.freeze({});
 /** What `set` and its like are told besides the value. @throws TypeError `bad "exptime" argument`, `bad "flags" argument` */
 export function checkedOptions(options: StoreOptions = NO_OPTIONS): { readonly ttlMs: number; readonly flags: number } {
   const { ttlMs = 0, flags = 0 } = options;
-  if (!(flags >= 0 && flags <= MAX_FLAGS && Number.isInteger(flags))) throw new TypeError('bad "flags" argument');
+  if (!isFlags(flags)) throw new TypeError('bad "flags" argument');
   return { ttlMs: checkedTime(ttlMs, "exptime"), flags };
 }
 
 /** A time to live in milliseconds. @throws TypeError `bad "exptime" argument` */
 export function checkedTime(ms: number, name: "exptime" | "init_ttl"): number {
-  if (typeof ms === "number" && ms >= 0 && ms < Number.POSITIVE_INFINITY) return ms;
+  if (isTime(ms)) return ms;
   throw new TypeError(`bad "${name}" argument`);
+}
+
+/** Whether it is a whole number of 32 bits without sign. */
+export function isFlags(flags: unknown): flags is number {
+  return typeof flags === "number" && flags >= 0 && flags <= MAX_FLAGS && Number.isInteger(flags);
+}
+
+/** Whether it is a time to live. */
+export function isTime(ms: unknown): ms is number {
+  return typeof ms === "number" && ms >= 0 && ms < Number.POSITIVE_INFINITY;
 }
 
 /** @throws TypeError in the words of lua-resty-core */
@@ -24,8 +34,12 @@ export function checkedNumber(value: unknown, name: "value" | "init" | "init_ttl
 }
 
 /** How many at most, where 0 means all. */
-export function checkedCount(max: number): number {
-  if (!(Number.isInteger(max) && max >= 0))
-    throw new TypeError(`bad max argument: expected a whole number, got ${max}`);
-  return max === 0 ? Number.POSITIVE_INFINITY : max;
+export function checkedCount(max: number, name: "max" | "limit"): number {
+  return checkedWhole(max, name) === 0 ? Number.POSITIVE_INFINITY : max;
+}
+
+/** @throws TypeError for anything but a number of things */
+export function checkedWhole(number: number, name: "max" | "limit" | "cursor"): number {
+  if (Number.isInteger(number) && number >= 0) return number;
+  throw new TypeError(`bad ${name} argument: expected a whole number, got ${number}`);
 }

@@ -27,10 +27,8 @@ export class Key {
   /** @throws TypeError in OpenResty's words: `nil key`, `empty key`, `key too long` */
   set(key: string | number): void {
     const text = typeof key === "string" ? key : textOf(key);
-    if (text.length === 0) throw new TypeError("empty key");
-    if (text.length * MAX_BYTES_PER_UNIT > MAX_KEY_BYTES && Buffer.byteLength(text) > MAX_KEY_BYTES) {
-      throw new TypeError("key too long");
-    }
+    const fault = keyFault(text);
+    if (fault !== undefined) throw new TypeError(fault);
     const bytes = writeText(text, this.#scratch);
     this.isWide = bytes < 0;
     this.byteLength = Math.abs(bytes);
@@ -40,6 +38,13 @@ export class Key {
     this.words[this.wordCount] = bytes;
     this.hash = halfSipHash(this.words, this.wordCount + 1, this.#seed0, this.#seed1);
   }
+}
+
+/** Why a text is no key, in OpenResty's words; undefined: it is one. */
+export function keyFault(text: string): "empty key" | "key too long" | undefined {
+  if (text.length === 0) return "empty key";
+  const isLong = text.length * MAX_BYTES_PER_UNIT > MAX_KEY_BYTES && Buffer.byteLength(text) > MAX_KEY_BYTES;
+  return isLong ? "key too long" : undefined;
 }
 
 /** A number and its text are one key. */

@@ -73,6 +73,9 @@ const MIN_SHARD_BYTES = 4 * 1024 ** 2;
 /** So that the largest shard has 16 MiB, which are put in order in some tenths of a second after a kill. */
 const MAX_SHARDS = 256;
 
+/** The longest buffer of Node 20: in the largest dictionary, control takes its words from the blocks. */
+const MAX_TOTAL_BYTES = 4 * 1024 ** 3;
+
 /** How the memory of one dictionary is divided. */
 export interface Layout {
   readonly sizeBytes: number;
@@ -85,7 +88,8 @@ export interface Layout {
 
 /** Divides `sizeBytes`; one shard below 16 MiB, so that small dictionaries have one exact order of use. */
 export function layoutOf(sizeBytes: number, shards: number = shardsFor(sizeBytes)): Layout {
-  const units = Math.floor(sizeBytes / BLOCK_BYTES / shards);
+  const usable = Math.min(sizeBytes, MAX_TOTAL_BYTES - CONTROL_WORDS * 4);
+  const units = Math.floor(usable / BLOCK_BYTES / shards);
   const buckets = Math.max(BLOCK_WORDS, 2 ** Math.floor(Math.log2(units)));
   const blocks = units - 1 - buckets / BLOCK_WORDS;
   const shardWords = units * BLOCK_WORDS;

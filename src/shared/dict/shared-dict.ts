@@ -46,7 +46,7 @@ export interface ScanOptions {
   readonly prefix?: string | undefined;
   /** Where to go on: the `cursor` of the last answer. Absent: from the beginning. */
   readonly cursor?: number | undefined;
-  /** About how many keys; 1,024 when absent. */
+  /** About how many keys, fewer where most of the dictionary is empty; 1,024 when absent, 0: all at once. */
   readonly limit?: number | undefined;
 }
 
@@ -116,13 +116,19 @@ export interface SharedDict {
   flushExpired(max?: number): number;
   /** Keys of values that have not expired, at most `max` (1,024 when absent, 0: all). */
   keys(max?: number): string[];
-  /** Keys in portions, without keeping others waiting: a key that is there all the time is told exactly once. */
+  /**
+   * Keys in portions, without keeping others waiting: a key that is there all the time is told exactly once.
+   * @throws TypeError for a `limit` or `cursor` that is no whole number
+   */
   scan(options?: ScanOptions): ScannedKeys;
   /** The size that was configured, in bytes. */
   capacity(): number;
   /** Bytes that new values can have without any other's going. */
   freeSpace(): number;
-  /** Writes what has not expired to a file, which appears whole or not at all; answers how many keys. */
+  /**
+   * Writes what has not expired to a file, which appears whole or not at all; answers how many keys. One at a time for a path: a
+   * call while another one runs comes after it, together with all others that wait.
+   */
   save(path: string): Promise<number>;
   /** Stores what `save` wrote, less the time that has passed; evicts nothing. Rejects, and stores nothing, when the file is damaged. */
   load(path: string): Promise<{ readonly loaded: number; readonly skipped: number }>;

@@ -1,4 +1,4 @@
-import { checkedCount, checkedNumber, checkedOptions, checkedTime } from "./arguments.ts";
+import { checkedCount, checkedNumber, checkedOptions, checkedTime, checkedWhole } from "./arguments.ts";
 import type { DictMemory } from "./blocks.ts";
 import { type Clock, machineClock } from "./clock.ts";
 import { Draft, LIST } from "./draft.ts";
@@ -39,6 +39,17 @@ import { loadSnapshot, saveSnapshot } from "./snapshot.ts";
 
 /** OpenResty: `get_keys` tells at most so many unless asked for more. */
 const MAX_KEYS = 1_024;
+
+/** One `scan` looks at so many portions of buckets at most, some milliseconds of work: most of a large dictionary may be empty. */
+const MAX_TURNS = 1_024;
+
+/** What is to be scanned: from `cursor` on, until there are `count` keys or so many portions of buckets were looked at. */
+interface ScanOrder {
+  readonly prefix?: string | undefined;
+  readonly cursor: number;
+  readonly count: number;
+  readonly turns: number;
+}
 
 /** A hash's highest eight bits choose among up to 256 shards, its lowest the bucket: bits that chose twice would leave buckets empty. */
 const SHARD_SHIFT = 24;
@@ -186,21 +197,30 @@ export class TableDict implements SharedDict {
   }
 
   flushExpired(max = 0): number {
-    const count = checkedCount(max);
+    const count = checkedCount(max, "max");
     return this.#parts.reduce((removed, part) => removed + within(part, removeExpired, count - removed), 0);
   }
 
   keys(max: number = MAX_KEYS): string[] {
-    const count = checkedCount(max);
-    const { keys } = this.scan({ limit: count });
+    const count = checkedCount(max, "max");
+    const { keys } = this.#scan({ cursor: 0, count, turns: Number.POSITIVE_INFINITY });
     return keys.length > count ? keys.slice(0, count) : keys;
   }
 
-  scan({ prefix = "", cursor = 0, limit = MAX_KEYS }: ScanOptions = {}): ScannedKeys & { keys: string[] } {
+  scan({ prefix, cursor = 0, limit = MAX_KEYS }: ScanOptions = {}): ScannedKeys {
+    const count = checkedCount(limit, "limit");
+    const turns = count === Number.POSITIVE_INFINITY ? count : MAX_TURNS;
+    return this.#scan({ prefix, cursor: checkedWhole(cursor, "cursor"), count, turns });
+  }
+
+  #scan({ prefix = "", cursor, count, turns }: ScanOrder): ScannedKeys & { keys: string[] } {
     const keys: string[] = [];
     const { buckets } = this.#layout;
-    let at = cursor;
-    for (; at < buckets * this.#parts.length && keys.length < limit; at += Math.min(BUCKETS_PER_TURN, buckets)) {
+    const step = Math.min(BUCKETS_PER_TURN, buckets);
+    const first = Math.floor(cursor / step) * step; // a turn never reaches into the next shard
+    const end = Math.min(buckets * this.#parts.length, first + turns * step);
+    let at = first;
+    for (; at < end && keys.length < count; at += step) {
       const part = this.#parts[Math.floor(at / buckets)];
       if (part !== undefined) within(part, collectFrom, { first: at % buckets, prefix, keys });
     }

@@ -39,6 +39,27 @@ test("handles are plain data, by which the same dictionaries are attached", () =
   expect([dictOf(attached, "b").capacity(), dictOf(attached, "a").get("other")]).toEqual([32 * 2 ** 20, undefined]);
 });
 
+test("the largest dictionary is opened and attached", () => {
+  const opened = openDicts({ large: "4g" }, { isShared: true });
+  dictOf(opened, "large").set("key", 1);
+  const attached = dictOf(attachDicts(opened.handles), "large");
+  expect([attached.get("key"), attached.capacity()]).toEqual([1, 2 ** 32]);
+});
+
+test("a scan of a dictionary that is nearly empty goes in portions, too, and finds every key", () => {
+  const large = dictOf(openDicts({ large: "256m" }), "large");
+  for (let index = 0; index < 100; index++) large.set(`key${index}`, 1);
+  const told: string[] = [];
+  let turns = 0;
+  for (let cursor: number | undefined = 0; cursor !== undefined; turns++) {
+    const scanned = large.scan({ cursor });
+    told.push(...scanned.keys);
+    cursor = scanned.cursor;
+  }
+  expect([new Set(told).size, told.length, turns > 4]).toEqual([100, 100, true]);
+  expect([large.keys().length, large.scan({ limit: 0 }).keys.length]).toEqual([100, 100]);
+});
+
 test.each([true, false])(
   "a reload keeps what has the same name and size, with its contents (shared: %s)",
   (isShared) => {

@@ -1,9 +1,22 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
+import { layoutOf } from "../../../src/shared/dict/layout.ts";
 import { openDicts } from "../../../src/shared/dict/open-dicts.ts";
-import type { SharedDict } from "../../../src/shared/dict/shared-dict.ts";
+import type { ScanOptions, SharedDict } from "../../../src/shared/dict/shared-dict.ts";
+import { saveSnapshot } from "../../../src/shared/dict/snapshot.ts";
+import { TableDict } from "../../../src/shared/dict/table-dict.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "restyconf-snapshot-"));
 const path = join(folder, "sessions.dict");
@@ -89,23 +102,66 @@ test("thousands of keys go in portions", async () => {
   expect(loaded.get("key12345")).toBe(12_345);
 });
 
-const HEAD = '{"restyconf":"dict 1","savedAt":0}\n';
+const HEAD = '{"restyconf":"dict 2","savedAt":0}\n';
+
+/** A snapshot of these lines, with a last line that is right. */
+function whole(...lines: string[]): string {
+  const text = HEAD + lines.map((line) => `${line}\n`).join("");
+  return `${text}${JSON.stringify({ entries: lines.length, sha256: sha256(text) })}\n`;
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+const A = '["a",1,0,0]';
 test.each([
   ["of something else", "hello\n", 1],
   ["empty", "", 1],
-  ["of another version", '{"restyconf":"dict 2","savedAt":0}\n{"entries":0}\n', 1],
-  ["without an end", `${HEAD}["a",1,0,0]\n`, 3],
-  ["cut within a line", `${HEAD}["a",1,0,0]\n["b",1`, 3],
-  ["with fewer entries than it says", `${HEAD}["a",1,0,0]\n{"entries":2}\n`, 3],
-  ["with something after its end", `${HEAD}["a",1,0,0]\n{"entries":1}\n["b",1,0,0]\n`, 4],
-  ["with a value that is none", `${HEAD}["a",1,0,0]\n["b",null,0,0]\n{"entries":2}\n`, 3],
-  ["with a list in a list", `${HEAD}["a",{"list":[{"list":[]}]},0,0]\n{"entries":1}\n`, 2],
-  ["with a key that is none", `${HEAD}[1,1,0,0]\n{"entries":1}\n`, 2],
+  ["of another version", '{"restyconf":"dict 1","savedAt":0}\n{"entries":0}\n', 1],
+  ["without an end", `${HEAD}${A}\n`, 3],
+  ["cut within a line", `${HEAD}${A}\n["b",1`, 3],
+  ["cut within its last line", whole(A).slice(0, -1), 3],
+  ["with fewer entries than it says", `${HEAD}${A}\n{"entries":2,"sha256":"${sha256(`${HEAD}${A}\n`)}"}\n`, 3],
+  ["with another digest", `${HEAD}${A}\n{"entries":1,"sha256":"${sha256("")}"}\n`, 3],
+  ["without a digest", `${HEAD}${A}\n{"entries":1}\n`, 3],
+  ["with something after its end", `${whole(A)}["b",1,0,0]\n`, 4],
+  ["with a value that is none", whole(A, '["b",null,0,0]'), 3],
+  ["with a number that is none", whole(A, '["b",{"number":"many"},0,0]'), 3],
+  ["with bytes that are none", whole(A, '["b",{"bytes":"a!"},0,0]'), 3],
+  ["with a list in a list", whole('["a",{"list":[{"list":[]}]},0,0]'), 2],
+  ["with a key that is none", whole("[1,1,0,0]"), 2],
+  ["with an empty key", whole(A, '["",1,0,0]'), 3],
+  ["with a key that is too long", whole(A, `["${"k".repeat(65_536)}",1,0,0]`), 3],
+  ["with flags that are none", whole(A, '["b",1,-1,0]'), 3],
+  ["with a time that is none", whole(A, '["b",1,0,-1]'), 3],
 ])("a file %s is refused before anything of it is stored", async (_name, text, line) => {
   writeFileSync(path, text);
   const dict = open();
   await expect(dict.load(path)).rejects.toThrow(`${path}:${line}: damaged snapshot`);
   expect(dict.keys()).toEqual([]);
+});
+
+test("a file that was written by hand is loaded when its last line is right", async () => {
+  writeFileSync(path, whole(A, '["b",{"list":["x",{"number":"-0"}]},0,0]'));
+  const dict = open();
+  expect(await dict.load(path)).toEqual({ loaded: 2, skipped: 0 });
+  expect([dict.get("a"), dict.rpop("b").value]).toEqual([1, -0]);
+});
+
+test("a file of which any character was changed is refused", async () => {
+  const dict = open();
+  dict.set("price", 1_000, { ttlMs: 60_000, flags: 3 });
+  dict.set("text", "a");
+  await dict.save(path);
+  const right = readFileSync(path, "latin1");
+  for (let at = 0; at < right.length; at++) {
+    const other = right[at] === "9" ? "8" : "9";
+    writeFileSync(path, right.slice(0, at) + other + right.slice(at + 1));
+    const loaded = open();
+    await expect(loaded.load(path), `character ${at}`).rejects.toThrow("damaged snapshot");
+    expect(loaded.keys()).toEqual([]);
+  }
 });
 
 test("a file that was cut anywhere is refused", async () => {
@@ -118,4 +174,64 @@ test("a file that was cut anywhere is refused", async () => {
     truncateSync(path, size);
     await expect(dict.load(path), `${size} bytes`).rejects.toThrow("damaged snapshot");
   }
+});
+
+test("saves to one path at the same time come one after the other, and those that wait are one", async () => {
+  const dict = open("10m");
+  for (let index = 0; index < 20_000; index++) dict.set(`key${index}`, "v".repeat(50));
+  const first = dict.save(path);
+  dict.set("late", 1);
+  const others = [dict.save(path), dict.save(path), open().save(join(folder, "another"))];
+  expect(readdirSync(folder).length).toBeLessThan(5);
+  expect(await Promise.all([first, ...others])).toEqual([expect.any(Number), 20_001, 20_001, 0]);
+  const loaded = open("10m");
+  expect(await loaded.load(path)).toEqual({ loaded: 20_001, skipped: 0 });
+  expect(loaded.get("late")).toBe(1);
+  expect(readdirSync(folder).sort()).toEqual(["another", "sessions.dict"]);
+});
+
+test("saves of several dictionaries to one path leave one of them, whole", async () => {
+  const dicts = [1, 2, 3].map((number) => {
+    const dict = open("10m");
+    for (let index = 0; index < 5_000 * number; index++) dict.set(`key${index}`, number);
+    return dict;
+  });
+  await Promise.all(dicts.map((dict) => dict.save(path)));
+  const loaded = open("10m");
+  const { loaded: count } = await loaded.load(path);
+  expect(count).toBe(5_000 * Number(loaded.get("key0")));
+});
+
+test("a save that failed keeps nobody from the next", async () => {
+  const dict = open();
+  const there = join(folder, "later");
+  const both = await Promise.allSettled([dict.save(join(there, "dict")), dict.save(join(there, "dict"))]);
+  expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  mkdirSync(there);
+  expect(await dict.save(join(there, "dict"))).toBe(0);
+  rmSync(there, { recursive: true });
+});
+
+test("large values are written a few at a time, and the loop turns between them", async () => {
+  const layout = layoutOf(256 * 1024 ** 2);
+  const buffer = new ArrayBuffer(layout.totalBytes);
+  const memory = { words: new Int32Array(buffer), doubles: new Float64Array(buffer) };
+  const dict = new TableDict({ memory, layout });
+  for (let index = 0; index < 50; index++) dict.set(`key${index}`, "v".repeat(700_000));
+  let [inThisTurn, most] = [0, 0];
+  const peek = (key: string): ReturnType<TableDict["peek"]> => {
+    most = Math.max(most, ++inThisTurn);
+    return dict.peek(key);
+  };
+  const turning = setInterval(() => {
+    inThisTurn = 0;
+  }, 0);
+  const watched: Parameters<typeof saveSnapshot>[0] = Object.assign(Object.create(dict), {
+    scan: (options: ScanOptions) => dict.scan(options),
+    peek,
+  });
+  expect(await saveSnapshot(watched, path)).toBe(50);
+  clearInterval(turning);
+  expect(most).toBeLessThan(10);
+  expect(await dict.load(path)).toEqual({ loaded: 50, skipped: 0 });
 });
