@@ -43,6 +43,7 @@ export type ErrorCode =
   | "RC_NO_ROUTE"
   | "RC_REJECTED"
   | "RC_LIMITED"
+  | "RC_BANNED"
   | "RC_FRAME"
   | "RC_FRAME_TOO_LARGE"
   | "RC_HTTP"
@@ -115,6 +116,7 @@ export const specs: Readonly<Record<ErrorCode, Spec>> = {
   RC_NO_ROUTE: client(400, "no_route", "no route matches"),
   RC_REJECTED: client(403, "rejected", "rejected"),
   RC_LIMITED: client(503, "limited", "limit reached"),
+  RC_BANNED: client(403, "rejected", "banned"),
   RC_FRAME: client(400, "rejected", "malformed frame"),
   RC_FRAME_TOO_LARGE: client(400, "rejected", "frame too large"),
   RC_HTTP: client(400, "rejected", "malformed HTTP request"),

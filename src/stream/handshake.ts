@@ -7,12 +7,14 @@ import { GatewayError, messageOf } from "../errors.ts";
 import type { ServerSsl } from "../ssl/settings.ts";
 import { verdictOf } from "../ssl/verify.ts";
 import type { Action } from "./action.ts";
+import { turnAwayKey } from "./bans/turn-away.ts";
 import { chooseCertificate, chooseVersions } from "./choose-certificate.ts";
 import { passthrough } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
 import { Deadline } from "./deadline.ts";
 import { beginsTls, readHello } from "./hello.ts";
 import { Inlet } from "./inlet.ts";
+import { stages } from "./limits/limit-key.ts";
 import { limitHello } from "./limits/session-limits.ts";
 import { sslOfHandshake } from "./session-ssl.ts";
 
@@ -55,6 +57,7 @@ async function shakeHands(
   using deadline = new Deadline(beganAt + ssl.handshakeTimeoutMs - performance.now());
   try {
     await readHello(session, deadline.endsAt);
+    turnAwayKey(session, stages.hello);
     if (session.settings.limits) await limitHello(session, session.settings.limits);
     const action = decide();
     if (!action) await secure(session, ssl, deadline);

@@ -7,9 +7,10 @@ import type { Connection } from "./connection.ts";
 
 /**
  * Whom nothing is told: a balancer in front of us that sends no PROXY header, a client in a TLS handshake (OpenSSL or an alert
- * has told it), one that is gone, that says too little, or that a hook sent away without a word.
+ * has told it), one that is gone, that says too little, whose address is banned, or that a hook sent away without a word.
  */
 const UNTOLD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "RC_BANNED",
   "RC_PROXY_HEADER",
   "RC_PROXY_HEADER_TIMEOUT",
   "RC_TLS_HELLO",

@@ -1,10 +1,12 @@
 import { GatewayError } from "../errors.ts";
 import type { Action, ContentAction } from "./action.ts";
 import { actionOf } from "./action-of.ts";
+import { turnAwayAddress, turnAwayKey } from "./bans/turn-away.ts";
 import { chooseRoute } from "./choose-route.ts";
 import type { Connection } from "./connection.ts";
 import { dispatchTo } from "./dispatch.ts";
 import { terminateTls } from "./handshake.ts";
+import { stages } from "./limits/limit-key.ts";
 import { limitAccepted, limitRouted } from "./limits/session-limits.ts";
 import { proxyTo } from "./proxy.ts";
 import { readProxyHeader } from "./proxy-header.ts";
@@ -18,7 +20,9 @@ import type { Awaitable } from "./session.ts";
 export async function serve(session: Connection): Promise<void> {
   const { settings } = session;
   try {
+    turnAwayAddress(session);
     if (settings.proxyHeader) await readProxyHeader(session, settings.proxyHeader);
+    if (settings.proxyHeader) turnAwayAddress(session);
     if (settings.limits) await limitAccepted(session, settings.limits);
     const byHello = settings.ssl && (await terminateTls(session, settings.ssl));
     let action: Action | undefined = await chooseRoute(session, byHello);
@@ -58,12 +62,13 @@ async function serveContent(session: Connection, { handler }: ContentAction): Pr
   return next;
 }
 
-/** Asks the rewrite phase, limits, then access, which is not asked about a refusal. No promise where there is none of them. */
+/** Asks the rewrite phase, bans, limits, then access, which is not asked about a refusal. No promise where there is none of them. */
 function decide(session: Connection, action: Action): Awaitable<Action> {
   const { rewrite, access } = session.settings.phases;
   session.action = action;
-  if (!rewrite && !access && !session.settings.limits) return action;
-  return askPhases(session);
+  if (rewrite || access || session.settings.limits) return askPhases(session);
+  turnAwayKey(session, stages.routed);
+  return action;
 }
 
 async function askPhases(session: Connection): Promise<Action> {
@@ -71,6 +76,7 @@ async function askPhases(session: Connection): Promise<Action> {
   const { rewrite, access } = phases;
   if (rewrite)
     session.action = actionOf("rewrite", await session.hook("rewrite", () => rewrite(session))) ?? session.action;
+  turnAwayKey(session, stages.routed);
   if (limits) await limitRouted(session, limits);
   if (!access || session.action.kind === "reject") return session.action;
   return actionOf("access", await session.hook("access", () => access(session))) ?? session.action;

@@ -1,6 +1,7 @@
 import type { Endpoint } from "../codecs/address.ts";
 import type { ServerSsl } from "../ssl/settings.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import type { BanTable } from "./bans/ban-table.ts";
 import type { RouteTable } from "./choose-route.ts";
 import type { HookWatch } from "./hook-watch.ts";
 import type { ServerLimits } from "./limits/compile-limits.ts";
@@ -29,6 +30,8 @@ export interface Server {
   readonly maxConns: number | undefined;
   /** Of the server and its routes; undefined: none has any. */
   readonly limits?: ServerLimits | undefined;
+  /** Who is banned; undefined: nobody can be. It changes while the server serves. */
+  readonly bans?: BanTable | undefined;
   readonly phases: Hooks;
   /** How long hooks of a phase may wait; phases that are not named, for as long as the session lives. */
   readonly phaseLimitsMs: ReadonlyMap<Phase, number>;

@@ -1,6 +1,7 @@
 import { type Endpoint, parseEndpoint } from "../codecs/address.ts";
 import type { GatewayConfig, ServerConfig } from "../gateway.ts";
 import { compileSsl } from "../ssl/settings.ts";
+import type { BanTable } from "../stream/bans/ban-table.ts";
 import { compileRoutes } from "../stream/choose-route.ts";
 import type { HookWatch } from "../stream/hook-watch.ts";
 import { compileLimits } from "../stream/limits/compile-limits.ts";
@@ -39,6 +40,8 @@ export interface GenerationParts {
   readonly resolver: Resolver;
   /** What limits have counted; it survives a new generation. Absent: they begin anew. */
   readonly limits?: LimitStore;
+  /** Who is banned, by all generations. Absent: nobody. */
+  readonly bans?: BanTable | undefined;
 }
 
 export const DEFAULT_PREREAD_BYTES = 16_384; // nginx: preread_buffer_size 16k
@@ -100,7 +103,7 @@ async function compileServer(
   name: string,
   config: ServerConfig,
   { gateway, upstreams, servers, limits }: Shared,
-  { number, baseDir, log, hookWatch, worker }: GenerationParts,
+  { number, baseDir, log, hookWatch, worker, bans }: GenerationParts,
 ): Promise<Server> {
   const { proxyProtocol, ssl, preread } = config;
   const phases = joinPhases(gateway, config.phases ?? {});
@@ -126,6 +129,7 @@ async function compileServer(
     keepAliveMs: config.keepAliveMs ?? DEFAULT_KEEPALIVE_MS,
     maxConns: config.maxConns,
     limits: compileLimits(name, config, { store: limits, shared: worker.shared }),
+    bans,
     phases,
     phaseLimitsMs: phaseLimits(config.phaseTimeoutMs),
     makeVars: compileVars(phases.set ?? {}, log),

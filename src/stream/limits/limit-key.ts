@@ -35,22 +35,22 @@ export function keyOf(per: BandwidthLimit["per"]): KeyOf {
     case "subnet":
       return { stage: stages.accepted, text: "subnet", of: ({ remote }) => subnetOf(remote.host) };
     case "serverName":
-      return { stage: stages.hello, text: "serverName", of: ({ ssl }) => bounded(ssl?.serverName?.toLowerCase()) };
+      return { stage: stages.hello, text: "serverName", of: ({ ssl }) => boundedKey(ssl?.serverName?.toLowerCase()) };
     case "ja4":
       return { stage: stages.hello, text: "ja4", of: ({ ssl }) => ssl?.ja4 };
     case "clientId":
-      return { stage: stages.routed, text: "clientId", of: ({ info }) => bounded(clientIdOf(info)) };
+      return { stage: stages.routed, text: "clientId", of: ({ info }) => boundedKey(clientIdOf(info)) };
     default:
       return typeof per === "function" ? byFunction(per) : byVariable(per.var);
   }
 }
 
 function byFunction(compute: (session: Session) => string | number | undefined): KeyOf {
-  return { stage: stages.routed, text: compute.name || "key", of: (session) => bounded(computed(session, compute)) };
+  return { stage: stages.routed, text: compute.name || "key", of: (session) => boundedKey(computed(session, compute)) };
 }
 
 function byVariable(name: string): KeyOf {
-  return { stage: stages.routed, text: name, of: ({ vars }) => bounded(vars[name]) };
+  return { stage: stages.routed, text: name, of: ({ vars }) => boundedKey(vars[name]) };
 }
 
 function computed(
@@ -64,8 +64,8 @@ function computed(
   }
 }
 
-/** An empty key is none. nginx: requests with an empty key value are not accounted. */
-function bounded(value: unknown): string | undefined {
+/** What stands for a value of any length. An empty key is none. nginx: requests with an empty key value are not accounted. */
+export function boundedKey(value: unknown): string | undefined {
   if (value === undefined || value === null || value === "") return undefined;
   const text = String(value);
   return text.length <= MAX_KEY_CHARS ? text : createHash("sha256").update(text).digest("base64url");

@@ -354,6 +354,7 @@ describe("changes", () => {
     let lose = (): void => {};
     const cluster = {
       send: () => {},
+      sendTo: () => {},
       onMessage: (_listener: unknown, onLost: () => void) => {
         lose = onLost;
       },
