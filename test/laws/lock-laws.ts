@@ -181,6 +181,18 @@ function signalLaws(open: OpenTwice): void {
     (await third).unlock();
   });
 
+  test("is let go when the signal aborts in the very moment of giving", async () => {
+    const [here, there] = open();
+    const first = await lock(here, "key");
+    const { signal, abort } = controller();
+    const second = lock(here, "key", { signal });
+    first.unlock();
+    abort(new Error("the session has ended"));
+    await expect(second).rejects.toThrow("the session has ended");
+    (await lock(there, "key", { timeoutMs: 0 })).unlock();
+    expect(here.keys()).toEqual([]);
+  });
+
   test("is let go when the signal aborts", async () => {
     const [here, there] = open();
     const { signal, abort } = controller();

@@ -33,7 +33,7 @@ export interface EventCounts {
   readonly delivered: number;
   /** Events for this worker that never came. */
   readonly lost: number;
-  /** Handlers that threw or rejected. */
+  /** Handlers, and listeners to losses, that threw or rejected. */
   readonly failed: number;
 }
 
@@ -52,7 +52,7 @@ export interface Events {
   ): Published;
   /** Calls `handler(data, { topic, from, gateway })` for each event of a topic, `"*"`: of all, until the signal aborts or what is returned is called. */
   subscribe(topic: string, handler: EventHandler, options?: { readonly signal?: AbortSignal | undefined }): () => void;
-  /** Calls `listener(count)` when events for this worker were lost, until what is returned is called. */
+  /** Calls `listener(count)` when events for this worker were lost, until what is returned is called. What it throws is reported. */
   onLost(listener: (lost: number) => void): () => void;
   counts(): EventCounts;
 }
@@ -62,7 +62,7 @@ export interface EventsOptions {
   readonly transport: EventTransport;
   /** Number of this worker. */
   readonly number: number;
-  /** Told of handlers that fail; absent, they become warnings of the process. */
+  /** Told of handlers that fail, and, as `lost`, of listeners to losses that do; absent, they become warnings of the process. */
   readonly onTrouble?: ((topic: string, cause: unknown) => void) | undefined;
 }
 
@@ -71,6 +71,9 @@ const EVERY_TOPIC = "*";
 
 /** Topics that begin so are the gateway's own: who wants every topic does not want these. */
 const INTERNAL = "~";
+
+/** What the trouble of who listens to losses is told as. */
+const LOSS = "lost";
 
 /** The events of one worker. */
 export class WorkerEvents implements Events {
@@ -130,7 +133,7 @@ export class WorkerEvents implements Events {
   #receive({ events, lost }: EventDelivery): void {
     const more = lost - this.#counts.lost;
     this.#counts.lost = lost;
-    if (more > 0) for (const { call } of [...this.#lossListeners]) call(more);
+    if (more > 0) for (const { call } of [...this.#lossListeners]) void this.#run(LOSS, () => call(more));
     for (const { data, topic, from, gateway } of events) this.#deliver(data, { topic, from, gateway });
   }
 
@@ -140,15 +143,16 @@ export class WorkerEvents implements Events {
     const handlers = [...(this.#handlers.get(event.topic) ?? []), ...(all ?? [])];
     if (handlers.length === 0) return;
     const data: unknown = text === "" ? undefined : JSON.parse(text);
-    for (const { call } of handlers) void this.#call(call, data, event);
+    for (const { call } of handlers) void this.#run(event.topic, () => call(data, event));
   }
 
-  async #call(handler: EventHandler, data: unknown, event: EventFacts): Promise<void> {
+  /** Whoever throws here keeps nothing from anybody: neither others' calls nor the events behind. */
+  async #run(topic: string, call: () => unknown): Promise<void> {
     try {
-      await handler(data, event);
+      await call();
     } catch (cause) {
       this.#counts.failed++;
-      this.#onTrouble(event.topic, cause);
+      this.#onTrouble(topic, cause);
     }
   }
 

@@ -8,6 +8,7 @@ import {
   type Limiter,
   type Refused,
 } from "./limiter.ts";
+import { OpenLeases } from "./open-leases.ts";
 
 /** How many may be there at once. */
 export interface ConnSettings {
@@ -53,23 +54,38 @@ export function limitConn(
   options: ConnSettings & { readonly dict: SharedDict; readonly owners?: Owners | undefined },
 ): ConnLimiter {
   const leases = new Leases(checkedDict(options.dict), options.owners);
+  const open = new OpenLeases();
   const pace = connPace(options);
   return {
     incoming(key, { commit = true, signal } = {}) {
       const conns = leases.take(key, pace.max, commit);
       if (typeof conns !== "number") return { err: conns };
-      return leaseOf({ ...pace.answer(conns), signal }, commit ? (tookMs) => giveBack(key, tookMs) : undefined);
+      const answer = { ...pace.answer(conns), signal };
+      return commit ? opened(key, answer) : leaseOf(answer, undefined);
     },
-    uncommit: (key) => leases.give(key) !== undefined,
+    uncommit(key) {
+      const newest = open.newest(key);
+      newest?.release();
+      return newest !== undefined;
+    },
     retryAfterMs: () => undefined,
     setConns: (conns) => pace.setConns(conns),
     setBurst: (burst) => pace.setBurst(burst),
-    close: () => leases.close(),
+    close() {
+      open.endAll();
+      leases.close();
+    },
   };
 
-  function giveBack(key: string, tookMs: number | undefined): void {
-    leases.give(key);
-    if (tookMs !== undefined) pace.learn(tookMs);
+  function opened(key: string, answer: Parameters<typeof leaseOf>[0]): ConnAdmitted {
+    const own = open.add(key);
+    const lease = leaseOf(answer, (tookMs) => {
+      if (!open.end(own)) return;
+      leases.give(key);
+      if (tookMs !== undefined) pace.learn(tookMs);
+    });
+    own.release = lease.release;
+    return lease;
   }
 }
 

@@ -7,8 +7,8 @@ import { left, prolonged, type Turn } from "./record.ts";
 import { LockStore } from "./store.ts";
 
 /** lua-resty-lock's defaults. */
-const TIMEOUT_MS = 5_000;
-const EXPTIME_MS = 30_000;
+export const LOCK_TIMEOUT_MS = 5_000;
+export const LOCK_EXPTIME_MS = 30_000;
 
 /** The longest time that Node's timers take. */
 const MAX_MS = 2_147_483_647;
@@ -49,14 +49,17 @@ export interface Lease extends Disposable, AsyncDisposable {
  * OpenResty: `resty.lock`. @throws GatewayError `RC_LOCK_TIMEOUT`, TypeError for wrong arguments
  */
 export async function lock(dict: SharedDict, key: string, options: LockOptions = {}): Promise<Lease> {
-  const { timeoutMs = TIMEOUT_MS, exptimeMs = EXPTIME_MS, signal } = checked(key, options);
+  const { timeoutMs = LOCK_TIMEOUT_MS, exptimeMs = LOCK_EXPTIME_MS, signal } = checked(key, options);
   signal?.throwIfAborted();
   const begun = performance.now();
   const store = new LockStore(dict, key);
   const turn = { token: newToken(), exptimeMs };
   if (timeoutMs > 0) await waitTurn(store, turn, { timeoutMs, signal });
   else if (!tryTurn(store, turn)) throw new GatewayError("RC_LOCK_TIMEOUT", key);
-  return new OwnedLease(store, turn, Math.round(performance.now() - begun), signal);
+  const lease = new OwnedLease(store, turn, Math.round(performance.now() - begun), signal);
+  if (signal?.aborted) lease.unlock(); // in the moment between being given and being had
+  signal?.throwIfAborted();
+  return lease;
 }
 
 /** The same in one try; undefined: another one has it. */

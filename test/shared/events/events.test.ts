@@ -45,6 +45,35 @@ eventsLaws("through channels that copy, and take their time", (count) => {
   });
 });
 
+test("who throws when told of losses keeps neither others from being told, nor the events behind from coming", async () => {
+  let deliver: (delivery: EventDelivery) => void = () => {};
+  const transport = {
+    send: () => {},
+    onMessage: (listener: typeof deliver) => {
+      deliver = listener;
+    },
+  };
+  const troubles: unknown[] = [];
+  const events = new WorkerEvents({ transport, number: 0, onTrouble: (topic, cause) => troubles.push([topic, cause]) });
+  const told: unknown[] = [];
+  const away = new Error("the database is away");
+  events.onLost(() => {
+    throw away;
+  });
+  const rejecting: () => unknown = () => Promise.reject(away);
+  events.onLost(rejecting);
+  events.onLost((lost) => told.push(lost));
+  events.subscribe("topic", (data) => told.push(data));
+  deliver({ events: [{ topic: "topic", data: '"behind"', from: 1 }], lost: 3 });
+  await sleep(0);
+  expect(told).toEqual([3, "behind"]);
+  expect(troubles).toEqual([
+    ["lost", away],
+    ["lost", away],
+  ]);
+  expect(events.counts()).toMatchObject({ lost: 3, delivered: 1, failed: 2 });
+});
+
 describe("the relay", () => {
   /** A worker that takes nothing until it is told to. */
   function stuck(relay: EventRelay, number: number) {
