@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { messageOf } from "../../errors.ts";
 import type { AddressedEvent, ClusterEvent, ClusterTransport } from "./message.ts";
 import { Origins } from "./origins.ts";
 import { isBefore, readAddressed, readEntries, type SentEvent } from "./stream-entry.ts";
+import { UnderWay } from "./under-way.ts";
 
 /** Events that the stream keeps, about: a gateway that was away for less than that misses nothing. */
 const KEPT_EVENTS = 2_000;
@@ -15,8 +17,11 @@ const LOOK_MS = 2_000;
 /** The id before all others. */
 const FIRST_ID = "0-0";
 
-/** Events on their way to Redis. More are for this gateway alone. */
-const MAX_SENDING = 1_000;
+/** Answers to other gateways that are on their way to Redis. More are lost: whoever asked is told by its own time limit. */
+const MAX_ANSWERS = 1_000;
+
+/** Events that Redis may have taken though we were told otherwise. Of more than that some come twice. */
+const MAX_DOUBTFUL = 10_240;
 
 /** What gateways need of Redis; a connection of the registry is one. Whatever fails rejects in time. */
 export interface EventStreamClient {
@@ -33,6 +38,13 @@ export interface RedisEventsOptions {
   readonly key?: string | undefined;
   /** What other gateways know this one by. Default: a new UUID; two gateways must never have the same. */
   readonly name?: string | undefined;
+  /** Told once of each time in which Redis is there and yet events do not pass. */
+  readonly warn?: ((text: string) => void) | undefined;
+}
+
+/** An event with its place in the row of those that this gateway has sent. */
+interface NumberedEvent extends ClusterEvent {
+  readonly serial: number;
 }
 
 /** Events between gateways, until it is closed. */
@@ -59,10 +71,14 @@ class StreamEvents implements RedisEvents {
   readonly #origins = new Origins();
   /** This gateway's own events that its workers have got though Redis may have taken them. */
   readonly #doubtful = new Set<number>();
+  readonly #underWay = new UnderWay<NumberedEvent>((events, done) => void this.#add(events).then(done));
+  readonly #warn: (text: string) => void;
+  /** What does not work, and was told. */
+  readonly #troubles = new Set<"sent" | "read">();
   #listener: (event: ClusterEvent | AddressedEvent, gateway: string | undefined) => void = () => {};
   #onLost: () => void = () => {};
   #serial = 0;
-  #sending = 0;
+  #answering = 0;
   /** Undefined: what is in the stream now is not for us. */
   #lastId: string | undefined;
   /** The stream may be another one than before. */
@@ -70,8 +86,9 @@ class StreamEvents implements RedisEvents {
   #reading: "no" | "yes" | "again" = "no";
   #leave: readonly (() => void)[] = [];
 
-  constructor(client: EventStreamClient, { key = "events", name = randomUUID() }: RedisEventsOptions) {
+  constructor(client: EventStreamClient, { key = "events", name = randomUUID(), warn }: RedisEventsOptions) {
     this.#client = client;
+    this.#warn = warn ?? (() => {});
     this.#key = key;
     this.#name = name;
   }
@@ -97,16 +114,19 @@ class StreamEvents implements RedisEvents {
   }
 
   send(event: ClusterEvent): void {
-    const serial = ++this.#serial;
-    if (this.#client.isReady && this.#sending < MAX_SENDING) void this.#add(event, serial);
-    else this.#keep(event);
+    const serial = ++this.#serial; // others see the gap where one does not come
+    if (!this.#client.isReady) this.#keep(event);
+    else if (!this.#underWay.add({ ...event, serial })) {
+      this.#failed("sent", "too many are under way");
+      this.#keep(event);
+    }
   }
 
   sendTo(gateway: string, event: AddressedEvent): void {
-    if (!this.#client.isReady || this.#sending >= MAX_SENDING) return;
+    if (!this.#client.isReady || this.#answering >= MAX_ANSWERS) return;
     const text = JSON.stringify({ ...event, gateway: this.#name });
-    const settle = (): void => void this.#sending--;
-    this.#sending++;
+    const settle = (): void => void this.#answering--;
+    this.#answering++;
     this.#client.publish(`${this.#key}:${gateway}`, text).then(settle, settle);
   }
 
@@ -120,19 +140,30 @@ class StreamEvents implements RedisEvents {
     this.#leave = [];
   }
 
-  async #add(event: ClusterEvent, serial: number): Promise<void> {
+  /** All of one turn, in their order, and one bell behind them. */
+  async #add(events: readonly NumberedEvent[]): Promise<void> {
+    await Promise.all(events.map((event) => this.#addOne(event)));
+    this.#client.publish(this.#key, "").catch(() => {}); // then they look by themselves
+  }
+
+  async #addOne({ serial, ...event }: NumberedEvent): Promise<void> {
     const text = JSON.stringify({ ...event, gateway: this.#name, serial });
-    this.#sending++;
     try {
       await this.#client.send("XADD", this.#key, "MAXLEN", "~", KEPT_EVENTS, "*", "event", text);
-      this.#client.publish(this.#key, "").catch(() => {}); // then they look by themselves
-    } catch {
+      this.#troubles.delete("sent");
+    } catch (cause) {
+      this.#failed("sent", messageOf(cause));
       this.#doubtful.add(serial); // it may stand in the stream though we have not heard of it
-      if (this.#doubtful.size > MAX_SENDING) this.#doubtful.delete(this.#doubtful.values().next().value ?? 0);
+      if (this.#doubtful.size > MAX_DOUBTFUL) this.#doubtful.delete(this.#doubtful.values().next().value ?? 0);
       this.#keep(event);
-    } finally {
-      this.#sending--;
     }
+  }
+
+  /** That Redis is away is said by its connection. */
+  #failed(what: "sent" | "read", why: string): void {
+    if (!this.#client.isReady || this.#troubles.has(what)) return;
+    this.#troubles.add(what);
+    this.#warn(`events between gateways cannot be ${what}: ${why}`);
   }
 
   /** Better some than none: bans hold where they were pronounced. */
@@ -159,7 +190,9 @@ class StreamEvents implements RedisEvents {
     try {
       if (this.#isDoubted) await this.#findPlace();
       while ((await this.#read()) === BATCH);
-    } catch {
+      this.#troubles.delete("read");
+    } catch (cause) {
+      this.#failed("read", messageOf(cause));
       this.#isDoubted = true;
     }
   }

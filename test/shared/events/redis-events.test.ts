@@ -20,9 +20,14 @@ interface Gateway extends AsyncDisposable {
   readonly seen: string[];
 }
 
-async function gateway(config: Parameters<typeof openRedis>[0], name: string, key: string): Promise<Gateway> {
+async function gateway(
+  config: Parameters<typeof openRedis>[0],
+  name: string,
+  key: string,
+  warn?: (text: string) => void,
+): Promise<Gateway> {
   const link = await openRedis(config, { log });
-  const bridge = redisEvents(link, { name, key });
+  const bridge = redisEvents(link, { name, key, warn });
   const events = new WorkerEvents({ transport: localTransport(new EventRelay({ cluster: bridge }), 3), number: 3 });
   const seen: string[] = [];
   events.subscribe("topic", (data, event) => seen.push(`${data} from ${event.from} at ${event.gateway}`));
@@ -58,6 +63,36 @@ describe("one server", () => {
     server = await RedisServer.start();
   });
   afterAll(() => server[Symbol.asyncDispose]());
+
+  test("many events of one turn all come, to all gateways in one order", async () => {
+    await using a = await gateway(server.url, "a", "many");
+    await using b = await gateway(server.url, "b", "many");
+    await meet(a, b);
+    const all = Array.from({ length: 1_500 }, (_, at) => String(at));
+    for (const data of all) expect(a.events.publish("cluster", "topic", data)).toEqual({ ok: true });
+    for (const { seen } of [a, b]) await eventually(() => expect(others(seen)).toEqual(all));
+    expect(a.bridge.counts).toEqual({ alone: 0, lost: 0 });
+  });
+
+  test("a stream that is none is said once, and again when it has worked in between", async () => {
+    const warnings: string[] = [];
+    await using a = await gateway(server.url, "a", "wrong", (text) => warnings.push(text));
+    await meet(a);
+    await server.cli("SET", "restyconf:wrong", "text");
+    for (const data of ["1", "2"]) a.events.publish("cluster", "topic", data);
+    await eventually(() => expect(others(a.seen)).toEqual(["1", "2"]));
+    await eventually(() => expect(warnings).toHaveLength(2));
+    expect(warnings.sort()).toEqual([
+      expect.stringMatching(/^events between gateways cannot be read: .*WRONGTYPE/),
+      expect.stringMatching(/^events between gateways cannot be sent: .*WRONGTYPE/),
+    ]);
+    await server.cli("DEL", "restyconf:wrong");
+    a.events.publish("cluster", "topic", "3");
+    await eventually(() => expect(others(a.seen)).toEqual(["1", "2", "3"]));
+    await server.cli("SET", "restyconf:wrong", "text");
+    a.events.publish("cluster", "topic", "4");
+    await eventually(() => expect(warnings.filter((text) => text.includes("sent"))).toHaveLength(2));
+  });
 
   test("an event is answered to the gateway that it came from, and to no other", async () => {
     await using a = await gateway(server.url, "a", "answers");
