@@ -18,7 +18,7 @@ export class Leases implements AsyncDisposable {
   private constructor(redis: RedisLink | undefined, log: Log) {
     this.#redis = redis;
     this.#log = log;
-    this.cluster = redis && redisEvents(redis);
+    this.cluster = redis && redisEvents(redis, { warn: (text) => log.warn(text) });
   }
 
   static async open(

@@ -48,7 +48,7 @@ export class Single implements RunningGateway {
     const { baseDir } = loaded;
     const dicts = openDicts(dictSizesOf(config));
     const redis = await redisOf(config, baseDir, log);
-    const cluster = redis && redisEvents(redis);
+    const cluster = redis && redisEvents(redis, { warn: (text) => log.warn(text) });
     let worker: Worker | undefined;
     const host = {
       log,
