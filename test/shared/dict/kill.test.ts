@@ -44,12 +44,15 @@ describe.each([
   { name: "in one shard, short of memory", size: "64k", sizeBytes: 64 * 1024, shards: 1 },
   { name: "in four shards", size: "1m", sizeBytes: 1024 ** 2, shards: 4 },
 ])("a dictionary $name", ({ size, sizeBytes, shards }) => {
-  test(`is in order within a second after each of ${KILLS} kills at any moment`, { timeout: 1_200_000 }, async () => {
+  test(`is in order within a second after each of ${KILLS} kills at any moment`, {
+    timeout: 1_200_000,
+  }, async ({ annotate }) => {
     const { dicts, handles } = openDicts({ dict: size }, { isShared: true, shards });
     const { dict } = dicts;
     const { dict: handle } = handles;
     if (dict === undefined || handle === undefined) throw new Error("it was opened above");
     const parts = lookInto(handle, sizeBytes, shards);
+    const waited: Record<"alone" | "besideOthers", number[]> = { alone: [], besideOthers: [] };
     for (let kills = 0; kills < KILLS; kills += AT_ONCE) {
       const stormers = Array.from({ length: AT_ONCE }, (_, index) =>
         hire(handle, { name: "storm", amount: 0, id: kills + index }),
@@ -57,11 +60,18 @@ describe.each([
       await Promise.all(stormers.map((stormer) => once(stormer, "message")));
       for (const [index, stormer] of stormers.entries()) {
         const waitedMs = await killAndLook(stormer, dict, parts);
-        expect(waitedMs).toBeLessThan(index === AT_ONCE - 1 ? MAX_WAIT_MS : MAX_WAIT_BESIDE_OTHERS_MS);
+        waited[index === AT_ONCE - 1 ? "alone" : "besideOthers"].push(waitedMs);
       }
+      expect(Math.max(...waited.alone)).toBeLessThan(MAX_WAIT_MS);
+      expect(Math.max(...waited.besideOthers)).toBeLessThan(MAX_WAIT_BESIDE_OTHERS_MS);
       expect(torn(dict)).toEqual([]);
     }
-    expect(parts.some(({ shard }) => shard.fact(RECOVERIES) > 0)).toBe(true);
+    const recoveries = parts.reduce((sum, { shard }) => sum + shard.fact(RECOVERIES), 0);
+    expect(recoveries).toBeGreaterThan(0);
+    const [alone, besideOthers] = [waited.alone, waited.besideOthers].map((each) => Math.max(...each).toFixed(1));
+    await annotate(
+      `${KILLS} kills, ${recoveries} of them within a call: ${alone} ms at most, ${besideOthers} beside others`,
+    );
   });
 });
 

@@ -2,13 +2,10 @@ import { describe, expect, test } from "vitest";
 import { type DictHandle, openDicts } from "../../../src/shared/dict/open-dicts.ts";
 import type { SharedDict } from "../../../src/shared/dict/shared-dict.ts";
 import { limitConn } from "../../../src/shared/limits/limit-conn.ts";
-import { sleep } from "../../../src/shared/sleep.ts";
-import { eventually } from "../../support/eventually.ts";
 import { crowd } from "./crowd.ts";
 
 const { together, kill } = crowd();
 const AMOUNT = process.env["RESTYCONF_LONG"] ? 200_000 : 5_000;
-const KILLS = process.env["RESTYCONF_LONG"] ? 1_000 : 16;
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 function opened(): { readonly dict: SharedDict; readonly handle: DictHandle } {
@@ -38,22 +35,6 @@ test("processes that come and go are never more than there are places, and leave
   expect(sum(admitted)).toBeGreaterThan(AMOUNT);
   expect(dict.get("key")).toBeUndefined();
 });
-
-test("processes that are killed at any moment leave no place taken", async () => {
-  const { dict, handle } = opened();
-  const places = 3;
-  for (let round = 0; round < KILLS / 4; round++) {
-    const working = together({ where: { handle }, kind: "churn", amount: Number.MAX_SAFE_INTEGER, places: 100 }, 4);
-    working.catch(() => {}); // nobody lives to tell
-    await eventually(() => expect(dict.get("key")).toBeDefined());
-    await sleep(Math.random() * 20); // somewhere in the middle
-    await kill();
-    const limiter = limitConn({ dict, conns: places });
-    for (let place = 1; place <= places; place++) expect(limiter.incoming("key")).toMatchObject({ conns: place });
-    expect(limiter.incoming("key")).toEqual({ err: "rejected" });
-    limiter.close();
-  }
-}, 600_000);
 
 test("places of processes that are killed are free for others at once", async () => {
   const { dict, handle } = opened();

@@ -56,10 +56,11 @@ test("the lock of a process that is killed is had within a second", { timeout: 6
 });
 
 test(`after each of ${KILLS} kills at any moment a lock is had within a second, by one at a time`, {
-  timeout: 600_000,
-}, async () => {
+  timeout: 900_000,
+}, async ({ annotate }) => {
   const dicts = openDicts({ dict: "1m" }, { isShared: true });
   const dict = one(dicts);
+  const waited: number[] = [];
   for (let kills = 0; kills < KILLS; kills += 3) {
     const stormers = [0, 1, 2].map((id) => start({ name: "storm", rounds: 0, id } satisfies LockTask, dicts));
     await Promise.all(stormers.map((stormer) => once(stormer, "message")));
@@ -68,7 +69,8 @@ test(`after each of ${KILLS} kills at any moment a lock is had within a second, 
       stormer.kill("SIGKILL");
       const killedAt = performance.now();
       const lease = await lock(dict, "held", { exptimeMs: 600_000 });
-      expect(performance.now() - killedAt).toBeLessThan(MAX_WAIT_MS);
+      waited.push(performance.now() - killedAt);
+      expect(waited.at(-1)).toBeLessThan(MAX_WAIT_MS);
       dict.delete("owner");
       lease.unlock();
       expect(await ended(stormer)).toBe("SIGKILL");
@@ -76,4 +78,7 @@ test(`after each of ${KILLS} kills at any moment a lock is had within a second, 
   }
   expect(dict.get("two inside")).toBeUndefined();
   expect(dict.keys().filter((key) => key.startsWith("lock:"))).toEqual([]);
+  await annotate(
+    `${KILLS} kills of those who hold a lock or wait for it: ${Math.max(...waited).toFixed(1)} ms at most`,
+  );
 });

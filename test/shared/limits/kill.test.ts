@@ -1,0 +1,64 @@
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { openDicts } from "../../../src/shared/dict/open-dicts.ts";
+import type { SharedDict } from "../../../src/shared/dict/shared-dict.ts";
+import { ended, processes } from "../processes.ts";
+import { counted, KINDS, PLACES, stormLimits, talliedAs } from "./storm-limits.ts";
+
+const { start } = processes("limits/storm-process.ts");
+const KILLS = process.env["RESTYCONF_LONG"] ? 1_000 : 24;
+const AT_ONCE = 4;
+/** Whatever is killed, all limiters answer, and the places of the dead are free, within this time. */
+const MAX_WAIT_MS = 1_000;
+
+type Limits = ReturnType<typeof stormLimits>;
+
+test(`after each of ${KILLS} kills at any moment limiters of all kinds are right within a second`, {
+  timeout: 900_000,
+}, async ({ annotate }) => {
+  const dicts = openDicts({ dict: "1m" }, { isShared: true });
+  const { dict } = dicts.dicts;
+  if (dict === undefined) throw new Error("it was opened above");
+  const limits = stormLimits(dict);
+  const waited: number[] = [];
+  for (let kills = 0; kills < KILLS; kills += AT_ONCE) {
+    const stormers = Array.from({ length: AT_ONCE }, () => start({}, dicts));
+    await Promise.all(stormers.map((stormer) => once(stormer, "message")));
+    for (const stormer of stormers) waited.push(await killAndAsk(stormer, limits));
+    waited.push(takeAllPlaces(limits));
+    expect(Math.max(...waited)).toBeLessThan(MAX_WAIT_MS);
+    for (const kind of KINDS) expectExact(dict, limits, kind, kills + AT_ONCE);
+  }
+  await annotate(`${KILLS} kills of those who ask limiters: ${Math.max(...waited).toFixed(1)} ms at most`);
+});
+
+/** Answers how long it took until all limiters had answered. */
+async function killAndAsk(stormer: ChildProcess, { conn, counting }: Limits): Promise<number> {
+  await sleep(Math.random() * 3);
+  stormer.kill("SIGKILL");
+  const killed = performance.now();
+  expect(conn.incoming("conn", { commit: false }).err).toBeUndefined();
+  for (const kind of KINDS) expect(counting[kind].incoming(kind, { commit: false }).err).toBeUndefined();
+  const waitedMs = performance.now() - killed;
+  expect(await ended(stormer)).toBe("SIGKILL");
+  return waitedMs;
+}
+
+/** Nobody lives who holds one. Answers how long it took. */
+function takeAllPlaces({ conn }: Limits): number {
+  const began = performance.now();
+  for (let place = 0; place < PLACES; place++) expect(conn.incoming("conn").err).toBeUndefined();
+  expect(conn.incoming("conn")).toEqual({ err: "rejected" });
+  const tookMs = performance.now() - began;
+  conn.close();
+  return tookMs;
+}
+
+/** Each kill may have come between being let in and saying so; more than that is lost, or counted twice. */
+function expectExact(dict: SharedDict, limits: Limits, kind: (typeof KINDS)[number], kills: number): void {
+  const unsaid = counted(limits, kind) - Number(dict.get(talliedAs(kind)));
+  expect(unsaid, kind).toBeGreaterThanOrEqual(0);
+  expect(unsaid, kind).toBeLessThanOrEqual(kills);
+}
