@@ -5,7 +5,14 @@ import type { ConnSettings } from "./limit-conn.ts";
 import { type CountSettings, countAnswer, limitCount } from "./limit-count.ts";
 import { checkedRate, limitRate, type RateSettings } from "./limit-rate.ts";
 import { limitReq, type ReqSettings } from "./limit-req.ts";
-import { ABUSED, type ClusterLimiter, type IncomingOptions, type LimitAnswer, REJECTED } from "./limiter.ts";
+import {
+  ABUSED,
+  type ClusterLimiter,
+  checkedSetting,
+  type IncomingOptions,
+  type LimitAnswer,
+  REJECTED,
+} from "./limiter.ts";
 import { COUNT, RATE, REQ } from "./redis-scripts.ts";
 
 /** A token bucket of all gateways. */
@@ -36,6 +43,11 @@ export function clusterLimits(options: ClusterOptions): ClusterLimits {
   };
 }
 
+function checkedWhole(what: string, value: number): void {
+  if (Number.isSafeInteger(checkedSetting(what, value, "above 0"))) return;
+  throw new TypeError(`${what}: expected a whole number above 0, got ${value}`);
+}
+
 function answerOf({ word, first, second }: Reply): LimitAnswer {
   if (word === "ok") return { delayMs: first, remaining: second };
   return word === "rejected" ? REJECTED : ABUSED;
@@ -61,8 +73,10 @@ function clusterReq(settings: ReqSettings, { redis, dict, fallback }: ClusterWir
   };
 }
 
+/** @throws TypeError also for numbers that are not whole: Redis counts by one, and in whole milliseconds */
 function clusterCount(settings: CountSettings, { redis, dict, fallback }: ClusterWires): ClusterLimiter {
   const named = (key: string): string => `limit:count:${key}`;
+  for (const what of ["limit", "windowMs"] as const) checkedWhole(`limitCount: ${what}`, settings[what]);
   const local = limitCount({ ...settings, dict });
   const run = (key: string, how: string): Promise<Reply> =>
     runFor(redis, COUNT, named(key), [settings.limit, settings.windowMs, how]);

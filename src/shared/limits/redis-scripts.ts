@@ -34,6 +34,8 @@ export function redisScripts(client: RedisClient, { prefix = "restyconf:" } = {}
 }
 
 // Times are those of Redis, in milliseconds: one clock for all gateways. Fractions go as text, since Redis cuts numbers off.
+// That clock can be set back, or a replica's takes over that is behind: a kept time that no program could have written at this
+// moment is then set to the latest that it could have. Else nobody would be let in for as long as the clock went back.
 const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000`;
@@ -52,6 +54,10 @@ if kept and not empty_at then return {'abused'} end
 local function keep(at)
   redis.call('SET', KEYS[1], string.format('%.17g', at), 'PX', math.ceil(math.max(at - now, 0) + step))
 end
+if empty_at and empty_at > now + burst * step + 1 then
+  empty_at = now + burst * step
+  keep(empty_at)
+end
 if ARGV[3] == 'uncommit' then
   if not empty_at then return {'nothing'} end
   keep(empty_at - step)
@@ -68,7 +74,12 @@ return {'ok', string.format('%.17g', next - now), math.max(math.floor(burst - ex
 export const COUNT: LimitScript = script(`
 local kept = redis.call('GET', KEYS[1])
 if kept and not tonumber(kept) then return {'abused'} end
-if ARGV[3] == 'ttl' then return {'ok', redis.call('PTTL', KEYS[1])} end
+local left = kept and redis.call('PTTL', KEYS[1]) or 0
+if left > tonumber(ARGV[2]) then
+  left = tonumber(ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], left)
+end
+if ARGV[3] == 'ttl' then return {'ok', left} end
 if ARGV[3] == 'uncommit' then
   if not kept then return {'nothing'} end
   return {'ok', redis.call('INCR', KEYS[1])}
@@ -89,7 +100,11 @@ if kept then
   local had, since = string.match(kept, '^(%S+) (%S+)$')
   had, since = tonumber(had), tonumber(since)
   if not had or not since then return {'abused'} end
-  local ticks = math.max(math.floor((now - since) / interval), 0)
+  if since > now then
+    since = now
+    redis.call('SET', KEYS[1], string.format('%.17g %.17g', had, since), 'KEEPTTL')
+  end
+  local ticks = math.floor((now - since) / interval)
   if had + ticks * quantum < capacity then tokens, at = had + ticks * quantum, since + ticks * interval end
 elseif how == 'uncommit' then
   return {'nothing'}
@@ -115,41 +130,51 @@ end
 if how == 'commit' then keep(left) end
 return {'ok', string.format('%.17g', delay), string.format('%.17g', left)}`);
 
+/** Most owners whose leases have ended that one question clears away; the next one goes on. */
+const SWEEP = 1_000;
+
 /**
- * Who holds what: a hash of owner to count and end of its lease. Values: owner, most, how long a lease lasts, then `commit`,
- * `look`, `give`, or `keep`, which says how many the owner holds.
+ * Who holds what, in one sorted set: scores of `count <owner>` and of `total` are counts, those of `ends <owner>` tell when the
+ * owner's lease ends, far above them. So a question costs the same however many owners there are, and needs but one key. Values:
+ * owner, most, how long a lease lasts, then `commit`, `look`, `give`, or `keep`, which says how many the owner holds.
  */
 export const CONN: LimitScript = script(`
 local owner, most, lasts, how = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local own, others = 0, 0
-local all = redis.call('HGETALL', KEYS[1])
-for at = 1, #all, 2 do
-  local count, ends = string.match(all[at + 1], '^(%d+) (%S+)$')
-  if not tonumber(ends) then return {'abused'} end
-  if all[at] == owner then
-    own = tonumber(count)
-  elseif tonumber(ends) <= now then
-    redis.call('HDEL', KEYS[1], all[at])
-  else
-    others = others + count
-  end
-end
-local function keep(count)
+local times = 1e15
+local function score(what) return tonumber(redis.call('ZSCORE', KEYS[1], what) or 0) end
+local function text(number) return string.format('%.17g', number) end
+local own, total = score('count ' .. owner), score('total')
+local changed = false
+local function written(named, before, count)
+  total, changed = total + count - before, true
   if count > 0 then
-    redis.call('HSET', KEYS[1], owner, string.format('%d %.17g', count, now + lasts))
-    redis.call('PEXPIRE', KEYS[1], lasts)
+    redis.call('ZADD', KEYS[1], count, 'count ' .. named, text(times + now + lasts), 'ends ' .. named)
   else
-    redis.call('HDEL', KEYS[1], owner)
+    redis.call('ZREM', KEYS[1], 'count ' .. named, 'ends ' .. named)
   end
 end
-if how == 'keep' then
-  keep(tonumber(ARGV[5]))
-  return {'ok', others + ARGV[5]}
+local function between(least, latest) return ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], least, latest, 'LIMIT', 0, ${SWEEP})) end
+for _, what in between(text(times), text(times + now)) do
+  local named = string.sub(what, 6)
+  if named ~= owner then written(named, score('count ' .. named), 0) end
 end
-if how == 'give' then
-  keep(math.max(own - 1, 0))
-  return {'ok', others + math.max(own - 1, 0)}
+for _, what in between('(' .. text(times + now + lasts + 1), '+inf') do redis.call('ZADD', KEYS[1], text(times + now + lasts), what) end
+local answer
+if how == 'keep' or how == 'give' then
+  local count = how == 'keep' and tonumber(ARGV[5]) or math.max(own - 1, 0)
+  if count > 0 or own > 0 then written(owner, own, count) end
+  answer = {'ok', total}
+elseif total + 1 > most then
+  answer = {'rejected'}
+else
+  answer = {'ok', total + 1}
+  if how == 'commit' then written(owner, own, own + 1) end
 end
-if own + others + 1 > most then return {'rejected'} end
-if how == 'commit' then keep(own + 1) end
-return {'ok', own + others + 1}`);
+if not changed then return answer end
+if total <= 0 then
+  redis.call('DEL', KEYS[1])
+else
+  redis.call('ZADD', KEYS[1], total, 'total')
+  redis.call('PEXPIRE', KEYS[1], lasts)
+end
+return answer`);

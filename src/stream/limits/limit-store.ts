@@ -47,7 +47,8 @@ export class LimitStore {
       if (isAway) log.warn("limits are counted by this gateway alone: Redis is away", { reason });
       else log.info("limits are counted in Redis again");
     };
-    const limits = known ?? clusterLimits({ redis, dict, onState });
+    const onRefusal = (reason: string): void => log.error("a limit cannot be counted in Redis", { reason });
+    const limits = known ?? clusterLimits({ redis, dict, onState, onRefusal });
     this.#clusters.set(dict, limits);
     return limits;
   }
