@@ -2,6 +2,7 @@ import { GatewayError, specs } from "../errors.ts";
 import type { Lease } from "../upstream/lease.ts";
 import { accessLine } from "./access-log.ts";
 import { Facts } from "./facts.ts";
+import { Farewell, type FarewellHost, farewellKindOf } from "./farewell/farewell.ts";
 import type { FilterControl, FilterSide } from "./filter/stage.ts";
 import type { HookWatch } from "./hook-watch.ts";
 import { type HookHost, HookRunner } from "./hooks.ts";
@@ -45,12 +46,16 @@ type Views = SslSession &
 const ENDED = new GatewayError("RC_SHUTDOWN", "the session has ended");
 
 /** One session: what each phase may see and do of it, through its own view, and how it ends. */
-export class Connection extends Facts implements Views, VarsSource, HookHost, TasksHost {
+export class Connection extends Facts implements Views, VarsSource, HookHost, TasksHost, FarewellHost {
   readonly #onOver: (session: Connection) => void;
   #vars: Vars | undefined;
   #endedMs: number | undefined;
+  /** Of the relay, while there is one. */
+  idleTimeoutMs = 0;
   /** The peer, once the bytes are relayed. */
   #lease: Lease<Relay> | undefined;
+  #relay: Relay | undefined;
+  #farewell: Farewell | undefined;
   #relayBeganMs: number | undefined;
   #patience: Patience | undefined;
   #abort: AbortController | undefined;
@@ -113,7 +118,7 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
   }
 
   get relayed(): Relay | undefined {
-    return this.#lease?.value;
+    return this.#relay;
   }
 
   get relayedMs(): number | undefined {
@@ -229,7 +234,7 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
     this.#abort?.abort(cause);
     if (cause.code !== "RC_EXITED") return;
     if (this.#filters) this.#filters.exit(cause);
-    else this.#lease?.value.end("drained"); // by a task: no hook is there that could end the session
+    else this.#relay?.end("drained"); // by a task: no hook is there that could end the session
   }
 
   /** The session's filters begin; it stays in their phase until it ends. `begin` is called when the relay has begun. */
@@ -247,31 +252,52 @@ export class Connection extends Facts implements Views, VarsSource, HookHost, Ta
 
   /** Ends the session from outside. */
   stop(cause: "killed" | "drained" | "shutdown"): void {
+    this.depart(cause);
+    this.client.stop(cause);
+  }
+
+  depart(cause: "killed" | "drained" | "shutdown"): void {
     this.#stopped ??= cause;
     this.abort(ENDED);
     this.#hooks?.interrupt(ENDED);
-    this.client.stop(cause);
+  }
+
+  /** How it can say that it ends. Undefined: {@link stop} is all. */
+  get farewellKind(): "words" | "response" | undefined {
+    return this.isOver || !this.#relay ? undefined : farewellKindOf(this);
+  }
+
+  get farewell(): Farewell | undefined {
+    if (this.farewellKind) this.#farewell ??= new Farewell(this);
+    return this.#farewell;
   }
 
   /** The bytes are on their way: the relay's end is now the session's. */
   relayedBy(lease: Lease<Relay>): void {
     this.#lease = lease;
     this.#relayBeganMs = this.sessionTimeMs;
-    this.client.relayedBy(lease.value);
     this.#patience = undefined;
-    this.limits?.relayed(lease.value);
-    lease.value.onEnd((cause, error) => {
-      lease.release();
-      this.endCause = cause;
-      this.finalize(error ?? this.exited);
-    });
+    this.goOnBy(lease.value);
     if (this.exited)
       this.abort(this.exited); // a task ended the session while it was connected
     else if (!this.isOver) this.#beginFilters?.();
   }
 
+  /** From here on this relay has the bytes; the one before, if there was one, was recalled. */
+  goOnBy(relay: Relay): void {
+    this.#relay = relay;
+    this.client.relayedBy(relay);
+    this.limits?.relayed(relay);
+    relay.onEnd((cause, error) => {
+      this.#lease?.release();
+      this.endCause = cause;
+      this.finalize(error ?? this.exited);
+    });
+    if (this.#stopped) relay.end(this.#stopped);
+  }
+
   get isRelayed(): boolean {
-    return this.#lease !== undefined;
+    return this.#relay !== undefined;
   }
 
   /** The one exit: status, close, access line, log phase. What a handler wrote last, it need not have waited for. */

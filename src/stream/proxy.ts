@@ -65,8 +65,9 @@ async function connectHooked(session: Connection, peer: PeerEndpoint): Promise<R
 
 function carryTo(session: Connection, peer: PeerEndpoint, judge?: JudgePeer): Promise<Relay> {
   session.phase = "proxy";
+  session.idleTimeoutMs = peer.idleTimeoutMs ?? session.settings.idleTimeoutMs;
   return session.client.relayTo(peer, {
-    idleTimeoutMs: peer.idleTimeoutMs ?? session.settings.idleTimeoutMs,
+    idleTimeoutMs: session.idleTimeoutMs,
     preface: peer.proxyProtocol && proxyHeader(session, peer.proxyProtocol),
     life: session,
     judge,

@@ -1,10 +1,21 @@
 import type { Connection } from "../stream/connection.ts";
+import { type Look, lookAt } from "../stream/farewell/look.ts";
+import { Announcer } from "./announcer.ts";
 
 /** How often sessions are told to go: often enough that a minute's drain is even, seldom enough that looking at all of them costs nothing. */
 const STEP_MS = 250;
 
 /** What those that were told to go may take, before they are cut off. */
 const LAST_MS = 5_000;
+
+/**
+ * So much of a drain waits for sessions that are in the midst of something. Then they keep the pace like all others: if it waited to
+ * the end, and none of them ever paused, all would be cut at once.
+ */
+const PATIENT_PART = 1 / 2;
+
+/** Where a drain has no end, announcements are spread over so long: whoever hears one connects again. */
+const ANNOUNCE_MS = 10_000;
 
 /** What a drain needs of the sessions. */
 interface Drained {
@@ -13,38 +24,96 @@ interface Drained {
   stop(): void;
 }
 
+/** A session that may be ended. */
+interface Candidate {
+  readonly session: Connection;
+  readonly look: Look;
+  /** It has something to say first, for which it must be between two messages. */
+  readonly isPolite: boolean;
+}
+
 /**
- * Ends sessions evenly over a time, those first that have moved no byte since the step before: a peer and a network that get them
- * all back at once would suffer. What is left at the end is cut off. Call the result when none is left.
+ * Ends sessions in good order, evenly over a time, those first that have moved no byte since the step before: a peer and a network
+ * that get them all back at once would suffer. Who has a goodbye in its protocol says it, if it comes to rest in time. What is left at
+ * the end is cut off. Without a time none is ended; but where a protocol announces the end in advance, as HTTP/1, it does so in any case.
  */
-export function drainOver(overMs: number, { all, stop }: Drained): () => void {
-  const steps = Math.max(1, Math.ceil(overMs / STEP_MS));
-  const moved = new Map<Connection, number>();
-  let step = 0;
-  const timer = setInterval(() => {
-    step++;
-    const left = [...all].filter(({ isOver }) => !isOver);
-    const idleFirst = left.sort((one, other) => Number(isActive(one, moved)) - Number(isActive(other, moved)));
-    const share = step >= steps ? left.length : Math.ceil(left.length / (steps - step + 1));
-    for (const session of idleFirst.slice(0, share)) session.stop("drained");
-    moved.clear();
-    for (const session of left) moved.set(session, bytesOf(session));
-    if (step >= steps) {
-      clearInterval(timer);
-      last = setTimeout(stop, LAST_MS);
+export class Drain {
+  readonly #sessions: Drained;
+  readonly #steps: number;
+  readonly #patientSteps: number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #announcer = new Announcer();
+  /** Had a turn, and were in the midst of something. */
+  readonly #postponed = new WeakSet<Connection>();
+  #looks: ReadonlyMap<Connection, Look> = new Map();
+  #step = 0;
+  #last: NodeJS.Timeout | undefined;
+
+  /** Begins at once. `overMs` undefined: it has no end. */
+  constructor(overMs: number | undefined, sessions: Drained) {
+    this.#sessions = sessions;
+    this.#steps = overMs === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(overMs / STEP_MS));
+    this.#patientSteps = Math.min(Math.floor(this.#steps * PATIENT_PART), ANNOUNCE_MS / STEP_MS);
+    this.#look();
+    this.#timer = setInterval(() => this.#next(), STEP_MS);
+  }
+
+  /** None is left, or another drain takes its place. */
+  stop(): void {
+    clearInterval(this.#timer);
+    clearTimeout(this.#last);
+  }
+
+  #next(): void {
+    this.#step++;
+    const left = this.#look();
+    void this.#announcer.next(left, this.#patientSteps - this.#step + 1);
+    if (this.#steps === Number.POSITIVE_INFINITY) return;
+    this.#endShare(left);
+    if (this.#step < this.#steps) return;
+    clearInterval(this.#timer);
+    this.#last = setTimeout(() => this.#sessions.stop(), LAST_MS);
+  }
+
+  /** Looks at each session once. */
+  #look(): readonly Candidate[] {
+    const looks = new Map<Connection, Look>();
+    const left: Candidate[] = [];
+    for (const session of this.#sessions.all) {
+      if (session.isOver) continue;
+      const look = lookAt(session, this.#looks.get(session));
+      looks.set(session, look);
+      left.push({ session, look, isPolite: session.farewellKind !== undefined });
     }
-  }, STEP_MS);
-  let last: NodeJS.Timeout | undefined;
-  return () => {
-    clearInterval(timer);
-    clearTimeout(last);
-  };
-}
+    this.#looks = looks;
+    return left;
+  }
 
-function isActive(session: Connection, before: ReadonlyMap<Connection, number>): boolean {
-  return before.get(session) !== bytesOf(session);
-}
+  #endShare(left: readonly Candidate[]): void {
+    const stepsLeft = Math.max(1, this.#steps - this.#step + 1);
+    const isPatient = stepsLeft > 1 && this.#step <= this.#steps * PATIENT_PART;
+    const share = Math.ceil(left.length / stepsLeft);
+    for (const { session, isPolite } of this.#inOrder(left, isPatient).slice(0, share))
+      if (isPolite) void this.#endPolitely(session, isPatient);
+      else session.stop("drained");
+  }
 
-function bytesOf({ bytesReceived, bytesSent }: Connection): number {
-  return bytesReceived + bytesSent;
+  /** Idle ones first. Who is known to be in the midst of something comes last, or not yet. */
+  #inOrder(left: readonly Candidate[], isPatient: boolean): readonly Candidate[] {
+    const [idle, active, postponed, busy]: [Candidate[], Candidate[], Candidate[], Candidate[]] = [[], [], [], []];
+    for (const candidate of left) {
+      const { session, look, isPolite } = candidate;
+      if (!isPolite) (look.isIdle ? idle : active).push(candidate);
+      else if (!look.isIdle) busy.push(candidate);
+      else (this.#postponed.has(session) ? postponed : idle).push(candidate);
+    }
+    return [...idle, ...active, ...postponed, ...(isPatient ? [] : busy)];
+  }
+
+  async #endPolitely(session: Connection, isPatient: boolean): Promise<void> {
+    const isEnded = await session.farewell?.say("drained");
+    if (isEnded !== false) return;
+    if (isPatient) this.#postponed.add(session);
+    else session.stop("drained");
+  }
 }

@@ -3,9 +3,10 @@ import { Connection } from "../stream/connection.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
-import { drainOver } from "./drain.ts";
+import { Drain } from "./drain.ts";
 import { type LinkSession, type LinkSessions, linkSession } from "./link/link-sessions.ts";
 import { type LiveSession, liveSession, silentNumber, silentSession } from "./live-session.ts";
+import { stopAll } from "./quick-stop.ts";
 
 interface SessionsParts {
   /** Sessions at once. */
@@ -39,6 +40,7 @@ export class Sessions {
   readonly #perGeneration = new Map<number, number>();
   readonly #ends = new Map<number, Ends>();
   #stops = false;
+  #drain: Drain | undefined;
   readonly #onEmpty: (() => void)[] = [];
   #count = 0;
 
@@ -124,13 +126,17 @@ export class Sessions {
   stop(): void {
     this.#stops = true;
     this.#parts.carrier?.engine.openSilent(); // so that they, too, have their end in the access log
-    for (const session of this.#all) session.stop("shutdown");
+    this.#drain?.stop();
+    stopAll(this.#all);
   }
 
-  /** Ends all of them one after the other, over this time. */
-  drain(overMs: number): void {
-    const finish = drainOver(overMs, { all: this.#all, stop: () => this.stop() });
-    void this.empty().then(finish);
+  /** Ends all of them one after the other, over this time; undefined: waits for their own end, and announces it where that is possible. */
+  drain(overMs?: number): void {
+    if (this.#drain && overMs === undefined) return; // one with a time goes on
+    this.#drain?.stop();
+    const drain = new Drain(overMs, { all: this.#all, stop: () => this.stop() });
+    this.#drain = drain;
+    void this.empty().then(() => drain.stop());
   }
 
   /** Resolves when none is left. */

@@ -54,6 +54,12 @@ export function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
+/** Does the connection go on behind this response (RFC 9112 §9.3)? */
+export function isKeptAlive({ version, headers }: ResponseHead): boolean {
+  const options = listOf(headers, "connection");
+  return !options.includes("close") && (version !== "1.0" || options.includes("keep-alive"));
+}
+
 /** The whole list that the headers of one name (in lower case) make, in lower case. */
 export function listOf(headers: readonly HeaderField[], name: string): string[] {
   const items: string[] = [];

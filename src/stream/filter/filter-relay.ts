@@ -1,3 +1,4 @@
+import { asBuffer } from "../../codecs/as-buffer.ts";
 import { GatewayError, messageOf } from "../../errors.ts";
 import { Deadline } from "../deadline.ts";
 import { Drain } from "../drain.ts";
@@ -8,13 +9,17 @@ import { type RelayRates, ratesOf } from "../throttle.ts";
 import { bytesOf } from "./bytes-of.ts";
 import { Flow, type FlowHost } from "./flow.ts";
 import { Sink } from "./sink.ts";
-import type { FilterControl, FilterSide, MakeStages, Stages } from "./stage.ts";
+import type { FilterControl, FilterSide, MakeStages, Stage, Stages } from "./stage.ts";
 
 export interface FilterRelayOptions {
   /** Ends the relay when no byte moved in either direction for so long. */
   readonly idleTimeoutMs: number;
   readonly filters: MakeStages;
+  /** What another relay has carried before, which was recalled. */
+  readonly before?: Pick<Relay, "bytesUp" | "bytesDown">;
 }
+
+const NOTHING: Pick<Relay, "bytesUp" | "bytesDown"> = { bytesUp: 0, bytesDown: 0 };
 
 /**
  * As `NodeRelay`, with stages in between: the same laws about ends, resets, slow readers and idle time, for the bytes that the
@@ -28,6 +33,10 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   readonly #up: Flow;
   readonly #down: Flow;
   readonly #idle: Deadline;
+  readonly #before: Pick<Relay, "bytesUp" | "bytesDown">;
+  #movedAt = performance.now();
+  /** The last bytes to the client, when it has ended. */
+  #words: Buffer | undefined;
   #cause: RelayCause | undefined;
   #error: GatewayError | undefined;
   #drain: Drain | undefined;
@@ -35,9 +44,10 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   #open = 2; // sockets not closed yet
   #listener: ((cause: RelayCause, error?: GatewayError) => void) | undefined;
 
-  constructor(client: Inlet, peer: Inlet, { idleTimeoutMs, filters }: FilterRelayOptions) {
+  constructor(client: Inlet, peer: Inlet, { idleTimeoutMs, filters, before = NOTHING }: FilterRelayOptions) {
     this.#client = client;
     this.#peer = peer;
+    this.#before = { bytesUp: before.bytesUp, bytesDown: before.bytesDown };
     this.#idle = new Deadline(idleTimeoutMs);
     this.#idle.onExpire = () => this.end("idle_timeout");
     this.#toClient = this.#sinkOf(client);
@@ -62,11 +72,11 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   }
 
   get bytesUp(): number {
-    return this.#up.bytes;
+    return this.#before.bytesUp + this.#up.bytes;
   }
 
   get bytesDown(): number {
-    return this.#toClient.bytes;
+    return this.#before.bytesDown + this.#toClient.bytes;
   }
 
   get isHeldUp(): boolean {
@@ -124,8 +134,33 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
     this.#endGently((flow) => flow.stop());
   }
 
+  /** Puts stages next to where the bytes leave, also while they move. */
+  append({ up, down }: { readonly up: Stage; readonly down: Stage }): void {
+    this.#up.append(up);
+    this.#down.append(down);
+  }
+
+  /**
+   * Ends the session gently, with `words` as the last bytes to the client. False, and nothing is done, where they might stand in the
+   * midst of a message: bytes that do not leave in frames must have been at rest for `restMs`.
+   */
+  leave(words: Uint8Array, restMs: number): boolean {
+    if (!this.#isStarted || this.#drain || this.#open < 2 || !this.#toClient.isOpen || this.#down.isOver) return false;
+    if (!this.#down.isFramed && !this.#isAtRest(restMs)) return false;
+    this.#words = asBuffer(words);
+    this.#note("drained");
+    this.#endGently((flow) => flow.drain(flow === this.#down));
+    return true;
+  }
+
+  #isAtRest(restMs: number): boolean {
+    return performance.now() - this.#movedAt >= restMs && this.#up.isAtRest && this.#down.isAtRest;
+  }
+
   onMove(): void {
-    if (!this.#drain) this.#idle.rearm();
+    if (this.#drain) return;
+    this.#movedAt = performance.now();
+    this.#idle.rearm();
   }
 
   onSourceEnd(flow: Flow): boolean {
@@ -216,7 +251,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   }
 
   #closeIfOver(flow: Flow, drain: Drain): void {
-    if (flow.isOver) flow.close(() => drain.flushed());
+    if (flow.isOver) flow.close(() => drain.flushed(), flow === this.#down ? this.#words : undefined);
   }
 
   /** Who did not get all that was meant for him must not believe in a clean end, where there is a way to say so. */

@@ -48,13 +48,15 @@ export class Flow {
   bytes = 0;
   readonly #from: Inlet;
   readonly #to: Sink;
-  readonly #links: readonly Link[];
+  readonly #links: Link[];
   readonly #host: FlowHost;
   readonly #limitMs: number;
   readonly #watch: HookWatch | undefined;
   #limit: Alarm | undefined;
   /** `ended`: no more is read. `cut`: nor will stages see what they have not seen. `stopped`: nothing moves any more. */
   #state: "open" | "ended" | "cut" | "stopped" = "open";
+  /** The last stage hears of a cut where the others hear of an end. */
+  #isCutBehind = false;
   #isWaiting = false;
   #isRunning = false;
   /** Set while others have their turn. */
@@ -102,10 +104,28 @@ export class Flow {
     this.#throttle();
   }
 
-  /** Reads no more; what was read goes all the way. */
-  drain(): void {
+  /** Puts a stage behind all others. */
+  append(stage: Stage): void {
+    this.#links.push(new Link(stage));
+  }
+
+  /** What goes to the sink at once is whole messages. */
+  get isFramed(): boolean {
+    return this.#links.at(-1)?.isFramed ?? false;
+  }
+
+  /** Nothing is under way in it, and more may come. */
+  get isAtRest(): boolean {
+    const { readableLength, readableEnded } = this.#from.stream;
+    if (this.#state !== "open" || this.#isWaiting || this.#turn || readableLength > 0 || readableEnded) return false;
+    return this.#to.isDry && !this.#links.some(({ hasWork }) => hasWork);
+  }
+
+  /** Reads no more; what was read goes all the way. `inFrames`: but for the beginning of a message that is not whole. */
+  drain(inFrames = false): void {
     if (this.#state !== "open") return;
     this.#state = "ended";
+    this.#isCutBehind = inFrames && this.isFramed;
     const { stream } = this.#from;
     stream.off("data", this.#onData); // or it would hear of what is read here
     for (let chunk: Buffer | null = stream.read(); chunk !== null; chunk = stream.read()) this.#take(chunk);
@@ -122,10 +142,11 @@ export class Flow {
     this.run();
   }
 
-  /** Sends the end behind what was sent. `onFlushed`: all of it is with the kernel, or never will be; called once. */
-  close(onFlushed: () => void): void {
+  /** Sends the end behind what was sent, and these words before it. `onFlushed`: all of it is with the kernel, or never will be; called once. */
+  close(onFlushed: () => void, words?: Buffer): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    if (words && this.#isDone) this.#to.put(words);
     this.#to.end(onFlushed);
   }
 
@@ -203,7 +224,7 @@ export class Flow {
     const link = this.#links[at];
     if (link) {
       this.#current = at;
-      this.#receive(at, link.end(this.#state === "cut"));
+      this.#receive(at, link.end(this.#state === "cut" || (this.#isCutBehind && at === this.#links.length - 1)));
       return true;
     }
     this.#isDone = true;

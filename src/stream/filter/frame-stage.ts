@@ -20,6 +20,7 @@ const NOTHING: readonly Buffer[] = [];
 
 /** A user's filter of frames. Bytes are looked at again only when as many are there as the codec has asked for. */
 export class FrameStage<T> implements Stage {
+  readonly isFramed = true;
   readonly #settings: FrameSettings<T>;
   readonly #session: FilterSession;
   readonly #from: FilterSide;

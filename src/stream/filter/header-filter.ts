@@ -26,7 +26,7 @@ export function headerStages(filter: HeaderFilter, session: HeaderFilterHost, co
 }
 
 /** True where there are response heads: a simple request of HTTP/0.9 is answered by none. */
-export function isHttp({ protocol, info }: HeaderFilterSession): boolean {
+export function isHttp({ protocol, info }: Pick<HeaderFilterSession, "protocol" | "info">): boolean {
   if (protocol !== "http") return false;
   const version = typeof info === "object" && info !== null && "version" in info ? info.version : undefined;
   return version !== "0.9";

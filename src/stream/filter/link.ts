@@ -22,6 +22,10 @@ export class Link {
     return this.#stage.isUnlimited ?? false;
   }
 
+  get isFramed(): boolean {
+    return this.#stage.isFramed ?? false;
+  }
+
   get hasWork(): boolean {
     return !this.isClosed && (!this.#isHungry || this.#at < this.#pieces.length);
   }

@@ -1,9 +1,8 @@
 import { asBuffer } from "../../codecs/as-buffer.ts";
-import { listOf } from "../../codecs/http/framing.ts";
+import { isKeptAlive } from "../../codecs/http/framing.ts";
 import type { RequestFollower } from "../../codecs/http/request-follower.ts";
 import { ResponseEditor } from "../../codecs/http/response-editor.ts";
 import { ResponseFollower } from "../../codecs/http/response-follower.ts";
-import type { ResponseHead } from "../../codecs/http/response-head.ts";
 import { GatewayError } from "../../errors.ts";
 import { isPending } from "../hooks.ts";
 import type { Awaitable, FilterSession } from "../session.ts";
@@ -97,10 +96,4 @@ export class ResponseBodyStage implements Stage {
     else if (as === "close" && isKeptAlive(response)) this.#ends = "here";
     return new BodyRun(this.#filter, this.#session, message, as);
   }
-}
-
-/** RFC 9112 §9.3 */
-function isKeptAlive({ version, headers }: ResponseHead): boolean {
-  const options = listOf(headers, "connection");
-  return !options.includes("close") && (version !== "1.0" || options.includes("keep-alive"));
 }

@@ -36,6 +36,11 @@ export class Sink {
     return this.#stream.writableNeedDrain;
   }
 
+  /** Holds nothing. */
+  get isDry(): boolean {
+    return this.#size === 0 && this.#stream.writableLength === 0;
+  }
+
   put(piece: Buffer): void {
     if (piece.length === 0) return;
     this.#size += piece.length;

@@ -22,6 +22,8 @@ export interface Stage {
   end(isCut: boolean): Awaitable<Pieces | undefined>;
   /** It waits for what has limits of its own: that of {@link Stages} does not hold. */
   readonly isUnlimited?: boolean;
+  /** All that it answers is whole messages, as long as its end is cut. */
+  readonly isFramed?: boolean;
 }
 
 /** The stages of both directions of one session. */

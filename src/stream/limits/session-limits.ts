@@ -25,6 +25,8 @@ export class SessionLimits {
   readonly #asked = new Set<Limit>();
   readonly #giveBack: (() => void)[] = [];
   readonly #paces: { readonly pace: Pace; readonly key: string }[] = [];
+  /** Takes the relay's part in rates that it shares with others away. */
+  readonly #leaves: (() => void)[] = [];
   #delayMs = 0;
 
   constructor(session: Connection) {
@@ -113,8 +115,9 @@ export class SessionLimits {
     return own.length > 0 ? slowest(own) : undefined;
   }
 
-  /** The bytes are on their way. */
+  /** The bytes are on their way, by this relay from now on. */
   relayed(relay: Relay): void {
+    for (const leave of this.#leaves.splice(0)) leave();
     const paces = this.#paces.filter(({ pace }) => !pace.isDry);
     if (paces.length === 0) return;
     const rates = paces.map(({ pace }) => pace.rates);
@@ -124,12 +127,13 @@ export class SessionLimits {
         rates[place] = share;
         relay.limit(slowest(rates));
       });
-      if (leave) this.#giveBack.push(leave);
+      if (leave) this.#leaves.push(leave);
     });
   }
 
   /** The session has ended. */
   release(): void {
+    for (const leave of this.#leaves.splice(0)) leave();
     for (const giveBack of this.#giveBack.splice(0)) giveBack();
   }
 }

@@ -1,0 +1,124 @@
+import type { Goodbye } from "../../codecs/goodbye/goodbye.ts";
+import { LastResponse } from "../../codecs/http/last-response.ts";
+import { FilterRelay } from "../filter/filter-relay.ts";
+import { isHttp } from "../filter/header-filter.ts";
+import type { MakeStages } from "../filter/stage.ts";
+import type { Relay } from "../relay.ts";
+import { lastResponseStages } from "./last-response-stages.ts";
+import { lastWordsOf, type Speaking } from "./last-words.ts";
+import { type Look, lookAt } from "./look.ts";
+
+/**
+ * So long no byte may have moved before words go in: longer than a sender pauses within a message, and than a lost packet takes to
+ * come again on a good network. So they stand between two messages.
+ */
+export const REST_MS = 250;
+
+/** A session as who ends it in good order sees it. */
+export interface FarewellHost extends Speaking {
+  readonly relayed: Relay | undefined;
+  readonly isOver: boolean;
+  readonly bytesReceived: number;
+  readonly idleTimeoutMs: number;
+  /** This relay has the bytes from now on; the one before was recalled. Ends it, if the session was ended meanwhile. */
+  goOnBy(relay: Relay): void;
+  /** The session is to be ended, and whoever calls this ends the bytes. */
+  depart(cause: Goodbye["why"]): void;
+  /** The session is to be ended, and its bytes with it. */
+  stop(cause: Goodbye["why"]): void;
+}
+
+/** How a session says that it ends: in words of its protocol, or in its next response. Undefined: not at all. */
+export function farewellKindOf(session: Speaking): "words" | "response" | undefined {
+  if (isClosable(session)) return "response";
+  return session.sniffer?.goodbye ? "words" : undefined;
+}
+
+/** HTTP/1 that has not asked to become anything else. */
+function isClosable({ protocol, info }: Speaking): boolean {
+  if (!isHttp({ protocol, info }) || typeof info !== "object" || info === null) return false;
+  const isTunnel = "method" in info && info.method === "CONNECT";
+  return !isTunnel && !("upgrade" in info && info.upgrade !== undefined);
+}
+
+/** The end of one session in good order: with words of its protocol, or, for HTTP/1, behind a response that announces it. */
+export class Farewell {
+  readonly #session: FarewellHost;
+  /** Once it is announced. */
+  #last: LastResponse | undefined;
+
+  constructor(session: FarewellHost) {
+    this.#session = session;
+  }
+
+  /** {@link announce} has done it. */
+  get isAnnounced(): boolean {
+    return this.#last !== undefined;
+  }
+
+  /**
+   * Makes the next response the last one, wherever the session is in its conversation. Does nothing while bytes are under way.
+   * `before`: what was seen of it last. Never rejects.
+   */
+  async announce(before: Look): Promise<void> {
+    const { relayed, isOver } = this.#session;
+    if (this.#last || !relayed || isOver) return;
+    if (relayed instanceof FilterRelay) this.#announceIn(relayed, before);
+    else await this.#recall(relayed, 0, () => this.#stagesFor(before));
+  }
+
+  /** Ends the session, if it is between two messages. False: it is not, and goes on. Never rejects. */
+  async say(why: Goodbye["why"]): Promise<boolean> {
+    const session = this.#session;
+    const { relayed } = session;
+    if (session.isOver || !relayed) return session.isOver;
+    if (isClosable(session)) return this.#endBetween(why);
+    const words = lastWordsOf(session, why);
+    if (!words) session.stop(why);
+    const relay = words && (relayed instanceof FilterRelay ? relayed : await this.#recall(relayed, REST_MS, NO_STAGES));
+    const isSaid =
+      !session.isOver && words !== undefined && relay?.leave(words, relay === relayed ? REST_MS : 0) === true;
+    if (isSaid) session.depart(why);
+    return session.isOver;
+  }
+
+  /** Between two exchanges, as far as they were seen. */
+  #endBetween(why: Goodbye["why"]): boolean {
+    if (!this.#last || this.#last.isBusy) return false;
+    this.#session.stop(why);
+    return true;
+  }
+
+  #announceIn(relay: FilterRelay, before: Look): void {
+    const last = new LastResponse(lookAt(this.#session, before).spokeLast);
+    this.#last = last;
+    relay.append(lastResponseStages(last, () => this.#end(relay)));
+  }
+
+  #stagesFor(before: Look): MakeStages {
+    const last = new LastResponse(lookAt(this.#session, before).spokeLast);
+    this.#last = last;
+    return (control) => {
+      const { up, down } = lastResponseStages(last, () => this.#end(control));
+      return { up: [up], down: [down] };
+    };
+  }
+
+  /** The last response is on its way: what is behind it is nobody's any more. */
+  #end(relay: { finish(): void }): void {
+    this.#session.depart("drained");
+    relay.finish();
+  }
+
+  /** Takes the bytes into JavaScript. Undefined: they were not at rest. */
+  async #recall(relay: Relay, restMs: number, stages: () => MakeStages): Promise<FilterRelay | undefined> {
+    const sides = await relay.recall(restMs);
+    if (!sides) return undefined;
+    const { idleTimeoutMs } = this.#session;
+    const next = new FilterRelay(sides.client, sides.peer, { idleTimeoutMs, filters: stages(), before: relay });
+    this.#session.goOnBy(next);
+    return next;
+  }
+}
+
+const NO_STAGES = (): MakeStages => () => ({ up: [], down: [] });
