@@ -243,11 +243,11 @@ export class Worker {
     return true;
   }
 
-  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time. May be told more than once. */
+  /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time, and says so to them where their protocol has words for it. May be told more than once. */
   close(how: "quick" | "drain", overMs?: number): Promise<void> {
     this.#closing ??= this.#close();
     if (how === "quick") this.#sessions.stop();
-    else if (overMs !== undefined) this.#sessions.drain(overMs);
+    else this.#sessions.drain(overMs);
     return this.#closing;
   }
 
