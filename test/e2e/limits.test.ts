@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -23,7 +23,7 @@ let source: TestServer;
 beforeAll(async () => {
   peer = await echo();
   source = await TestServer.open((socket) => void socket.end(HUGE));
-  gateway = await Gateway.start(config(peer.address, source.address), { ports: 12, files: await certificateFiles() });
+  gateway = await Gateway.start(config(peer.address, source.address), { ports: 13, files: await certificateFiles() });
 });
 afterAll(async () => {
   await gateway[Symbol.asyncDispose]();
@@ -54,6 +54,7 @@ export default defineGateway({
     behind: { listen: "127.0.0.1:0", proxyProtocol: { trust: ["127.0.0.1"] }, routes, limits: [{ ...once, per: "address" }] },
     waits: { listen: "127.0.0.1:0", routes, limits: [{ req: 0.01, burst: 1_000, per: "address" }] },
     dry: { listen: "127.0.0.1:0", routes, limits: [{ ...once, per: "address", dryRun: true }] },
+    both: { listen: "127.0.0.1:0", routes, limits: [{ count: 2, windowMs: 600_000, per: "address", dryRun: true }, { ...once, per: "address", name: "both" }] },
     slow: { listen: "127.0.0.1:0", routes: [silent(0, proxy("source"))], limits: [{ bytesPerSecond: 500_000, per: "session" }] },
     shared: { listen: "127.0.0.1:0", routes: [silent(0, proxy("source"))], limits: [{ bytesPerSecond: { down: 1_000_000 }, per: "address" }] },
     filtered: { listen: "127.0.0.1:0", routes: [silent(0, proxy("source"))], limits: [{ bytesPerSecond: 500_000, per: "session" }], phases: { bodyFilter: { upstream: (chunk) => chunk } } },
@@ -184,6 +185,15 @@ describe("sessions in a window", () => {
   });
 });
 
+describe("a session that one limit refuses", () => {
+  test("is taken back by those that were asked before it, dry runs too", async () => {
+    const port = gateway.port("both");
+    expect(await exchange(port, "first")).toBe("first");
+    for (const text of ["second", "third"]) expect(await exchange(port, text)).toMatch(/^too many attempts/);
+    expect(gateway.log.filter(({ msg, server }) => msg === "limit would refuse" && server === "both")).toEqual([]);
+  });
+});
+
 describe("TLS clients", () => {
   test("are counted by their server name before the handshake, and get an alert", async () => {
     const port = gateway.port("names");
@@ -238,6 +248,26 @@ describe("limits of routes", () => {
     const [first, second] = await twice(text);
     expect(first).toBe(text);
     expect(second).toMatch(/^too many attempts/);
+  });
+
+  test("survive a reload with their counts, wherever the route stands then", async () => {
+    const once = `{ limits: [{ count: 1, windowMs: 600_000, per: "address" }] }`;
+    const config = (routes: string): string => `
+import { defineGateway, on, proxy } from "restyconf";
+import { bytes } from "restyconf/preread";
+export default defineGateway({ upstreams: { echo: { peers: ["${peer.address}"] } },
+  servers: { edge: { listen: "127.0.0.1:0", routes: [${routes}] } } });`;
+    const old = `on(bytes("old"), proxy("echo"), ${once})`;
+    await using reloaded = await Gateway.start(config(old));
+    expect(await exchange(reloaded.port(), "old")).toBe("old");
+    writeFileSync(
+      join(reloaded.folder, "restyconf.config.ts"),
+      config(`on(bytes("new"), proxy("echo"), ${once}), ${old}`),
+    );
+    reloaded.process.kill("SIGHUP");
+    await reloaded.line(({ msg }) => /reload/.test(String(msg)));
+    expect(await exchange(reloaded.port(), "new")).toBe("new");
+    expect(await exchange(reloaded.port(), "old")).toMatch(/^too many attempts/);
   });
 
   test("a key that cannot be computed is a hook that failed", async () => {

@@ -10,6 +10,7 @@ import type { SharedBandwidth } from "./bandwidth.ts";
 import type { BandwidthLimit, LimitConfig } from "./limit-config.ts";
 import { type KeyOf, keyOf } from "./limit-key.ts";
 import type { LimitStore } from "./limit-store.ts";
+import { routeZones } from "./route-zone.ts";
 
 /** nginx: `limit_conn_status`, `limit_req_status`. */
 const STATUS_LIMITED = 503;
@@ -68,8 +69,9 @@ export function compileLimits(
 ): ServerLimits | undefined {
   if (limits.length === 0 && routes.every((route) => !route.limits?.length)) return undefined;
   const ofRoutes = new Map<readonly LimitConfig[], readonly Limit[]>();
+  const zones = routeZones(server, routes);
   routes.forEach((route, place) => {
-    if (route.limits) ofRoutes.set(route.limits, compileList(`${server}[${place}]`, route.limits, parts));
+    if (route.limits) ofRoutes.set(route.limits, compileList(zones[place] ?? server, route.limits, parts));
   });
   return { own: compileList(server, limits, parts), ofRoutes };
 }

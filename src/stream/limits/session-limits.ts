@@ -59,9 +59,9 @@ export class SessionLimits {
     }
     const release = answer.release && ((): void => answer.release?.());
     if (release) this.#giveBack.push(release);
+    if (answer.err === undefined) undo.push(release ?? (() => gate.limiter.uncommit(zoned)));
     if (gate.isDry) return this.#onlySay(gate, key, answer);
     if (answer.err !== undefined) return false;
-    undo.push(release ?? (() => gate.limiter.uncommit(zoned)));
     this.#delayMs = Math.max(this.#delayMs, answer.delayMs);
     return true;
   }
