@@ -233,7 +233,8 @@ static napi_value take_over_method(napi_env env, napi_callback_info info) {
   napi_create_object(env, &result);
   bool made = set(env, result, "fd", to_number(env, out.fd)) &&
               set(env, result, "bytes", to_bytes(env, out.bytes, out.bytes_count)) &&
-              set(env, result, "flags", to_number(env, out.flags));
+              set(env, result, "flags", to_number(env, out.flags)) &&
+              (out.peer < 0 || set(env, result, "peer", to_number(env, out.peer)));
   free(out.bytes);
   return made ? result : NULL;
 }
@@ -265,6 +266,16 @@ static napi_value drain_method(napi_env env, napi_callback_info info) {
   double session;
   if (!begin_call(env, info, 1, &call) || !read_double(env, call.arguments[0], "session", &session)) return NULL;
   return to_boolean(env, engine_drain(call.binding->engine, session));
+}
+
+static napi_value recall_method(napi_env env, napi_callback_info info) {
+  struct call call;
+  double session;
+  uint32_t rest_ms;
+  if (!begin_call(env, info, 2, &call) || !read_double(env, call.arguments[0], "session", &session) ||
+      !read_ms(env, call.arguments[1], "restMs", &rest_ms))
+    return NULL;
+  return to_boolean(env, engine_recall(call.binding->engine, session, rest_ms));
 }
 
 static napi_value limit_method(napi_env env, napi_callback_info info) {
@@ -346,7 +357,7 @@ bool define_engine(napi_env env, napi_value object) {
       METHOD("silent", silent_method),     METHOD("open", open_method),         METHOD("openSilent", open_silent_method),
       METHOD("take", take_method),         METHOD("more", more_method),         METHOD("relay", relay_method),
       METHOD("takeOver", take_over_method), METHOD("close", close_method),       METHOD("kill", kill_method),
-      METHOD("drain", drain_method),       METHOD("limit", limit_method),       METHOD("counters", counters_method), METHOD("addresses", addresses_method),
+      METHOD("drain", drain_method),       METHOD("recall", recall_method),     METHOD("limit", limit_method),       METHOD("counters", counters_method), METHOD("addresses", addresses_method),
       METHOD("release", release_method),   METHOD("stop", stop_method),         GETTER("sessions", sessions_getter),
       GETTER("kind", kind_getter),
   };

@@ -71,13 +71,25 @@ static bool is_broken(struct engine *engine, struct session *session) {
   return broken;
 }
 
+/** Of a relay that was recalled: it had no bytes left to hand over. */
+static void take_both(struct session *session, struct handed_over *out) {
+  *out = (struct handed_over){.fd = session->client.fd, .peer = session->peer.fd};
+  session->client.fd = session->peer.fd = -1;
+  session->hold = SPENT;
+}
+
 bool engine_take_over(struct engine *engine, double id, struct handed_over *out) {
   struct session *session = find(engine, id);
+  if (session != NULL && session->hold == HELD_BOTH) {
+    take_both(session, out);
+    return true;
+  }
   if (session == NULL || (session->hold != HELD && session->hold != LENT_FOR_HEAD)) return false;
   if (session->hold == LENT_FOR_HEAD) ask(engine, give_back, session);
   if (!cut_untold(session, out)) return false;
   loop_forget(&engine->loop, session->client.fd);
   out->fd = session->client.fd;
+  out->peer = -1;
   out->flags = session->head_flags & (HEAD_ENDED | HEAD_RESET);
   if (is_broken(engine, session)) out->flags |= HEAD_RESET;
   session->client.fd = -1;
@@ -93,9 +105,17 @@ bool engine_close(struct engine *engine, double id, bool reset) {
   return true;
 }
 
+/** Who ends a relay that was recalled, and whose sockets nobody has taken, means the relay: it has them again, and ends as others do. */
+static void lend_again(struct engine *engine, struct session *session) {
+  if (session->hold != HELD_BOTH) return;
+  session->hold = LENT_TO_RELAY;
+  command(engine, session, CMD_RESUME);
+}
+
 enum answer engine_kill(struct engine *engine, double id, double cause) {
   if (!(cause >= 0 && cause < CAUSES) || cause != floor(cause)) return MISUSED;
   struct session *session = find(engine, id);
+  if (session != NULL) lend_again(engine, session);
   if (session == NULL || (session->hold != LENT_TO_RELAY && session->hold != LENT_FOR_HEAD)) return GONE;
   if (session->kill_cause != NO_CAUSE) return DONE; // the first one counts
   session->kill_cause = (uint8_t)cause;
@@ -105,10 +125,21 @@ enum answer engine_kill(struct engine *engine, double id, double cause) {
 
 bool engine_drain(struct engine *engine, double id) {
   struct session *session = find(engine, id);
+  if (session != NULL) lend_again(engine, session);
   if (session == NULL || session->hold != LENT_TO_RELAY) return false;
   if (session->kill_cause != NO_CAUSE || session->is_drained) return true;
   session->is_drained = true;
   command(engine, session, CMD_DRAIN);
+  return true;
+}
+
+bool engine_recall(struct engine *engine, double id, uint32_t rest_ms) {
+  struct session *session = find(engine, id);
+  if (session == NULL || session->hold != LENT_TO_RELAY || !session->is_connected || session->is_recalling) return false;
+  if (session->kill_cause != NO_CAUSE || session->is_drained) return false; // its end is on its way
+  session->is_recalling = true;
+  session->rest_ms = rest_ms;
+  command(engine, session, CMD_RECALL);
   return true;
 }
 
@@ -152,7 +183,7 @@ bool engine_addresses(struct engine *engine, double id, struct address_pair *out
 bool engine_release(struct engine *engine, double id) {
   struct session *session = find(engine, id);
   if (session == NULL || session->hold == LENT_FOR_HEAD || session->hold == LENT_TO_RELAY) return false;
-  const bool is_open = session->hold == HELD;
+  const bool is_open = session->hold == HELD || session->hold == HELD_BOTH;
   session->hold = UNKNOWN;
   atomic_fetch_sub_explicit(&engine->sessions, 1, memory_order_relaxed);
   if (is_open) command(engine, session, CMD_CLOSE);

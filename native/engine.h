@@ -26,6 +26,7 @@ enum event_kind {
   EVENT_CONNECTED,
   EVENT_FAILED,
   EVENT_ENDED,
+  EVENT_RECALLED,
   EVENT_TROUBLE,
 };
 
@@ -116,6 +117,8 @@ struct taken {
 /** What `engine_take_over` hands out; `bytes` belong to the caller, who frees them. */
 struct handed_over {
   int fd;
+  /** The other side of a relay that was recalled, else -1. */
+  int peer;
   uint8_t *bytes;
   size_t bytes_count;
   unsigned flags;
@@ -182,6 +185,7 @@ bool engine_take_over(struct engine *engine, double session, struct handed_over 
 bool engine_close(struct engine *engine, double session, bool reset);
 enum answer engine_kill(struct engine *engine, double session, double cause);
 bool engine_drain(struct engine *engine, double session);
+bool engine_recall(struct engine *engine, double session, uint32_t rest_ms);
 bool engine_limit(struct engine *engine, double session, double up, double down);
 bool engine_counters(struct engine *engine, double session, struct counters *out);
 bool engine_addresses(struct engine *engine, double session, struct address_pair *out);

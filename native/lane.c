@@ -36,6 +36,7 @@ struct lane {
   struct track tracks[2];
   struct lane *next_starving;
   bool leaves;
+  bool recalled; // then it is looked whether it is at rest
   bool starves; // in the list
 };
 
@@ -241,22 +242,13 @@ static void pass_rest(struct engine *engine, struct session *session, enum direc
   if (flow->rest != NULL) kernel_send(stream.to->fd, flow->rest, flow->rest_end);
 }
 
-/** The sockets are the engine's again, and epoll tells at once what there is on them. */
-static void watch(struct engine *engine, struct session *session) {
-  const unsigned unknown = READABLE | WRITABLE;
-  session->client.flags = (uint8_t)((session->client.flags & ~unknown) | ROOM_WATCHED);
-  session->peer.flags = (uint8_t)((session->peer.flags & ~unknown) | ROOM_WATCHED);
-  if (!loop_watch(&engine->loop, session->client.fd, session, WATCHED_CLIENT, true) ||
-      !loop_watch(&engine->loop, session->peer.fd, session, WATCHED_PEER, true))
-    relay_reset(engine, session, true); // no memory: nothing can be done for it
-}
-
 /** Goes on with leaving, once nothing of it is in the kernel. */
 static void settle(struct engine *engine, struct session *session) {
   struct lane *lane = session->on_ring ? session->lane : NULL;
   bool has_all = true;
   bool broken[2];
   if (lane == NULL || !lane->leaves) return;
+  const bool recalled = lane->recalled;
   for (int at = UP; at <= DOWN; at++) {
     if (lane->tracks[at].reads || lane->tracks[at].sends) return;
   }
@@ -269,7 +261,8 @@ static void settle(struct engine *engine, struct session *session) {
   if (broken[UP]) pass_rest(engine, session, UP);
   else if (broken[DOWN]) pass_rest(engine, session, DOWN);
   if (broken[UP] || broken[DOWN] || !has_all) relay_reset(engine, session, !broken[DOWN]);
-  else watch(engine, session);
+  else relay_watch(engine, session);
+  if (recalled) recall_look(engine, session);
 }
 
 static void begin_leaving(struct lanes *lanes, struct lane *lane) {
@@ -283,6 +276,11 @@ static void begin_leaving(struct lanes *lanes, struct lane *lane) {
 void lane_leave(struct engine *engine, struct session *session) {
   begin_leaving(engine->lanes, session->lane);
   settle(engine, session);
+}
+
+void lane_recall(struct engine *engine, struct session *session) {
+  session->lane->recalled = true;
+  lane_leave(engine, session);
 }
 
 static void take_bytes(struct engine *engine, struct lane *lane, enum direction direction, const struct completion *done) {

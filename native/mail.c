@@ -56,7 +56,7 @@ void call_engine(struct engine *engine, bool at_once) {
 void command(struct engine *engine, struct session *session, enum command what) {
   pthread_mutex_lock(&engine->lock);
   if (session->commands == 0) LINKED(&engine->commands, session, next_command);
-  session->commands |= (uint8_t)what;
+  session->commands |= (uint16_t)what;
   pthread_mutex_unlock(&engine->lock);
   call_engine(engine, what != CMD_RELEASE);
 }
@@ -88,10 +88,12 @@ static void run_command(struct engine *engine, struct session *session, unsigned
     relay_or_end(engine, session, what);
   } else {
     if (what & CMD_MORE) head_more(engine, session);
+    if (what & CMD_RESUME) recall_undo(engine, session);
     if (what & CMD_DRAIN) drain_begin(engine, session);
     if (what & CMD_KILL) kill_session(engine, session);
   }
   if (what & CMD_LIMIT) relay_limit(engine, session);
+  if (what & CMD_RECALL) recall_begin(engine, session); // last: an end goes before it
   if (what & (CMD_CLOSE | CMD_RESET)) {
     close_socket(&session->client.fd, (what & CMD_RESET) != 0);
     session->state = OVER;

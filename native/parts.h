@@ -54,10 +54,10 @@ struct flow {
   struct pipe *pipe;
 };
 
-enum state { FREE, WAITING, READING, ASKED, CONNECTING, RELAYING, OVER };
+enum state { FREE, WAITING, READING, ASKED, CONNECTING, RELAYING, RECALLED, OVER };
 
-/** What the driver may do with a session. */
-enum hold { UNKNOWN, HELD, LENT_FOR_HEAD, LENT_TO_RELAY, SPENT };
+/** What the driver may do with a session. `HELD_BOTH`: its relay was recalled, and nobody has taken the two sockets yet. */
+enum hold { UNKNOWN, HELD, LENT_FOR_HEAD, LENT_TO_RELAY, HELD_BOTH, SPENT };
 
 enum command {
   CMD_MORE = 1,
@@ -68,6 +68,8 @@ enum command {
   CMD_LIMIT = 32,
   CMD_RELEASE = 64,
   CMD_DRAIN = 128,
+  CMD_RECALL = 256,
+  CMD_RESUME = 512, // takes a recall back
 };
 
 /** A relay that is ended gently: nothing is taken in any more; then, all that was is sent and both sides were told of the end. */
@@ -88,7 +90,7 @@ struct port;    // port.c, accept.c
 
 struct session {
   struct side client; // engine; `fd`: owner
-  struct side peer;   // engine
+  struct side peer;   // engine; `fd`: owner
   struct flow flows[2];
   struct timer timer;            // engine
   struct session *next_event;    // lock
@@ -102,7 +104,8 @@ struct session {
   _Atomic(struct limit *) limit; // the driver sets it once, the engine frees it
   struct ends ends;              // set before the driver hears of the session
   uint8_t state;                 // engine
-  bool on_ring;                  // engine: the ring has both sockets, and epoll none
+  bool on_ring : 1;              // engine: the ring has both sockets, and epoll none
+  bool running : 1;              // engine: in the list of those who yielded
   uint8_t calm;                  // engine: so often nothing but messages moved
   uint8_t draining;              // engine
   _Atomic uint32_t moved_ms;     // when a byte moved; see idle_ms_of
@@ -115,16 +118,21 @@ struct session {
   float first_byte_ms;         // engine, until `ended` is told
   _Atomic uint32_t generation; // the engine counts it up when the place is taken
   uint32_t slot;               // never changes
-  uint32_t told;               // driver: so many bytes of the head
+  union {
+    uint32_t told;    // driver, until the relay runs: so many bytes of the head
+    uint32_t rest_ms; // driver, then engine with CMD_RECALL: how long it must have been idle
+    bool recalled;    // engine, until `recalled` is told
+  };
   uint32_t wait_ms;            // owner: how long `more` may take; then the idle time
   uint8_t head_flags;          // owner
   uint8_t cause;               // engine, until `ended` is told
-  bool running;                // engine: in the list of those who yielded
   uint8_t hold;                // driver
   uint8_t kill_cause;          // driver, then engine with CMD_KILL
-  bool is_drained;             // driver: it has said so
+  bool is_connected : 1;       // driver: it was told so
+  bool is_drained : 1;         // driver: it has said so
+  bool is_recalling : 1;       // driver: it waits for the answer
   uint8_t events;              // lock: a bit per event_kind, or ORPHANED
-  uint8_t commands;            // lock
+  uint16_t commands;           // lock
 };
 _Static_assert(sizeof(struct session) <= 256, "a session is small, since there are many");
 
@@ -272,6 +280,15 @@ void relay_finish(struct engine *engine, struct session *session, bool reset_cli
 /** A reset on one side becomes a reset on the other. */
 void relay_reset(struct engine *engine, struct session *session, bool from_client);
 void relay_limit(struct engine *engine, struct session *session);
+/** The sockets are the engine's again, and epoll tells at once what there is on them. */
+void relay_watch(struct engine *engine, struct session *session);
+
+// recall.c
+void recall_begin(struct engine *engine, struct session *session);
+/** Decides, when nobody but the engine reads from the sockets. */
+void recall_look(struct engine *engine, struct session *session);
+/** Nobody has taken the sockets, and the relay goes on. */
+void recall_undo(struct engine *engine, struct session *session);
 
 // drain.c
 void drain_begin(struct engine *engine, struct session *session);
@@ -313,6 +330,8 @@ bool lanes_run(struct engine *engine);
 void lane_offer(struct engine *engine, struct session *session);
 /** Back to epoll, as soon as the kernel has stopped reading. */
 void lane_leave(struct engine *engine, struct session *session);
+/** The same, and then it is looked whether it is at rest. */
+void lane_recall(struct engine *engine, struct session *session);
 /** The session is over, and its sockets are about to be closed. */
 void lane_drop(struct engine *engine, struct session *session);
 

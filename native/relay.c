@@ -142,6 +142,15 @@ void relay_late(struct engine *engine, struct session *session) {
   if (session->state == RELAYING && !timer_is_armed(&session->timer)) look_again(engine, session);
 }
 
+void relay_watch(struct engine *engine, struct session *session) {
+  const unsigned unknown = READABLE | WRITABLE;
+  session->client.flags = (uint8_t)((session->client.flags & ~unknown) | ROOM_WATCHED);
+  session->peer.flags = (uint8_t)((session->peer.flags & ~unknown) | ROOM_WATCHED);
+  if (!loop_watch(&engine->loop, session->client.fd, session, WATCHED_CLIENT, true) ||
+      !loop_watch(&engine->loop, session->peer.fd, session, WATCHED_PEER, true))
+    relay_reset(engine, session, true); // no memory: nothing can be done for it
+}
+
 /** The rate has changed: who waits for its share looks again. */
 void relay_limit(struct engine *engine, struct session *session) {
   if (session->state != RELAYING) return;

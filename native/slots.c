@@ -46,9 +46,10 @@ static void reset(struct session *session) {
   session->on_ring = false;
   session->calm = 0;
   session->draining = NOT_DRAINING;
-  session->is_drained = false;
+  session->is_connected = session->is_drained = session->is_recalling = false;
   session->state = WAITING;
-  session->events = session->commands = 0;
+  session->events = 0;
+  session->commands = 0;
 }
 
 struct session *session_new(struct engine *engine) {

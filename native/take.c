@@ -50,13 +50,36 @@ static void put_answer(struct filling *filling, struct session *session) {
   session->hold = HELD;
 }
 
+static void put_counts(const struct session *session, double at[2]) {
+  for (int way = UP; way <= DOWN; way++)
+    at[way] = (double)atomic_load_explicit(&session->flows[way].bytes, memory_order_relaxed);
+}
+
 static void put_ended(struct filling *filling, struct session *session, unsigned cause) {
   double *event = begin_event(filling, session, EVENT_ENDED);
   event[3] = cause;
-  event[4] = (double)atomic_load_explicit(&session->flows[UP].bytes, memory_order_relaxed);
-  event[5] = (double)atomic_load_explicit(&session->flows[DOWN].bytes, memory_order_relaxed);
+  put_counts(session, event + 4);
   event[6] = (double)session->first_byte_ms;
   session->hold = SPENT;
+}
+
+static void put_connected(struct filling *filling, struct session *session) {
+  begin_event(filling, session, EVENT_CONNECTED)[3] = (double)session->connect_ms;
+  session->is_connected = true;
+}
+
+/** Who has ended it meanwhile is obeyed: it gets its sockets back, and hears again what it could not follow. */
+static void put_recalled(struct engine *engine, struct filling *filling, struct session *session) {
+  const bool is_killed = session->kill_cause != NO_CAUSE;
+  const bool is_given = session->recalled && !is_killed && !session->is_drained;
+  double *event = begin_event(filling, session, EVENT_RECALLED);
+  event[3] = is_given;
+  put_counts(session, event + 4);
+  session->is_recalling = false;
+  if (is_given) session->hold = HELD_BOTH;
+  if (is_given || !session->recalled) return;
+  command(engine, session, CMD_RESUME);
+  command(engine, session, is_killed ? CMD_KILL : CMD_DRAIN);
 }
 
 static void put_failed(struct engine *engine, struct filling *filling, struct session *session) {
@@ -74,7 +97,8 @@ static void put_failed(struct engine *engine, struct filling *filling, struct se
 static void put_events(struct engine *engine, struct filling *filling, struct session *session, unsigned events) {
   if (events & event_bit(EVENT_OPEN)) put_open(filling, session);
   if (events & event_bit(EVENT_HEAD)) put_answer(filling, session);
-  if (events & event_bit(EVENT_CONNECTED)) begin_event(filling, session, EVENT_CONNECTED)[3] = (double)session->connect_ms;
+  if (events & event_bit(EVENT_CONNECTED)) put_connected(filling, session);
+  if (events & event_bit(EVENT_RECALLED)) put_recalled(engine, filling, session);
   if (events & event_bit(EVENT_FAILED) && session->hold == LENT_TO_RELAY) put_failed(engine, filling, session);
   if (events & event_bit(EVENT_ENDED)) put_ended(filling, session, session->cause);
   if (events & event_bit(EVENT_BROKE) && session->hold == HELD && !(session->head_flags & HEAD_RESET)) {

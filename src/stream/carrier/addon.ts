@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.ts";
 
 /** Says how the native part and this file talk; a binary of another number is refused. */
-const CONTRACT = 3;
+const CONTRACT = 4;
 
 /** What one event says; see {@link EventField}. */
 export const eventKinds = {
@@ -21,8 +21,10 @@ export const eventKinds = {
   failed: 5,
   /** The relay is over, both sockets are closed. */
   ended: 6,
+  /** The answer to `recall`: JavaScript may take both sockets, or the relay goes on. */
+  recalled: 7,
   /** Of a listener, not of a session: clients turned away, or `accept` failed. */
-  trouble: 7,
+  trouble: 8,
 } as const;
 
 /** Places that an engine can have: a slot has 20 bits. */
@@ -41,6 +43,7 @@ export const EVENT_FIELDS = 12;
  * - `connected`: `a` milliseconds that it took.
  * - `failed`: `a` errno, or 0 when the time was over.
  * - `ended`: `a` cause, `b` bytes from the client, `c` bytes to the client, `d` milliseconds from the start of the connect to the peer's first byte, -1 if none came.
+ * - `recalled`: `a` 1, or 0 when it was not at rest; `b` bytes from the client, `c` bytes to the client.
  * - `trouble`: `a` clients turned away, `b` failed accepts, `c` errno of the last one, since the last such event.
  */
 export const eventField = {
@@ -139,6 +142,16 @@ export type NativeRelay = readonly [
   preface: Uint8Array | undefined,
 ];
 
+/** What was the engine's. */
+export interface HandedOver {
+  readonly fd: number;
+  readonly bytes: Uint8Array;
+  /** See {@link headFlags}. */
+  readonly flags: number;
+  /** The other side of a relay that was recalled. */
+  readonly peer?: number;
+}
+
 /** A thread that accepts, reads first bytes, connects and relays. Misuse throws TypeError; a session that is gone answers false. */
 export interface Engine {
   /** The system's way to wait for many sockets: `epoll` or `io_uring`. */
@@ -167,8 +180,11 @@ export interface Engine {
   more(session: number, atLeast: number, timeoutMs: number): boolean;
   /** Connects, sends the preface and the unread head, and relays. Answered by `connected` or `failed`, then `ended`. */
   relay(session: number, ...to: NativeRelay): boolean;
-  /** Hands the socket over: its file descriptor, and the bytes that no event has told of. The engine never touches it again. */
-  takeOver(session: number): { readonly fd: number; readonly bytes: Uint8Array; readonly flags: number } | undefined;
+  /**
+   * Hands the socket over: its file descriptor, and the bytes that no event has told of; after `recalled`, that of the peer as well.
+   * The engine never touches them again.
+   */
+  takeOver(session: number): HandedOver | undefined;
   /** Closes the client's socket of a session that JavaScript owns; `reset`: by RST. */
   close(session: number, reset: boolean): boolean;
   /** Ends a relay, a connect or a wait: `ended` follows, or `head` with the `reset` flag; `cause` is an index of {@link relayCauses}. */
@@ -178,6 +194,11 @@ export interface Engine {
    * takes too long. `ended` follows. A connect is broken off. A `kill` cuts it short.
    */
   drain(session: number): boolean;
+  /**
+   * Gives both sockets of a relay back for {@link takeOver}, if no byte has moved for `restMs`, none is held or readable, and neither
+   * side has ended. Answered by `recalled`, or by `ended`. Until they are taken, `kill` and `drain` take the recall back.
+   */
+  recall(session: number, restMs: number): boolean;
   /** Bytes per second, from the client and to it; 0: no limit. */
   limit(session: number, up: number, down: number): boolean;
   /** Puts bytes from the client, bytes to the client, and milliseconds since one moved into the first shared event. */

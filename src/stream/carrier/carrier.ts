@@ -12,7 +12,7 @@ import {
   relayCauses,
 } from "./addon.ts";
 import { ip4Of } from "./ip4.ts";
-import { NativeIncoming } from "./native-incoming.ts";
+import { type Counts, NativeIncoming } from "./native-incoming.ts";
 
 /** Events per batch, and room for their first bytes. */
 const BATCH = 256;
@@ -101,7 +101,7 @@ export class Carrier {
   }
 
   /** Bytes that a relay has moved so far. */
-  counters(session: number): { readonly up: number; readonly down: number } {
+  counters(session: number): Counts {
     const isKnown = this.engine.counters(session);
     return isKnown ? { up: this.#events[0] ?? 0, down: this.#events[1] ?? 0 } : { up: 0, down: 0 };
   }
@@ -161,6 +161,7 @@ export class Carrier {
     else if (kind === eventKinds.broke) this.#sessions[slot]?.broke();
     else if (kind === eventKinds.connected) this.#sessions[slot]?.connected();
     else if (kind === eventKinds.failed) this.#sessions[slot]?.failed(a);
+    else if (kind === eventKinds.recalled) this.#sessions[slot]?.recalled(a === 1, { up: b, down: c });
     else this.#sessions[slot]?.ended(relayCauses[a] ?? "client_closed", b, c);
   }
 

@@ -122,6 +122,12 @@ export class NativeHead implements Head {
     this.#watcher?.("reset");
   }
 
+  /** From now on it is this inlet: of a relay that was recalled, and so with nothing unread. */
+  become(inlet: Inlet): Inlet {
+    this.#inlet = inlet;
+    return inlet;
+  }
+
   /** Makes a socket of Node's of it. Whoever waits or watches goes on there. */
   takeOver(): Inlet {
     if (this.#inlet) return this.#inlet;

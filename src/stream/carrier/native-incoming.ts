@@ -3,9 +3,10 @@ import { type Address, type Endpoint, formatEndpoint } from "../../codecs/addres
 import { GatewayError, messageOf } from "../../errors.ts";
 import { connectFailure } from "../../upstream/connect-failure.ts";
 import type { PeerEndpoint } from "../../upstream/peer-endpoint.ts";
+import { acceptedSocket } from "../accepted-socket.ts";
 import { type CarryOptions, carry } from "../carry.ts";
 import type { Head, Incoming } from "../incoming.ts";
-import type { Inlet } from "../inlet.ts";
+import { Inlet } from "../inlet.ts";
 import type { Recalled, Relay, RelayCause } from "../relay.ts";
 import { type RelayRates, ratesOf } from "../throttle.ts";
 import { relayCauses } from "./addon.ts";
@@ -25,6 +26,12 @@ export interface Opened {
   readonly remotePort: number;
   readonly localIp: number;
   readonly localPort: number;
+}
+
+/** Bytes from the client, and to it. */
+export interface Counts {
+  readonly up: number;
+  readonly down: number;
 }
 
 /** Who waits for a peer to accept. */
@@ -50,7 +57,10 @@ export class NativeIncoming implements Incoming, Relay {
   readonly #localIp: number;
   readonly #localPort: number;
   #connecting: Connecting | undefined;
-  #end: { readonly cause: RelayCause; readonly bytesUp: number; readonly bytesDown: number } | undefined;
+  #end: RelayCause | undefined;
+  /** The engine's, once it counts no more. */
+  #counts: Counts | undefined;
+  #recalling: ((recalled: Recalled | undefined) => void) | undefined;
   #onEnd: ((cause: RelayCause) => void) | undefined;
   #onClosed: (() => void) | undefined;
 
@@ -84,11 +94,11 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   get bytesUp(): number {
-    return this.#end ? this.#end.bytesUp : this.#carrier.counters(this.#session).up;
+    return (this.#counts ?? this.#carrier.counters(this.#session)).up;
   }
 
   get bytesDown(): number {
-    return this.#end ? this.#end.bytesDown : this.#carrier.counters(this.#session).down;
+    return (this.#counts ?? this.#carrier.counters(this.#session)).down;
   }
 
   get carrier(): "native" | "node" {
@@ -129,11 +139,14 @@ export class NativeIncoming implements Incoming, Relay {
 
   onEnd(listener: (cause: RelayCause) => void): void {
     this.#onEnd = listener;
-    if (this.#end) listener(this.#end.cause);
+    if (this.#end) listener(this.#end);
   }
 
-  recall(): Promise<Recalled | undefined> {
-    return Promise.resolve(undefined);
+  recall(restMs: number): Promise<Recalled | undefined> {
+    if (this.#recalling || !this.#carrier.engine.recall(this.#session, restMs)) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      this.#recalling = resolve;
+    });
   }
 
   stop(cause: RelayCause): void {
@@ -188,10 +201,29 @@ export class NativeIncoming implements Incoming, Relay {
     );
   }
 
+  /** The engine's answer to a recall. Whoever has ended the relay since then has taken it back: then nothing is handed over. */
+  recalled(isAtRest: boolean, counts: Counts): void {
+    const taken = isAtRest ? this.#carrier.engine.takeOver(this.#session) : undefined;
+    const recalling = this.#recalling;
+    this.#recalling = undefined;
+    if (taken?.peer === undefined) {
+      recalling?.(undefined);
+      return;
+    }
+    this.#owner = "javascript";
+    this.#counts = counts;
+    const client = this.#ownHead().become(inletOf(taken.fd));
+    if (this.#onClosed) client.whenClosed(() => this.#release());
+    recalling?.({ client, peer: inletOf(taken.peer) });
+  }
+
   /** Both sockets are closed. */
   ended(cause: RelayCause, bytesUp: number, bytesDown: number): void {
     this.#owner = "closed";
-    this.#end = { cause, bytesUp, bytesDown };
+    this.#end = cause;
+    this.#counts = { up: bytesUp, down: bytesDown };
+    this.#recalling?.(undefined);
+    this.#recalling = undefined;
     const code = cause === "client_reset" ? "RC_CLIENT_RESET" : "RC_SHUTDOWN";
     this.#connecting?.reject(new GatewayError(code, "while connecting to the peer"));
     this.#connecting = undefined;
@@ -242,4 +274,9 @@ export class NativeIncoming implements Incoming, Relay {
     this.#carrier.release(this.#session);
     onClosed?.();
   }
+}
+
+function inletOf(fd: number): Inlet {
+  const socket = acceptedSocket({ fd });
+  return new Inlet(socket, socket);
 }
