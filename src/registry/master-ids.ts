@@ -1,14 +1,14 @@
-import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { GatewayError, messageOf } from "../errors.ts";
-import { jitteredMs } from "./redis/backoff.ts";
-import { redisScript } from "./redis/open-redis.ts";
+import { DEFAULT_MACHINE_BITS } from "../shared/snowflake.ts";
+import { keepLayout } from "./ids/layout.ts";
+import { Marks } from "./ids/marks.ts";
+import { Numbers } from "./ids/numbers.ts";
+import { jitteredMs, MAX_RETRY_MS } from "./redis/backoff.ts";
 import type { RedisLink } from "./redis/redis-link.ts";
 
 /** Workers that share a master id: the last digit of a worker's id. */
 const WORKERS_PER_ID = 10;
-
-/** Ten bits of a snowflake hold worker ids up to 1,023, so master ids up to 101. */
-export const MAX_MASTER_ID = 101;
 
 /** A dead master's id is another one's after so long. */
 const LEASE_MS = 30_000;
@@ -19,6 +19,15 @@ const RENEW_MS = 10_000;
 /** For us the lease is over so much earlier than for Redis: clocks run differently, and timers are late. */
 const MARGIN_MS = 1_000;
 
+/** So long after Redis is back all masters are: the longest time between two attempts, and half a second for the answers. */
+const SETTLE_MS = MAX_RETRY_MS + 500;
+
+/** When a newcomer asks masters to renew, they do within this time: thousands of them not in one moment, and all before it goes on. */
+const RENEW_SPREAD_MS = 500;
+
+/** How often a newcomer waits for others before it counts as a failed attempt: a Redis that loses its data again and again has no ids. */
+const MAX_WAITS = 5;
+
 /** How ids are leased. */
 export interface MasterIdOptions {
   /** Called with each renewal: ids may be made until then, in milliseconds since 1970. Workers are to be told. */
@@ -27,10 +36,14 @@ export interface MasterIdOptions {
   readonly onLost?: (error: GatewayError) => void;
   /** The ids are ours again, or others are. */
   readonly onBack?: (masterId: number) => void;
-  /** Default 101. More than that needs snowflakes with more `machineBits`. */
+  /** Of the snowflakes; the same at all gateways of a Redis. Default 10. */
+  readonly machineBits?: number;
+  /** Default: as many as `machineBits` hold. */
   readonly maxMasterId?: number;
   readonly leaseMs?: number;
   readonly renewMs?: number;
+  /** How long a Redis that may have lost its data is given until all masters have renewed. Default 2,500. */
+  readonly settleMs?: number;
 }
 
 /** Ids that no other living master has. */
@@ -44,6 +57,11 @@ export interface MasterIds {
   release(): Promise<void>;
 }
 
+/** The highest master id whose ten workers all have a number of so many bits: 101 for 10 bits. */
+export function maxMasterIdOf(machineBits: number): number {
+  return Math.floor(2 ** machineBits / WORKERS_PER_ID) - 1;
+}
+
 /** Master ids that so many workers need: worker id = master id × 10 + number, and a number may have two digits. */
 export function masterIdsFor(workers: number): number {
   return Math.max(1, Math.ceil(workers / WORKERS_PER_ID));
@@ -52,6 +70,7 @@ export function masterIdsFor(workers: number): number {
 /**
  * Leases the lowest free master ids, `count` consecutive ones: `master:<n>` in Redis, with a token, for 30 s, renewed every
  * 10 s. Resolves when they are held, or when the first attempt has failed: then it goes on trying, each time later, at random.
+ * From a Redis that is new, or has lost its data, nothing is taken before those who live have had 2.5 s to say what is theirs.
  */
 export async function leaseMasterIds(
   link: RedisLink,
@@ -63,53 +82,36 @@ export async function leaseMasterIds(
   return lease;
 }
 
-/** All of a run are free, or nothing is taken. What bears our token was taken by an attempt whose answer got lost. */
-const TAKE = redisScript(`
-local run = 0
-for n = 0, tonumber(ARGV[4]) do
-  local held = redis.call('GET', KEYS[1] .. n)
-  if not held or held == ARGV[1] then run = run + 1 else run = 0 end
-  if run == tonumber(ARGV[3]) then
-    for m = n - run + 1, n do redis.call('SET', KEYS[1] .. m, ARGV[1], 'PX', ARGV[2]) end
-    return n - run + 1
-  end
-end
-return -1`);
-
-/** Takes one id, or goes on holding it; also when Redis has lost it meanwhile. */
-const HOLD = redisScript(`
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1`);
-
-const RELEASE = redisScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`);
-
-const BASE = "master:";
-
 class MasterIdLease implements MasterIds {
   readonly #link: RedisLink;
-  readonly #count: number;
   readonly #options: MasterIdOptions;
-  readonly #token = randomUUID();
+  readonly #machineBits: number;
+  readonly #leaseMs: number;
+  readonly #numbers: Numbers;
+  readonly #marks: Marks;
   readonly #leave: () => void;
   #masterId: number | undefined;
   #error: GatewayError | undefined = new GatewayError("RC_ID_LEASE", "never leased");
   #turns = 0;
   #failures = 0;
+  /** Another turn is wanted right behind the one that runs: what it has asked may be over. */
+  #isUrgent = false;
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #end: NodeJS.Timeout | undefined;
-  #isReleased = false;
+  readonly #stop = new AbortController();
 
   constructor(link: RedisLink, count: number, options: MasterIdOptions) {
+    const { machineBits = DEFAULT_MACHINE_BITS, leaseMs = LEASE_MS, settleMs = SETTLE_MS } = options;
+    const { maxMasterId = maxMasterIdOf(machineBits) } = options;
     this.#link = link;
-    this.#count = count;
     this.#options = options;
+    this.#machineBits = machineBits;
+    this.#leaseMs = leaseMs;
+    this.#numbers = new Numbers(link, { count, max: maxMasterId, leaseMs });
+    this.#marks = new Marks(link, settleMs);
     this.#leave = link.onState((isReady) => {
-      if (isReady) this.#plan(jitteredMs(1));
+      if (isReady) this.#renewWithin(jitteredMs(1));
     });
   }
 
@@ -129,20 +131,27 @@ class MasterIdLease implements MasterIds {
     this.#running ??= this.#turn().finally(() => {
       this.#running = undefined;
       const { renewMs = RENEW_MS } = this.#options;
-      this.#plan(this.#failures > 0 ? jitteredMs(this.#failures) : renewMs);
+      this.#plan(this.#failures > 0 ? jitteredMs(this.#failures) : this.#isUrgent ? 0 : renewMs);
+      this.#isUrgent = false;
     });
     return this.#running;
   }
 
   async release(): Promise<void> {
     if (this.#isReleased) return;
-    this.#isReleased = true;
+    this.#stop.abort();
     this.#leave();
+    this.#marks.close();
     clearTimeout(this.#timer);
     clearTimeout(this.#end);
     await this.#running;
     this.#error = new GatewayError("RC_ID_LEASE", "released");
     await this.#giveBack().catch(() => {}); // the lease is over soon
+  }
+
+  #renewWithin(delayMs: number): void {
+    if (this.#running !== undefined) this.#isUrgent = true;
+    else this.#plan(delayMs);
   }
 
   #plan(delayMs: number): void {
@@ -151,11 +160,14 @@ class MasterIdLease implements MasterIds {
     this.#timer = setTimeout(() => void this.start(), delayMs).unref();
   }
 
+  get #isReleased(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
   async #turn(): Promise<void> {
     this.#turns++;
-    const begun = performance.now();
     try {
-      await this.#hold();
+      const begun = await this.#hold();
       this.#failures = 0;
       if (!this.#isReleased) this.#held(begun);
     } catch (cause) {
@@ -164,24 +176,48 @@ class MasterIdLease implements MasterIds {
     }
   }
 
-  /** Keeps the ids, or takes others when these are another master's. */
-  async #hold(): Promise<void> {
-    if (this.#masterId !== undefined && !(await this.#holdRun(this.#masterId))) {
-      this.#lose("another master has the number");
-      await this.#giveBack();
-      this.#masterId = undefined;
+  /** Keeps the ids, or takes others when these are another master's. Answers when it began to, in the time of `performance.now`. */
+  async #hold(): Promise<number> {
+    const begun = performance.now();
+    const first = this.#masterId;
+    if (first === undefined) return await this.#take();
+    const held = await this.#numbers.hold(first);
+    if (held === "others") return await this.#takeOthers("another master has the number");
+    if (held === "lost and ours again" && (await this.#isDoubtful())) return await this.#takeOthers("");
+    try {
+      await keepLayout(this.#link, this.#machineBits, this.#leaseMs);
+    } catch (cause) {
+      if (cause instanceof GatewayError && cause.code === "RC_ID_LEASE") return await this.#takeOthers(cause.message);
+      throw cause;
     }
-    this.#masterId ??= await this.#take();
+    return begun;
+  }
+
+  /**
+   * Redis has lost our number, or our time was over. Looking makes newcomers wait, and others renew. Whose time was over is a
+   * newcomer itself: another master may have had the number since.
+   */
+  async #isDoubtful(): Promise<boolean> {
+    const { doubtMs } = await this.#marks.look();
+    return doubtMs > 0 && this.#error !== undefined;
+  }
+
+  async #takeOthers(why: string): Promise<number> {
+    this.#lose(why);
+    await this.#giveBack();
+    this.#masterId = undefined;
+    return await this.#take();
   }
 
   #held(begun: number): void {
-    const { leaseMs = LEASE_MS, onHeld, onBack } = this.#options;
-    const leftMs = begun + leaseMs - Math.min(MARGIN_MS, leaseMs / 4) - performance.now();
+    const { onHeld, onBack } = this.#options;
+    const leftMs = begun + this.#leaseMs - Math.min(MARGIN_MS, this.#leaseMs / 4) - performance.now();
     clearTimeout(this.#end);
     this.#end = setTimeout(() => this.#lose("not renewed in time"), Math.max(leftMs, 0)).unref();
     const isBack = this.#error !== undefined && this.#turns > 1; // the first turn's answer is the caller's
     this.#error = undefined;
     if (this.#masterId === undefined) return;
+    this.#marks.hear(() => this.#renewWithin(Math.random() * RENEW_SPREAD_MS));
     onHeld?.(this.#masterId, Date.now() + leftMs);
     if (isBack) onBack?.(this.#masterId);
   }
@@ -193,49 +229,27 @@ class MasterIdLease implements MasterIds {
     this.#options.onLost?.(this.#error);
   }
 
+  /** Takes ids, unless Redis has lost whose they are: before or while we looked. */
   async #take(): Promise<number> {
-    const { maxMasterId = MAX_MASTER_ID } = this.#options;
-    const first = this.#link.isSharded
-      ? await this.#takeOneByOne(maxMasterId)
-      : Number(await this.#link.run(TAKE, [BASE], [this.#token, this.#leaseMs, this.#count, maxMasterId]));
-    if (first < 0) throw new GatewayError("RC_ID_LEASE", `master ids 0 to ${maxMasterId} are taken`);
-    return first;
-  }
-
-  /** In a Cluster no script reaches all keys. Each id is held by its token alone, so no two masters ever share one. */
-  async #takeOneByOne(max: number): Promise<number> {
-    let run = 0;
-    for (let id = 0; id <= max; id++) {
-      if (await this.#holdOne(id)) run++;
-      else {
-        await this.#releaseRun(id - run, run);
-        run = 0;
+    for (let waits = 0; waits < MAX_WAITS; waits++) {
+      const { mark, doubtMs } = await this.#marks.look();
+      if (doubtMs === 0) {
+        await keepLayout(this.#link, this.#machineBits, this.#leaseMs);
+        const begun = performance.now();
+        const first = await this.#numbers.take();
+        const now = await this.#marks.look();
+        if (now.mark === mark && now.doubtMs === 0) {
+          this.#masterId = first;
+          return begun;
+        }
+        await this.#numbers.release(first);
       }
-      if (run === this.#count) return id - run + 1;
+      await sleep(doubtMs, undefined, { signal: this.#stop.signal });
     }
-    await this.#releaseRun(max + 1 - run, run);
-    return -1;
-  }
-
-  async #holdRun(first: number): Promise<boolean> {
-    const held = await Promise.all(Array.from({ length: this.#count }, (_, index) => this.#holdOne(first + index)));
-    return held.every(Boolean);
-  }
-
-  async #holdOne(id: number): Promise<boolean> {
-    return (await this.#link.run(HOLD, [`${BASE}${id}`], [this.#token, this.#leaseMs])) === 1;
+    throw new GatewayError("RC_ID_LEASE", "redis loses its data");
   }
 
   async #giveBack(): Promise<void> {
-    if (this.#masterId !== undefined) await this.#releaseRun(this.#masterId, this.#count);
-  }
-
-  async #releaseRun(first: number, count: number): Promise<void> {
-    const ids = Array.from({ length: count }, (_, index) => first + index);
-    await Promise.all(ids.map((id) => this.#link.run(RELEASE, [`${BASE}${id}`], [this.#token])));
-  }
-
-  get #leaseMs(): number {
-    return this.#options.leaseMs ?? LEASE_MS;
+    if (this.#masterId !== undefined) await this.#numbers.release(this.#masterId);
   }
 }

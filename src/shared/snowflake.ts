@@ -6,8 +6,13 @@ export const SNOWFLAKE_EPOCH_MS = 1_735_689_600_000;
 /** Bits below the time: the machine's and the sequence's together. */
 const LOW_BITS = 22;
 const LOW_SIZE = 2 ** LOW_BITS;
-const DEFAULT_MACHINE_BITS = 10;
-const MAX_MACHINE_BITS = 17; // 5 bits of sequence are left: 32 ids per millisecond
+
+/** Bits of an id for the worker's number, where nothing else is said: 1,024 workers, 4,096 ids per millisecond each. */
+export const DEFAULT_MACHINE_BITS = 10;
+
+/** 5 bits of sequence are left: 32 ids per millisecond. */
+export const MAX_MACHINE_BITS = 17;
+
 const MAX_TIME = 2 ** 41 - 1;
 
 /** So far the clock may step back, or the ids run ahead of it, before a caller waits; and so long it waits then. */

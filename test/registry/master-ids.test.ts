@@ -21,6 +21,7 @@ async function master(config: RedisConfig, count = 1, options: MasterIdOptions =
   links.push(link);
   const told: string[] = [];
   const lease = await leaseMasterIds(link, count, {
+    settleMs: 100,
     onLost: ({ code, message }) => told.push(`lost ${code} ${message}`),
     onBack: (id) => told.push(`back ${id}`),
     ...options,
@@ -169,6 +170,70 @@ describe("with one server", () => {
     expect(one.lease.error).toMatchObject({ code: "RC_ID_LEASE" });
     await server.start();
     await eventually(() => expect(one.told).toEqual(["back 0"]));
+  });
+});
+
+describe("a Redis that has lost its data", () => {
+  let server: RedisServer;
+  beforeEach(async () => {
+    server = await RedisServer.start();
+  });
+  afterEach(() => server[Symbol.asyncDispose]());
+  const settled: MasterIdOptions = { settleMs: 2_500 };
+  const held = (): Promise<string> => server.cli("GET", "restyconf:master:0");
+
+  test("gives nobody the number of one who lives, when it was emptied", async () => {
+    const one = await master(server.url, 1, settled);
+    const token = await held();
+    await server.cli("FLUSHALL");
+    const two = await master(server.url, 1, settled);
+    expect([one.id, two.id]).toEqual([0, 1]);
+    expect([one.told, two.told]).toEqual([[], []]);
+    expect(await held()).toBe(token);
+  });
+  test("nor when it was restarted, and who waits for it is the first to come", async () => {
+    const one = await master(server.url, 1, settled);
+    const token = await held();
+    await server.kill();
+    const two = await master(server.url, 1, settled);
+    const others = await Promise.all(Array.from({ length: 4 }, () => master(server.url, 1, settled)));
+    await server.start();
+    for (const { lease } of [two, ...others]) await eventually(() => expect(lease.isHeld).toBe(true), 10_000);
+    const taken = [one, two, ...others].map(({ lease }) => lease.masterId ?? -1);
+    expect(taken.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(one.lease.masterId).toBe(0);
+    expect(one.told).toEqual([]);
+    expect(await held()).toBe(token);
+  });
+  test("nor when it has an old state, without the last leases", async () => {
+    const before = await master(server.url);
+    await before.lease.release();
+    await server.cli("SAVE");
+    const one = await master(server.url, 1, settled);
+    await server.kill();
+    await server.start();
+    expect(await held()).toBe("");
+    const two = await master(server.url, 1, settled);
+    expect([one.lease.masterId, two.id]).toEqual([0, 1]);
+    expect(one.told).toEqual([]);
+  });
+  test("gives one whose lease was over its number only when nobody else says that it is theirs", async () => {
+    const config = { url: server.url, connectTimeoutMs: 400, commandTimeoutMs: 300 };
+    const one = await master(config, 1, { ...settled, ...short });
+    await server.kill();
+    await eventually(() => expect(one.told).toEqual([expect.stringContaining("not renewed in time")]));
+    await server.start();
+    await eventually(async () => expect(await server.cli("EXISTS", "restyconf:~ids:{0}")).toBe("1"));
+    await server.cli("SET", "restyconf:master:0", "of one who lives");
+    await eventually(() => expect(one.told.slice(1)).toEqual(["back 1"]), 10_000);
+    expect(await held()).toBe("of one who lives");
+  });
+  test("keeps nobody waiting when it is new, has been there for long, and has no holder", async () => {
+    await server.cli("FLUSHALL");
+    await eventually(async () => expect(await server.cli("INFO", "server")).toMatch(/uptime_in_seconds:[2-9]/), 5_000);
+    const begun = performance.now();
+    expect((await master(server.url, 1, { settleMs: 1_000 })).id).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(500);
   });
 });
 

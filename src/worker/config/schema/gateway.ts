@@ -2,7 +2,7 @@ import { formatAddress, parseEndpoint } from "../../../codecs/address.ts";
 import type { Codec } from "../../../codecs/codec.ts";
 import { ipFromBytes, ipToBytes } from "../../../codecs/ip.ts";
 import type { GatewayConfig, GatewayPhases } from "../../../gateway.ts";
-import { MAX_MASTER_ID } from "../../../registry/master-ids.ts";
+import { maxMasterIdOf } from "../../../registry/master-ids.ts";
 import { formatPath } from "../key-path.ts";
 import { localAddress, peerAddress } from "./address.ts";
 import { redisConfig } from "./redis.ts";
@@ -55,7 +55,7 @@ export function gatewaySchema({ server, upstream, phases }: Forms): Schema<Gatew
     workers: maybe(workers),
     redis: maybe(redisConfig),
     registry: maybe(text("the path of a folder or JSON file")),
-    masterId: maybe(whole(0, MAX_MASTER_ID)),
+    masterId: maybe(whole(0, maxMasterIdOf(10))),
     advertise: maybe(peerAddress),
     links: maybe(shape("{ codec }", { codec: maybe(codec) })),
     shared: maybe(byName(size, "an object of sizes by name")),
