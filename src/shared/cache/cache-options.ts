@@ -1,6 +1,6 @@
 import type { SharedDict } from "../dict/shared-dict.ts";
 import type { Events } from "../events/events.ts";
-import type { LockOptions } from "../lock/lock.ts";
+import { LOCK_EXPTIME_MS, LOCK_TIMEOUT_MS, type LockOptions } from "../lock/lock.ts";
 
 /** What may be chosen for a cache, and again for one `get`. Times in milliseconds. */
 export interface CacheTimes {
@@ -22,7 +22,10 @@ export interface CacheOptions<Stored, Value> extends CacheTimes {
   readonly missDict?: SharedDict | undefined;
   /** For the locks of callbacks (`shm_locks`). Default: `dict`. */
   readonly lockDict?: SharedDict | undefined;
-  /** How a callback's lock is taken (`resty_lock_opts`). */
+  /**
+   * How a callback's lock is taken (`resty_lock_opts`). Who waits for a callback waits for `timeoutMs` at most, also in the worker that
+   * runs it; one that takes longer than `exptimeMs` is not believed in any more, and the next `get` calls anew.
+   */
   readonly lock?: Pick<LockOptions, "timeoutMs" | "exptimeMs"> | undefined;
   /** Tells other workers of `set`, `delete` and `purge` (`ipc`). Mostly `worker.events`. */
   readonly events?: Pick<Events, "publish" | "subscribe" | "onLost"> | undefined;
@@ -30,7 +33,10 @@ export interface CacheOptions<Stored, Value> extends CacheTimes {
   readonly lruSize?: number | undefined;
   /** How often a value is offered to a dictionary that is short of memory: each try evicts others (`shm_set_tries`). Default 3. */
   readonly setTries?: number | undefined;
-  /** Makes of a value what a worker keeps of it: a compiled template, a parsed key (`l1_serializer`). Once for each worker. */
+  /**
+   * Makes of a value what a worker keeps of it: a compiled template, a parsed key (`l1_serializer`). Once for each worker; with another
+   * function, as after a reload, workers begin anew.
+   */
   readonly l1Serializer?: ((stored: Stored) => Value) | undefined;
 }
 
@@ -64,7 +70,9 @@ export function timesOf(options: CacheTimes, defaults: CacheTimes = {}): Times {
 /** Options with none missing. @throws TypeError in the words of lua-resty-mlcache */
 export function checkedCache<Stored, Value>(name: string, options: CacheOptions<Stored, Value>) {
   if (typeof name !== "string" || name === "") throw new TypeError("name must be a string");
-  const { dict, missDict = dict, lockDict = dict, lock = {}, lruSize = LRU_SIZE, setTries = SET_TRIES } = options;
+  const { dict, missDict = dict, lockDict = dict, lruSize = LRU_SIZE, setTries = SET_TRIES } = options;
+  const { timeoutMs = LOCK_TIMEOUT_MS, exptimeMs = LOCK_EXPTIME_MS } = options.lock ?? {};
+  const lock = { timeoutMs, exptimeMs };
   if (dict === undefined) throw new TypeError("no such shared dictionary: options.dict is required");
   if (!(Number.isInteger(setTries) && setTries >= 1)) throw new TypeError("options.setTries must be >= 1");
   if (!(Number.isInteger(lruSize) && lruSize >= 1)) throw new TypeError("options.lruSize must be >= 1");

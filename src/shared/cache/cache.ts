@@ -4,8 +4,9 @@ import { type Lease, lock } from "../lock/lock.ts";
 import type { CacheAnswer, HitLevel } from "./cache-answer.ts";
 import { type CacheOptions, type CacheTimes, checkedCache, type Times, timesOf } from "./cache-options.ts";
 import { type Entry, entryOf, payloadOf, readPayload } from "./entry.ts";
-import { type Level1, type Loading, level1Of } from "./level1.ts";
+import { type Level1, level1Of } from "./level1.ts";
 import { Level2 } from "./level2.ts";
+import { Loading } from "./loading.ts";
 
 /** What a callback is handed. */
 export interface CacheCall {
@@ -40,7 +41,8 @@ export interface CacheCounts {
 export interface Cache<Stored, Value = Stored> {
   /**
    * The value of a key: from this worker, from the dictionary, or from the callback, which only one of all workers runs at a
-   * time. Never rejects for what the callback throws. Do not change the value: other sessions have the same. Any phase that may await.
+   * time. Never rejects for what the callback throws; waits for it as long as it takes, and for another session's no longer than
+   * `lock.timeoutMs`. Do not change the value: other sessions have the same. Any phase that may await.
    */
   get(key: string, callback?: CacheCallback<Stored>, times?: CacheTimes): Promise<CacheAnswer<Value>>;
   /** What the dictionary has, which this worker does not keep for itself; `ttlMs` is negative when it is too old, and told only with `stale`. */
@@ -68,6 +70,18 @@ export function cache<Stored, Value = Stored>(
   return new LayeredCache(name, options);
 }
 
+/** One `get`. */
+interface Ask<Stored> {
+  readonly key: string;
+  readonly callback: CacheCallback<Stored> | undefined;
+  readonly times: Times;
+  /** When it has waited long enough for others. */
+  readonly deadline: number;
+}
+interface Fetch<Stored> extends Ask<Stored> {
+  readonly callback: CacheCallback<Stored>;
+}
+
 class LayeredCache<Stored, Value> implements Cache<Stored, Value> {
   readonly #options: ReturnType<typeof checkedCache<Stored, Value>>;
   readonly #topic: string;
@@ -78,7 +92,7 @@ class LayeredCache<Stored, Value> implements Cache<Stored, Value> {
   constructor(name: string, options: CacheOptions<Stored, Value>) {
     this.#options = checkedCache(name, options);
     this.#topic = `cache:${name}`;
-    this.#level1 = level1Of(options.dict, name, this.#options.lruSize);
+    this.#level1 = level1Of(options.dict, name, this.#options);
     this.#level2 = new Level2(this.#options);
     if (options.events) this.#level1.follow(this.#topic, options.events);
   }
@@ -87,7 +101,8 @@ class LayeredCache<Stored, Value> implements Cache<Stored, Value> {
     checkKey(key);
     const kept = this.#level1.find(key);
     if (kept) return this.#counted({ value: kept.value, hitLevel: 1 });
-    return this.#counted(await this.#further(key, callback, timesOf(times, this.#options.times)));
+    const deadline = performance.now() + this.#options.lock.timeoutMs;
+    return this.#counted(await this.#further({ key, callback, times: timesOf(times, this.#options.times), deadline }));
   }
 
   peek(key: string, { stale = false }: { readonly stale?: boolean } = {}) {
@@ -131,58 +146,69 @@ class LayeredCache<Stored, Value> implements Cache<Stored, Value> {
   }
 
   /** The levels behind the first. */
-  async #further(key: string, callback: CacheCallback<Stored> | undefined, times: Times): Promise<CacheAnswer<Value>> {
+  async #further(ask: Ask<Stored>): Promise<CacheAnswer<Value>> {
+    const { key, callback } = ask;
     try {
       const found = this.#level2.find(key);
       if (found && !isOld(found)) return this.#promoted(key, found);
       if (!callback) return { value: undefined, hitLevel: -1 };
       const loading = this.#level1.loadingOf(key);
-      const answer = loading ? loading.answer.then(asFound) : this.#begin(key, callback, times);
-      return found && machineClock() < found.staleUntil ? this.#outOf(found, 4) : await answer;
+      if (found && machineClock() < found.staleUntil) {
+        if (!loading) void this.#begin({ ...ask, callback });
+        return this.#outOf(found, 4);
+      }
+      return await (loading ? this.#wait(loading, ask) : this.#begin({ ...ask, callback }));
     } catch (cause) {
       return { err: messageOf(cause), cause };
     }
   }
 
-  #begin(key: string, callback: CacheCallback<Stored>, times: Times): Promise<CacheAnswer<Value>> {
-    const loading: Loading<Value> = {
-      answer: Promise.resolve()
-        .then(() => this.#load(key, callback, times, () => this.#level1.end(key, loading)))
-        .catch((cause) => ({ err: messageOf(cause), cause }))
-        .finally(() => this.#level1.end(key, loading)),
-    };
-    this.#level1.begin(key, loading);
-    return loading.answer;
+  /** Waits for what another session of this worker is fetching, as those of other workers wait for its lock. */
+  async #wait(loading: Loading<Value>, ask: Ask<Stored>): Promise<CacheAnswer<Value>> {
+    const told = await loading.wait(Math.max(ask.deadline - performance.now(), 0));
+    if (told === "dropped") return await this.#further(ask);
+    if (told === "late") return this.#afterNoLock(ask.key, new GatewayError("RC_LOCK_TIMEOUT", ask.key), ask.times);
+    return asFound(told);
   }
 
-  /** One worker at a time; the others find what it has brought. `end` answers whether what is brought may still be kept. */
-  async #load(
-    key: string,
-    callback: CacheCallback<Stored>,
-    times: Times,
-    end: () => boolean,
-  ): Promise<CacheAnswer<Value>> {
+  async #begin(fetch: Fetch<Stored>): Promise<CacheAnswer<Value>> {
+    const { key } = fetch;
+    const loading = new Loading<Value>();
+    this.#level1.begin(key, loading);
+    const answer = await this.#load(fetch, loading).catch((cause) => ({ err: messageOf(cause), cause }));
+    this.#level1.end(key, loading);
+    loading.tell(answer);
+    return answer;
+  }
+
+  /** One worker at a time; the others find what it has brought. */
+  async #load(fetch: Fetch<Stored>, loading: Loading<Value>): Promise<CacheAnswer<Value>> {
+    const { key, times } = fetch;
+    const { lockDict, lock: options } = this.#options;
     let lease: Lease;
     try {
-      lease = await lock(this.#options.lockDict, `${this.#topic}:${key}`, this.#options.lock);
+      lease = await lock(lockDict, `${this.#topic}:${key}`, options);
     } catch (cause) {
       return this.#afterNoLock(key, cause, times);
     }
+    const overdue = setTimeout(() => this.#drop(key, loading), options.exptimeMs);
     try {
       const found = this.#level2.find(key);
       if (found && !isOld(found)) return this.#promoted(key, found);
-      return await this.#fetch(key, callback, times, end);
+      return await this.#fetch(fetch, loading);
     } finally {
+      clearTimeout(overdue);
       lease.unlock();
     }
   }
 
-  async #fetch(
-    key: string,
-    callback: CacheCallback<Stored>,
-    times: Times,
-    end: () => boolean,
-  ): Promise<CacheAnswer<Value>> {
+  /** The lock's time is over, and the callback is still at it: it may hang, and others are to have their turn. */
+  #drop(key: string, loading: Loading<Value>): void {
+    this.#level1.end(key, loading);
+    loading.tell("dropped");
+  }
+
+  async #fetch({ key, callback, times }: Fetch<Stored>, loading: Loading<Value>): Promise<CacheAnswer<Value>> {
     const before = this.#level2.before(key);
     let ownTtlMs: number | undefined;
     const keepFor = (ttlMs: number): void => {
@@ -201,7 +227,7 @@ class LayeredCache<Stored, Value> implements Cache<Stored, Value> {
     const stored = this.#level2.replace(before, entry);
     if (stored === "no memory") this.#counts.unstored++;
     const answer = this.#outOf(entry, 3);
-    if (stored !== "outdated" && end()) this.#keep(key, entry, answer);
+    if (stored !== "outdated" && this.#level1.end(key, loading)) this.#keep(key, entry, answer);
     return answer;
   }
 

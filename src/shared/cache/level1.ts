@@ -2,7 +2,7 @@ import { machineClock } from "../dict/clock.ts";
 import type { SharedDict } from "../dict/shared-dict.ts";
 import type { Events } from "../events/events.ts";
 import { type Lru, lru } from "../lru.ts";
-import type { CacheAnswer } from "./cache-answer.ts";
+import type { Loading } from "./loading.ts";
 
 /** A value as a worker keeps it; undefined: it is known that there is none. */
 export interface Kept<Value> {
@@ -11,23 +11,27 @@ export interface Kept<Value> {
   readonly expiresAt: number;
 }
 
-/** A value on its way from a callback. */
-export interface Loading<Value> {
-  readonly answer: Promise<CacheAnswer<Value>>;
+/** What makes one first level fit for a cache and not for another: how much it keeps, and what its values were made by. */
+export interface Level1Kind {
+  readonly lruSize: number;
+  readonly l1Serializer?: unknown;
 }
 
-/** The first level of a cache: values of one worker, and what it is fetching now. All caches of one name and dictionary share it. */
+/** The first level of a cache: values of one worker, and what it is fetching now. All caches of one name, dictionary and kind share it. */
 export class Level1<Value> {
+  readonly #kind: Level1Kind;
   readonly #kept: Lru<Kept<Value>>;
   readonly #loading = new Map<string, Loading<Value>>();
-  #isTold = false;
+  #unfollow: (() => void) | undefined;
+  #isRetired = false;
 
-  constructor(kept: Lru<Kept<Value>>) {
-    this.#kept = kept;
+  constructor(kind: Level1Kind) {
+    this.#kind = kind;
+    this.#kept = lru(kind.lruSize);
   }
 
-  get capacity(): number {
-    return this.#kept.capacity();
+  isFor({ lruSize, l1Serializer }: Level1Kind): boolean {
+    return this.#kind.lruSize === lruSize && this.#kind.l1Serializer === l1Serializer;
   }
 
   /** What is not too old. */
@@ -37,7 +41,7 @@ export class Level1<Value> {
   }
 
   keep(key: string, kept: Kept<Value>): void {
-    this.#kept.set(key, kept);
+    if (!this.#isRetired) this.#kept.set(key, kept);
   }
 
   loadingOf(key: string): Loading<Value> | undefined {
@@ -67,24 +71,36 @@ export class Level1<Value> {
 
   /** Hears, once, what other workers do to the cache; where that may have been lost, nothing that is kept can be trusted. */
   follow(topic: string, events: Pick<Events, "subscribe" | "onLost">): void {
-    if (this.#isTold) return;
-    this.#isTold = true;
-    events.subscribe(topic, (key) => (typeof key === "string" ? this.forget(key) : this.forgetAll()));
-    events.onLost(() => this.forgetAll());
+    if (this.#unfollow) return;
+    const ends = [
+      events.subscribe(topic, (key) => (typeof key === "string" ? this.forget(key) : this.forgetAll())),
+      events.onLost(() => this.forgetAll()),
+    ];
+    this.#unfollow = () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** Another one has its place: sessions of before a reload still ask it, but it hears of no changes any more, and so keeps nothing. */
+  retire(): void {
+    this.#isRetired = true;
+    this.#unfollow?.();
+    this.#kept.flushAll();
   }
 }
 
 /** The first levels of this process. They belong to the dictionary of their cache. */
 const levels = new WeakMap<SharedDict, Map<string, Level1<unknown>>>();
 
-/** The first level of a cache; a reload that changes its size makes a new one. */
-export function level1Of<Value>(dict: SharedDict, name: string, size: number): Level1<Value> {
+/** The first level of a cache; a reload that changes its size, or the code that makes its values, begins a new one. */
+export function level1Of<Value>(dict: SharedDict, name: string, kind: Level1Kind): Level1<Value> {
   const ofDict = levels.get(dict) ?? new Map<string, Level1<unknown>>();
   levels.set(dict, ofDict);
   const known = ofDict.get(name);
   // What is in a cache is what its user says that it is, here as in the dictionary.
-  if (known?.capacity === size) return known as Level1<Value>;
-  const made = new Level1(lru<Kept<Value>>(size));
+  if (known?.isFor(kind)) return known as Level1<Value>;
+  known?.retire();
+  const made = new Level1<Value>(kind);
   ofDict.set(name, made as Level1<unknown>);
   return made;
 }

@@ -19,7 +19,10 @@ export interface Level2Options {
   readonly setTries: number;
 }
 
-/** What stood at a key before a callback was called; only what still stands there is replaced by what the callback brings. */
+/**
+ * What stood at a key before a callback was called; only what still stands there is replaced by what the callback brings. With two
+ * dictionaries `dict` alone decides: every `set` and `delete` changes what stands there.
+ */
 export interface Before {
   readonly place: string;
   readonly hit: DictValue | undefined;
@@ -55,16 +58,35 @@ export class Level2 {
   }
 
   /** Stores what a callback has brought, unless something has happened to the key since `before`. */
-  replace({ place, hit, miss }: Before, entry: Entry): StoredEntry {
-    const { dict, missDict, setTries } = this.#options;
-    const [own, other, old] = entry.payload ? [dict, missDict, hit] : [missDict, dict, miss];
+  replace(before: Before, entry: Entry): StoredEntry {
+    const { dict, missDict } = this.#options;
+    if (entry.payload || missDict === dict) {
+      const stored = this.#swap(dict, { ...before, old: before.hit }, entry);
+      if (stored === "stored" && missDict !== dict) missDict.cas(before.place, before.miss, undefined);
+      return stored;
+    }
+    return this.#replaceByMiss(before, entry);
+  }
+
+  /**
+   * What is in `dict` goes before what is in `missDict`, so a `set` in any moment of this is what is found; what was written here
+   * beside it goes again, so that it does not come to light when that value is gone.
+   */
+  #replaceByMiss({ place, hit, miss }: Before, entry: Entry): StoredEntry {
+    const { dict, missDict } = this.#options;
+    const hides = decodeEntry(hit) !== undefined; // a value that is too old; a mark of `delete` stays
+    if (!(hides ? dict.cas(place, hit, undefined) : isSame(dict.get(place), hit))) return "outdated";
+    const stored = this.#swap(missDict, { place, old: miss }, entry);
+    if (stored !== "stored" || isSame(dict.get(place), hides ? undefined : hit)) return stored;
+    missDict.cas(place, encodeEntry(entry), undefined);
+    return "outdated";
+  }
+
+  #swap(own: SharedDict, { place, old }: { place: string; old: DictValue | undefined }, entry: Entry): StoredEntry {
     const options = { ttlMs: lifetimeMs(entry) };
     const bytes = encodeEntry(entry);
-    for (let tries = 0; tries < setTries; tries++) {
-      if (own.cas(place, old, bytes, options)) {
-        if (other !== own) other.delete(place);
-        return "stored";
-      }
+    for (let tries = 0; tries < this.#options.setTries; tries++) {
+      if (own.cas(place, old, bytes, options)) return "stored";
       if (!isSame(own.get(place), old)) return "outdated";
     }
     return "no memory";
@@ -74,8 +96,9 @@ export class Level2 {
   set(key: string, entry: Entry): StoredEntry {
     const { dict, missDict, setTries } = this.#options;
     const place = this.#place(key);
-    const [own, other] = entry.payload ? [dict, missDict] : [missDict, dict];
-    if (other !== own) other.delete(place);
+    const own = entry.payload ? dict : missDict;
+    if (missDict !== dict && entry.payload) missDict.delete(place);
+    else if (missDict !== dict) dict.set(place, newMark(), { ttlMs: MARK_MS });
     for (let tries = 0; tries < setTries; tries++) {
       if (own.set(place, encodeEntry(entry), { ttlMs: lifetimeMs(entry) }).ok) return "stored";
     }

@@ -9,6 +9,7 @@ import { WorkerEvents } from "../../../src/shared/events/events.ts";
 import { localTransport } from "../../../src/shared/events/local-transport.ts";
 import { EventRelay } from "../../../src/shared/events/relay.ts";
 import { lock } from "../../../src/shared/lock/lock.ts";
+import { eventually } from "../../support/eventually.ts";
 import { ended, processes } from "../processes.ts";
 import type { CacheTask } from "./cache-process.ts";
 
@@ -220,7 +221,7 @@ describe("the times of a cache", () => {
 
   test("an old value is handed out while a new one is fetched, once", async () => {
     const clock = stopClock();
-    const { here, there } = rig({ ttlMs: 100, staleTtlMs: 50 });
+    const { here, there, dict } = rig({ ttlMs: 100, staleTtlMs: 50 });
     await here.get("a", () => "old");
     clock.pass(120);
     const fetch = counting(async () => {
@@ -230,7 +231,7 @@ describe("the times of a cache", () => {
     expect(await here.get("a", fetch)).toEqual({ value: "old", hitLevel: 4 });
     expect(await here.get("a", fetch)).toEqual({ value: "old", hitLevel: 4 });
     expect(await there.get("a", fetch)).toEqual({ value: "old", hitLevel: 4 });
-    await sleep(30);
+    await eventually(() => expect(dict.keys().filter((key) => key.startsWith("lock:"))).toEqual([])); // both have done
     expect(await here.get("a", fetch)).toEqual({ value: "new", hitLevel: 1 });
     expect((await there.get("a", fetch)).value).toBe("new");
     expect(fetch.calls).toBe(1);
@@ -294,6 +295,173 @@ describe("a callback that fails", () => {
     await using _lease = await lock(dict, "cache:values:a");
     expect(await here.get("a", () => "new")).toMatchObject({ err: "could not acquire callback lock: timeout" });
     expect(await here.get("a", () => "new", { resurrectTtlMs: 1_000 })).toEqual({ value: "old", hitLevel: 4 });
+  });
+});
+
+describe("a callback that hangs", () => {
+  const never = (): Promise<string> => new Promise(() => {});
+
+  test("keeps other sessions of its worker waiting no longer than others wait for its lock", async () => {
+    const { here, there } = rig({ lock: { timeoutMs: 100, exptimeMs: 60_000 } });
+    void here.get("a", never);
+    const begun = performance.now();
+    const asked = [here, here, there].map((each) => each.get("a", () => "mine"));
+    for (const answer of await Promise.all(asked)) {
+      expect(answer).toMatchObject({ err: "could not acquire callback lock: timeout" });
+    }
+    expect(performance.now() - begun).toBeLessThan(2_000);
+    expect(await here.get("a", () => "mine", { staleTtlMs: 1 })).toMatchObject({ err: expect.any(String) });
+  });
+
+  test("lets the next one be called when the time of its lock is over: by who waits, and by who comes then", async () => {
+    const { here, there } = rig({ lock: { timeoutMs: 5_000, exptimeMs: 100 } });
+    void here.get("a", never);
+    const fetch = counting(() => "fresh");
+    const waiting = await Promise.all([here.get("a", fetch), here.get("a", fetch), there.get("a", fetch)]);
+    expect(waiting.map(({ value }) => value)).toEqual(["fresh", "fresh", "fresh"]);
+    expect(fetch.calls).toBe(1);
+    expect((await here.get("a", fetch)).hitLevel).toBe(1);
+  });
+
+  test("and comes back late does not undo what was fetched meanwhile", async () => {
+    const { here } = rig({ lock: { timeoutMs: 5_000, exptimeMs: 50 } });
+    let go = (_value: string): void => {};
+    const slow = here.get("a", () => new Promise<string>((resolve) => (go = resolve)));
+    expect((await here.get("a", () => "fresh")).value).toBe("fresh");
+    go("late");
+    expect(await slow).toEqual({ value: "late", hitLevel: 3 });
+    expect(await here.get("a")).toEqual({ value: "fresh", hitLevel: 1 });
+    expect(here.peek("a")?.value).toBe("fresh");
+  });
+
+  test("gives way to the old value, where one asks for that", async () => {
+    const { here } = rig({ ttlMs: 20, lock: { timeoutMs: 50, exptimeMs: 60_000 } });
+    await here.get("a", () => "old");
+    await sleep(30);
+    void here.get("a", never);
+    expect(await here.get("a", never, { resurrectTtlMs: 1_000 })).toEqual({ value: "old", hitLevel: 4 });
+  });
+});
+
+describe("with a dictionary for what is missing, a callback that runs meanwhile does not undo", () => {
+  /** A cache in two workers, one of which is in its callback. */
+  async function fetching(brings: string | undefined, before?: (made: Cache<string>) => unknown) {
+    const opened = openDicts({ dict: "1m", misses: "1m" }, { isShared: true });
+    const attached = attachDicts(opened.handles);
+    const relay = new EventRelay();
+    const [here, there] = [opened.dicts, attached.dicts].map((dicts, number) => {
+      const events = new WorkerEvents({ transport: localTransport(relay, number), number });
+      return cache<string>("values", {
+        dict: dictOf(dicts),
+        missDict: dictOf(dicts, "misses"),
+        events,
+        ttlMs: 40,
+        negTtlMs: 60_000,
+        staleTtlMs: 60_000,
+      });
+    });
+    if (!here || !there) throw new Error("there are two");
+    await before?.(here);
+    let end = (): void => {};
+    const released = new Promise<void>((go) => {
+      end = go;
+    });
+    const begun = new Promise<void>((begin) => {
+      void here.get("k", async () => {
+        begin();
+        await released;
+        return brings;
+      });
+    });
+    await begun;
+    const finish = async (): Promise<void> => {
+      end();
+      await afterOthers();
+    };
+    return { here, there, finish, misses: dictOf(opened.dicts, "misses") };
+  }
+
+  const aged = async (made: Cache<string>): Promise<void> => {
+    await made.get("k", () => "very old");
+    await sleep(50);
+  };
+
+  test.each<[string, string | undefined, string | undefined]>([
+    ["a value, by one that brings nothing", undefined, "new"],
+    ["that there is none, by one that brings a value", "old", undefined],
+    ["a value, by one that brings another", "old", "new"],
+  ])("set of %s", async (_name, brings, set) => {
+    for (const before of [undefined, aged]) {
+      const { there, here, finish, misses } = await fetching(brings, before);
+      expect(there.set("k", set, { ttlMs: 60_000 })).toEqual({ ok: true });
+      await finish();
+      expect([there.peek("k")?.value, here.peek("k")?.value]).toEqual([set, set]);
+      expect(there.peek("k")).toBeDefined();
+      expect(misses.keys()).toHaveLength(set === undefined ? 1 : 0);
+    }
+  });
+
+  test.each([["old"], [undefined]])("delete, by one that brings %s", async (brings) => {
+    for (const before of [undefined, aged]) {
+      const { there, finish } = await fetching(brings, before);
+      expect(there.delete("k")).toEqual({ ok: true });
+      await finish();
+      expect(there.peek("k")).toBeUndefined();
+      expect(await there.get("k", () => "fresh")).toEqual({ value: "fresh", hitLevel: 3 });
+    }
+  });
+
+  test("nothing, where nobody has changed anything: what it brings is there, and only once", async () => {
+    for (const before of [undefined, aged]) {
+      const none = await fetching(undefined, before);
+      await none.finish();
+      expect([none.there.peek("k")?.value, none.there.peek("k")?.ttlMs, none.misses.keys().length]).toEqual([
+        undefined,
+        expect.any(Number),
+        1,
+      ]);
+      const some = await fetching("value", before);
+      await some.finish();
+      expect([some.there.peek("k")?.value, some.misses.keys().length]).toEqual(["value", 0]);
+    }
+  });
+});
+
+describe("another configuration of a cache", () => {
+  test("with other code for its values has none of the old code's, and the dictionary's are kept", async () => {
+    const { dict } = rig();
+    const before = cache<number, string>("t", { dict, l1Serializer: (stored) => `old code ${stored}` });
+    expect((await before.get("a", () => 1)).value).toBe("old code 1");
+    const after = cache<number, string>("t", { dict, l1Serializer: (stored) => `new code ${stored}` });
+    expect(await after.get("a")).toEqual({ value: "new code 1", hitLevel: 2 });
+    expect(await after.get("a")).toEqual({ value: "new code 1", hitLevel: 1 });
+    expect(await before.get("a")).toEqual({ value: "old code 1", hitLevel: 2 });
+  });
+
+  test("ends what the one before it has subscribed to, which keeps nothing from then on", async () => {
+    const { dict } = rig();
+    const relay = new EventRelay();
+    const inner = new WorkerEvents({ transport: localTransport(relay, 0), number: 0 });
+    let open = 0;
+    const counted = (end: () => void): (() => void) => {
+      open++;
+      return () => {
+        open--;
+        end();
+      };
+    };
+    const events: CacheOptions<unknown, unknown>["events"] = {
+      publish: (...words) => inner.publish(...words),
+      subscribe: (...words) => counted(inner.subscribe(...words)),
+      onLost: (listener) => counted(inner.onLost(listener)),
+    };
+    const made = [10, 20, 30, 40].map((lruSize) => cache<unknown>("t", { dict, events, lruSize }));
+    expect(open).toBe(2);
+    const [first, last] = [made.at(0), made.at(-1)];
+    await first?.get("a", () => 1);
+    expect((await first?.get("a"))?.hitLevel).toBe(2);
+    await last?.get("a");
+    expect((await last?.get("a"))?.hitLevel).toBe(1);
   });
 });
 
