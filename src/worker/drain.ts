@@ -9,12 +9,15 @@ const STEP_MS = 250;
 const LAST_MS = 5_000;
 
 /**
- * So much of a drain waits for sessions that are in the midst of something. Then they keep the pace like all others: if it waited to
- * the end, and none of them ever paused, all would be cut at once.
+ * A session in the midst of something is waited for, to the end if need be. But if there are many of them, and none ever pauses, they
+ * would all be cut at once then: so no step ends more than this multiple of an even pace.
  */
-const PATIENT_PART = 1 / 2;
+const FASTEST = 2;
 
-/** Where a drain has no end, announcements are spread over so long: whoever hears one connects again. */
+/** Announcements are spread over this part of a drain, since whoever hears one connects again; the rest is for their last responses … */
+const ANNOUNCED_PART = 1 / 2;
+
+/** … and over so long at most, as where a drain has no end. */
 const ANNOUNCE_MS = 10_000;
 
 /** What a drain needs of the sessions. */
@@ -40,7 +43,9 @@ interface Candidate {
 export class Drain {
   readonly #sessions: Drained;
   readonly #steps: number;
-  readonly #patientSteps: number;
+  readonly #announceSteps: number;
+  /** Most ends at a step. */
+  readonly #most: number;
   readonly #timer: NodeJS.Timeout;
   readonly #announcer = new Announcer();
   /** Had a turn, and were in the midst of something. */
@@ -53,8 +58,8 @@ export class Drain {
   constructor(overMs: number | undefined, sessions: Drained) {
     this.#sessions = sessions;
     this.#steps = overMs === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(overMs / STEP_MS));
-    this.#patientSteps = Math.min(Math.floor(this.#steps * PATIENT_PART), ANNOUNCE_MS / STEP_MS);
-    this.#look();
+    this.#announceSteps = Math.min(this.#steps * ANNOUNCED_PART, ANNOUNCE_MS / STEP_MS);
+    this.#most = Math.max(1, Math.ceil((this.#look().length * FASTEST) / this.#steps));
     this.#timer = setInterval(() => this.#next(), STEP_MS);
   }
 
@@ -67,7 +72,7 @@ export class Drain {
   #next(): void {
     this.#step++;
     const left = this.#look();
-    void this.#announcer.next(left, this.#patientSteps - this.#step + 1);
+    void this.#announcer.next(left, this.#announceSteps - this.#step + 1);
     if (this.#steps === Number.POSITIVE_INFINITY) return;
     this.#endShare(left);
     if (this.#step < this.#steps) return;
@@ -90,16 +95,19 @@ export class Drain {
   }
 
   #endShare(left: readonly Candidate[]): void {
-    const stepsLeft = Math.max(1, this.#steps - this.#step + 1);
-    const isPatient = stepsLeft > 1 && this.#step <= this.#steps * PATIENT_PART;
-    const share = Math.ceil(left.length / stepsLeft);
-    for (const { session, isPolite } of this.#inOrder(left, isPatient).slice(0, share))
-      if (isPolite) void this.#endPolitely(session, isPatient);
+    const stepsAfter = Math.max(0, this.#steps - this.#step);
+    const share = Math.ceil(left.length / (stepsAfter + 1));
+    const urgent = left.length - this.#most * stepsAfter;
+    const { quiet, busy } = this.#inOrder(left);
+    const count = Math.max(Math.min(share, quiet.length), urgent);
+    [...quiet, ...busy].slice(0, count).forEach(({ session, isPolite }, place) => {
+      if (isPolite) void this.#endPolitely(session, place < urgent);
       else session.stop("drained");
+    });
   }
 
-  /** Idle ones first. Who is known to be in the midst of something comes last, or not yet. */
-  #inOrder(left: readonly Candidate[], isPatient: boolean): readonly Candidate[] {
+  /** Idle ones first. Busy is who is known to be in the midst of something that should not be cut. */
+  #inOrder(left: readonly Candidate[]): Record<"quiet" | "busy", readonly Candidate[]> {
     const [idle, active, postponed, busy]: [Candidate[], Candidate[], Candidate[], Candidate[]] = [[], [], [], []];
     for (const candidate of left) {
       const { session, look, isPolite } = candidate;
@@ -107,13 +115,13 @@ export class Drain {
       else if (!look.isIdle) busy.push(candidate);
       else (this.#postponed.has(session) ? postponed : idle).push(candidate);
     }
-    return [...idle, ...active, ...postponed, ...(isPatient ? [] : busy)];
+    return { quiet: [...idle, ...active, ...postponed], busy };
   }
 
-  async #endPolitely(session: Connection, isPatient: boolean): Promise<void> {
+  async #endPolitely(session: Connection, isUrgent: boolean): Promise<void> {
     const isEnded = await session.farewell?.say("drained");
     if (isEnded !== false) return;
-    if (isPatient) this.#postponed.add(session);
-    else session.stop("drained");
+    if (isUrgent) session.stop("drained");
+    else this.#postponed.add(session);
   }
 }
