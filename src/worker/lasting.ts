@@ -74,7 +74,7 @@ export class Lasting implements AsyncDisposable {
     const { identity } = this;
     const sessions: LinkSessions = {
       find: (id) => this.#shown?.sessions.find(id),
-      list: (after) => this.#shown?.sessions.list(after) ?? [],
+      list: () => this.#shown?.sessions.list() ?? [],
       kill: (id) => this.#shown?.sessions.kill(id) ?? false,
     };
     let hadNumbers = false; // they stay known by them while a lease that was lost may come back

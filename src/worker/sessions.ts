@@ -61,17 +61,24 @@ export class Sessions {
   get forLinks(): LinkSessions {
     return {
       find: (id) => {
-        this.#byId ??= new Map([...this.#all].map((session) => [session.id, session]));
-        const session = this.#byId.get(id);
+        const session = this.#index().get(id);
         return session && !session.isOver ? linkSession(session) : undefined;
       },
-      list: (after) => this.#after(after),
-      kill: (id) => this.kill(id),
+      list: () => this.#linked(),
+      kill: (id) => {
+        this.#index();
+        return this.kill(id);
+      },
     };
   }
 
-  *#after(number = 0): Iterable<LinkSession> {
-    for (const session of this.#all) if (session.number > number && !session.isOver) yield linkSession(session);
+  #index(): ReadonlyMap<string, Connection> {
+    this.#byId ??= new Map([...this.#all].map((session) => [session.id, session]));
+    return this.#byId;
+  }
+
+  *#linked(): Iterable<LinkSession> {
+    for (const session of this.#all) if (!session.isOver) yield linkSession(session);
   }
 
   /** How sessions of a generation have ended so far. */

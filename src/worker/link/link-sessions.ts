@@ -25,8 +25,8 @@ export interface LinkSession {
 export interface LinkSessions {
   /** Asked for each push: an index, where there are many sessions. */
   find(id: string): LinkSession | undefined;
-  /** Those with a higher number than `after`, in the order of their numbers. */
-  list(after?: number): Iterable<LinkSession>;
+  /** In the order of their numbers. Those that come or go meanwhile may be in it or not. */
+  list(): Iterable<LinkSession>;
   /** Ends one at once; its end cause is `killed`. False: there is none. */
   kill(id: string): boolean;
 }

@@ -59,11 +59,14 @@ async function broadcast({ id, tag, data }: Of<"broadcast">, sessions: LinkSessi
 }
 
 /** A page may be short, or empty, and have a `next` all the same. */
-function page({ id, tag, after, limit }: Of<"sessions">, sessions: LinkSessions): Answer {
+async function page({ id, tag, after, limit }: Of<"sessions">, sessions: LinkSessions): Promise<Answer> {
   const rows: object[] = [];
   const answer = { type: "sessions", ...(id !== undefined && { id }), sessions: rows } as const;
+  let passed = 0;
   let looked = 0;
-  for (const session of sessions.list(after)) {
+  for (const session of sessions.list()) {
+    if (++passed % SESSIONS_PER_TURN === 0) await turn(); // those of earlier pages cost time, too
+    if (session.number <= after) continue;
     if (has(session, tag)) rows.push(session.row());
     if (rows.length === limit || ++looked === SESSIONS_PER_PAGE) return { ...answer, next: session.number };
   }

@@ -74,10 +74,13 @@ describe("broadcast", () => {
 
 describe("sessions", () => {
   const ask = { kind: "sessions", id: 1, tag: "*", after: 0, limit: 100 } as const;
-  const all = (sessions: SessionsRig, request: typeof ask | { tag: string; limit: number } = ask): string[] => {
+  const all = async (
+    sessions: SessionsRig,
+    request: typeof ask | { tag: string; limit: number } = ask,
+  ): Promise<string[]> => {
     const ids: string[] = [];
     for (let after = 0, pages = 0; pages < 1_000; pages++) {
-      const page = perform({ ...ask, ...request, after }, sessions);
+      const page = await perform({ ...ask, ...request, after }, sessions);
       if (!page || !("sessions" in page) || !Array.isArray(page.sessions)) throw new Error("no page");
       expect(page.sessions.length).toBeLessThanOrEqual(request.limit);
       ids.push(...page.sessions.map((row) => String(Object.values(row)[0])));
@@ -87,27 +90,41 @@ describe("sessions", () => {
     return ids;
   };
 
-  test("come in pages, each session once, in order", () => {
+  test("come in pages, each session once, in order", async () => {
     const sessions = sessionsOf(250);
-    expect(all(sessions)).toEqual([...sessions.all.keys()]);
-    expect(all(sessions, { tag: "*", limit: 1 })).toHaveLength(250);
-    expect(all(sessionsOf(0))).toEqual([]);
+    expect(await all(sessions)).toEqual([...sessions.all.keys()]);
+    expect(await all(sessions, { tag: "*", limit: 1 })).toHaveLength(250);
+    expect(await all(sessionsOf(0))).toEqual([]);
   });
 
-  test("with a tag come alone, without a pass over all for one page", () => {
+  test("with a tag come alone, without a pass over all for one page", async () => {
     const sessions = sessionsOf(12_000);
     sessions.add("rare", ["west"]);
-    expect(all(sessions, { tag: "west", limit: 10 })).toEqual(["rare"]);
-    const first = perform({ ...ask, tag: "west" }, sessions);
+    expect(await all(sessions, { tag: "west", limit: 10 })).toEqual(["rare"]);
+    const first = await perform({ ...ask, tag: "west" }, sessions);
     expect(first).toEqual({ type: "sessions", id: 1, sessions: [], next: 5_000 });
   });
 
-  test("that end between two pages are missing, and no other is", () => {
+  test("give others their turn, however far behind the page is", async () => {
+    const sessions = sessionsOf(5_000);
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns++;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    expect(await perform({ ...ask, after: 4_999 }, sessions)).toMatchObject({ sessions: [{ session: "s5000" }] });
+    isOver = true;
+    expect(turns).toBeGreaterThanOrEqual(9);
+  });
+
+  test("that end between two pages are missing, and no other is", async () => {
     const sessions = sessionsOf(10);
-    const first = perform({ ...ask, limit: 5 }, sessions);
+    const first = await perform({ ...ask, limit: 5 }, sessions);
     sessions.kill("s5");
     sessions.kill("s7");
-    const second = perform({ ...ask, after: 5, limit: 5 }, sessions);
+    const second = await perform({ ...ask, after: 5, limit: 5 }, sessions);
     expect(first).toMatchObject({ next: 5 });
     expect(second).toMatchObject({ sessions: ["s6", "s8", "s9", "s10"].map((session) => ({ session })) });
   });
