@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { AskError } from "./admin/ask.ts";
 import { change, end, kill, showSessions, showStatus } from "./admin/commands.ts";
 import { openControl } from "./admin/control.ts";
+import { reach } from "./admin/reach.ts";
 import { messageOf } from "./errors.ts";
 import type { GatewayConfig } from "./gateway.ts";
 import { BindError } from "./stream/port.ts";
@@ -16,10 +17,12 @@ import { shortPath } from "./worker/config/source-place.ts";
 import { validate } from "./worker/config/validate.ts";
 import { explain } from "./worker/explain/explain.ts";
 import { bytesOfHex, bytesOfText } from "./worker/explain/explain-input.ts";
-import { type LoadedGateway, loadGateway } from "./worker/load-gateway.ts";
+import { Lifetime } from "./worker/lifetime.ts";
+import { loadGateway } from "./worker/load-gateway.ts";
 import { createLog, type OpenLog } from "./worker/log.ts";
+import { keepPidFile } from "./worker/pid-file.ts";
 import { runGateway, type Started } from "./worker/run-gateway.ts";
-import { makeStateDir, ownFolderOf } from "./worker/state-dir.ts";
+import { linkControl } from "./worker/state-dir.ts";
 
 /** Exit codes, as the documentation promises them. */
 const FINE = 0;
@@ -49,51 +52,60 @@ interface ExplainOptions extends ConfigOption {
 const MAX_STDIN_BYTES = 1024 * 1024;
 
 async function start(given: string | undefined, options: ConfigOption): Promise<void> {
+  const lifetime = new Lifetime();
   const gateway = await loadGateway(pathOf(given, options));
   const { config, loaded } = gateway;
   const log = createLog(config.log, loaded);
   const notices = [nodeNotice(process.versions.node, new Date()), ...noticesOf(config)];
   for (const notice of notices) if (notice !== undefined) log.warn(notice);
-  const started = await runGateway(gateway, log);
-  await listenForCommands(gateway, started, log);
+  const started = await runGateway(gateway, log, lifetime);
+  await listenForCommands(started, log);
   for (const { address, server } of started.operator.gateway.listening) print(`listening ${address} ${server}`);
 }
 
 /** Without its folder a gateway serves all the same: signals reach it. */
-async function listenForCommands({ config, loaded }: LoadedGateway, started: Started, log: OpenLog): Promise<void> {
+async function listenForCommands(started: Started, log: OpenLog): Promise<void> {
+  const { dirs } = started;
+  if (dirs.folder === undefined) return;
   try {
-    const control = await openControl(makeStateDir(config, loaded), started, version());
+    const control = await openControl(dirs.folder, started, version());
     process.on("exit", () => control.close());
+    linkControl(dirs);
   } catch (cause) {
     log.warn("commands cannot reach this gateway, signals can", { reason: messageOf(cause) });
+    if (cause instanceof BindError) return; // another gateway's folder
   }
+  keepPidFile(dirs.folder);
 }
 
+/** What a command that speaks to a running gateway is called with. */
+type Operating<Options extends ConfigOption> = (given: string | undefined, options: Options) => Promise<void>;
+
 /** Where the gateway that was started with a configuration is reached. */
-function folderOf({ config }: ConfigOption): string {
-  return ownFolderOf(findConfig(config));
+function folderOf(given: string | undefined, options: ConfigOption): Promise<string> {
+  return reach(findConfig(pathOf(given, options)));
 }
 
 /** Runs a command that asks a running gateway, and prints its answer. */
 function asking(
   command: (folder: string, options: ReloadOptions) => Promise<readonly string[]>,
-): (options: ReloadOptions) => Promise<void> {
-  return async (options) => {
-    for (const line of await command(folderOf(options), options)) print(line);
+): Operating<ReloadOptions> {
+  return async (given, options) => {
+    for (const line of await command(await folderOf(given, options), options)) print(line);
     process.exit(FINE); // whatever the configuration's code has opened
   };
 }
 
-async function drain(options: DrainOptions): Promise<void> {
+async function drain(given: string | undefined, options: DrainOptions): Promise<void> {
   const seconds = Number(options.over);
   if (!(seconds > 0)) throw new UsageError(`--over: expected seconds, got ${options.over}`);
-  await end(folderOf(options), `POST /drain?overMs=${seconds * 1_000}`, print);
+  await end(await folderOf(given, options), `POST /drain?overMs=${seconds * 1_000}`, print);
   process.exit(FINE);
 }
 
-function ending(question: string): (options: ConfigOption) => Promise<void> {
-  return async (options) => {
-    await end(folderOf(options), question, print);
+function ending(question: string): Operating<ConfigOption> {
+  return async (given, options) => {
+    await end(await folderOf(given, options), question, print);
     process.exit(FINE);
   };
 }
@@ -215,15 +227,21 @@ function program(): Command {
   return root;
 }
 
-/** Commands for a gateway that runs; `--config` tells which one. */
+/** Commands for a gateway that runs; the configuration tells which one. */
 function addOperating(root: Command): void {
-  const command = (name: string, what: string): Command =>
-    root.command(name).description(what).option("--config <path>", "what it was started with");
+  const command = (name: string, what: string, ...first: [name: string, what: string][]): Command => {
+    const made = root.command(name).description(what);
+    for (const [argument, meaning] of first) made.argument(argument, meaning);
+    return made
+      .argument("[config]", "what it was started with (default: restyconf.config.* in this folder)")
+      .option("--config <path>", "the same as an option");
+  };
   command("status", "say what a running gateway does").action(asking(showStatus));
   command("sessions", "list the sessions that live").action(asking(showSessions));
-  command("kill", "end one session")
-    .argument("<session>", "its id")
-    .action((session: string, options: ConfigOption) => asking((folder) => kill(folder, session))(options));
+  command("kill", "end one session", ["<session>", "its id"]).action(
+    (session: string, given: string | undefined, options: ConfigOption) =>
+      asking((folder) => kill(folder, session))(given, options),
+  );
   command("reload", "read the configuration again")
     .option("--canary <share>", "for a share of the new sessions only, like 10%")
     .action(asking(reload));

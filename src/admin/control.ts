@@ -2,6 +2,7 @@ import { chmodSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { messageOf } from "../errors.ts";
 import { bind } from "../stream/port.ts";
+import { MAX_UNIX_PATH_BYTES } from "../worker/config/schema/address.ts";
 import type { Started } from "../worker/run-gateway.ts";
 import { controlPath } from "../worker/state-dir.ts";
 
@@ -16,7 +17,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 
 /**
  * Listens for the command line on a unix socket that only its owner may use. Resolves when it is open.
- * @throws BindError when another gateway has it
+ * @throws BindError when another gateway has it; Error when the path of the folder is too long
  */
 export async function openControl(stateDir: string, started: Started, version: string): Promise<Server> {
   const handlers = handlersOf(started, version);
@@ -24,10 +25,18 @@ export async function openControl(stateDir: string, started: Started, version: s
     void answer(handlers, request, response);
   });
   const path = controlPath(stateDir);
+  const bytes = Buffer.byteLength(path);
+  if (bytes > MAX_UNIX_PATH_BYTES)
+    throw new Error(`${path}: ${bytes} bytes, but a socket's path has ${MAX_UNIX_PATH_BYTES} at most`);
   return bind({ kind: "unix", path }, async () => {
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));
-    chmodSync(path, 0o600);
     server.unref(); // it keeps no process alive that has nothing else to do
+    try {
+      chmodSync(path, 0o600);
+    } catch (cause) {
+      server.close(); // before somebody else uses it
+      throw cause;
+    }
     return server;
   });
 }
@@ -37,6 +46,7 @@ function handlersOf({ operator, stop }: Started, version: string): ReadonlyMap<s
   const startedAt = new Date().toISOString();
   const done = (): Answer => ({ generation: gateway.generation });
   const handlers: Readonly<Record<string, Handler>> = {
+    "GET /version": async () => ({ version }),
     "GET /status": async () => ({
       version,
       pid: process.pid,

@@ -1,4 +1,5 @@
 import type { GatewayConfig } from "../gateway.ts";
+import { Deadline } from "../stream/deadline.ts";
 import type { Snapshot } from "./config/bundle.ts";
 import { ConfigError } from "./config/config-error.ts";
 import { fileFaults } from "./config/file-faults.ts";
@@ -15,16 +16,25 @@ export interface LoadedGateway {
 }
 
 /**
- * Reads a configuration as it is on disk now, checks it, and runs its `init` and `check`: for a start, and for each reload.
- * @throws UsageError, ConfigError, and what the hooks throw
+ * Reads a configuration as it is on disk now, checks it, and runs its `init` and `check`: for a start, and for each reload. The module,
+ * `init` and `check` may take `stepMs` each. Default: as long as they like.
+ * @throws UsageError, ConfigError, what the hooks throw, and Error when they are not done in time
  */
-export async function loadGateway(path: string | undefined): Promise<LoadedGateway> {
+export async function loadGateway(
+  path: string | undefined,
+  { stepMs = Number.POSITIVE_INFINITY }: { readonly stepMs?: number } = {},
+): Promise<LoadedGateway> {
   const snapshot: Snapshot = new Map();
-  const loaded = await loadConfig(path, process.cwd(), snapshot);
+  const loaded = await within(stepMs, "the configuration", loadConfig(path, process.cwd(), snapshot));
   const config = validate(loaded);
-  await config.phases?.init?.(); // it may make the very files that are looked for next
+  await within(stepMs, "init", Promise.resolve(config.phases?.init?.())); // it may make the very files that are looked for next
   const faults = await fileFaults(config, { baseDir: loaded.baseDir, warn: () => {} }); // start says the warnings itself
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${shortPath(loaded.path)}: ${fault}`));
-  await config.phases?.check?.();
+  await within(stepMs, "check", Promise.resolve(config.phases?.check?.()));
   return { config, loaded, snapshot };
+}
+
+async function within<Value>(limitMs: number, what: string, work: Promise<Value>): Promise<Value> {
+  using limit = new Deadline(limitMs);
+  return await limit.limit(work, () => new Error(`${what}: not finished within ${limitMs} ms`));
 }

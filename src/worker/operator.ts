@@ -1,26 +1,46 @@
 import { messageOf } from "../errors.ts";
+import { type CanaryFault, judgeCanary } from "./canary-judge.ts";
 import { ConfigError } from "./config/config-error.ts";
 import { loadGateway } from "./load-gateway.ts";
 import type { OpenLog } from "./log.ts";
-import type { WorkerStatus } from "./master/calls.ts";
 import type { RunningGateway } from "./master/running-gateway.ts";
+import { Trial } from "./trial.ts";
 
-/** How often a generation that is tried out is judged. */
-const JUDGE_MS = 500;
+/** What a configuration waits for may never come: so long may its module, `init` and `check` take while another one serves. */
+const STEP_MS = 30_000;
 
-/** Before so many of its sessions have ended, nothing is known of it. */
-const JUDGED_SESSIONS = 20;
+/** A reload that was asked for and has not read the file yet. */
+interface Waiting {
+  readonly trial: Trial;
+  readonly share: number;
+  readonly done: Promise<void>;
+}
 
-/** So many failures more than the others' share are no accident: sessions fail by their peers, too. */
-const MORE_FAILURES = 0.1;
+/** A configuration that has a share of the new sessions. */
+interface Canary {
+  readonly trial: Trial;
+  /** Aborts when it has another share, or none. */
+  readonly over: AbortController;
+}
 
-/** What signals and operators ask of a gateway, one thing after the other. What fails leaves everything as it was. */
+/**
+ * What signals and operators ask of a gateway. One configuration is read after the other, and the gateway is changed by one thing at
+ * a time: what waits for a hook of the next configuration holds up no change of what serves. What fails leaves everything as it was.
+ */
 export class Operator {
   readonly gateway: RunningGateway;
   readonly #path: string;
   readonly #log: OpenLog;
+  #loading: Promise<unknown> = Promise.resolve();
   #changing: Promise<unknown> = Promise.resolve();
-  #judging: NodeJS.Timeout | undefined;
+  #waiting: Waiting | undefined;
+  /** What is asked for and does not serve yet. */
+  readonly #wanted = new Set<Trial>();
+  #canary: Canary | undefined;
+  /** What serves, and what did before; undefined: what the process began with. */
+  #serving: Trial | undefined;
+  #before: Trial | undefined;
+  #isClosing = false;
 
   /** `path`: of the configuration, which a reload reads again. */
   constructor(gateway: RunningGateway, path: string, log: OpenLog) {
@@ -29,31 +49,34 @@ export class Operator {
     this.#log = log;
   }
 
-  /** Reads the configuration again. With a share, only so many of the new sessions see it, until `promote` or `rollback`. */
+  /**
+   * Reads the configuration again. With a share, only so many of the new sessions see it, until `promote` or `rollback`. What is asked
+   * for while the same waits for its turn is one with it.
+   */
   reload(share = 1): Promise<void> {
-    return this.#change(share < 1 ? "canary" : "reload", async () => {
-      clearInterval(this.#judging);
-      const next = await loadGateway(this.#path);
-      if (share >= 1) return this.gateway.reload(next);
-      await this.gateway.tryOut(next, share);
-      this.#judging = setInterval(() => void this.#judge(), JUDGE_MS);
-    });
+    if (this.#waiting?.share === share) return this.#waiting.done;
+    const trial = new Trial();
+    this.#wanted.add(trial);
+    const turn = this.#loading.then(() => this.#load(share, trial)).finally(() => this.#wanted.delete(trial));
+    this.#loading = turn.catch(() => {});
+    this.#waiting = { trial, share, done: this.#told(share < 1 ? "canary" : "reload", turn) };
+    return this.#waiting.done;
   }
 
   /** Has all new sessions served by the configuration that is tried out. */
   promote(): Promise<void> {
     return this.#change("promotion", async () => {
-      clearInterval(this.#judging);
       if (!(await this.gateway.promote())) throw new Error("no configuration is tried out");
+      const trial = this.#canary?.trial;
+      this.#endCanary();
+      if (trial) this.#adopt(trial);
     });
   }
 
-  /** Drops the configuration that is tried out, else goes back to the one before. */
+  /** Drops the configuration that is tried out, else goes back to the one before. What is being loaded is given up. */
   rollback(): Promise<void> {
-    return this.#change("rollback", async () => {
-      clearInterval(this.#judging);
-      if (!(await this.gateway.rollback())) throw new Error("there is no configuration to go back to");
-    });
+    this.#giveUp("a rollback was asked for meanwhile");
+    return this.#change("rollback", () => this.#goBack());
   }
 
   /** Puts new processes in the place of the workers. */
@@ -61,42 +84,94 @@ export class Operator {
     return this.#change("replacement", () => this.gateway.replace());
   }
 
-  async #judge(): Promise<void> {
-    const status = await this.gateway.status();
-    const own = sum(status.map(({ canary }) => canary?.own));
-    const others = sum(status.map(({ canary }) => canary?.others));
-    if (
-      own.ended < JUDGED_SESSIONS ||
-      own.failed / own.ended <= others.failed / Math.max(1, others.ended) + MORE_FAILURES
-    )
-      return;
-    clearInterval(this.#judging);
-    this.#log.error("canary fails", { sessions: own.ended, failed: own.failed });
-    await this.rollback().catch(() => {}); // it has been logged
+  /** Ends the gateway; see {@link RunningGateway.close}. Nothing changes it from here on. */
+  async close(how: "quick" | "drain", overMs?: number): Promise<void> {
+    this.#isClosing = true;
+    this.#giveUp("the gateway is ending");
+    this.#endCanary();
+    await this.gateway.close(how, overMs);
+  }
+
+  async #load(share: number, trial: Trial): Promise<void> {
+    if (this.#waiting?.trial === trial) this.#waiting = undefined;
+    const next = await trial.load(() => loadGateway(this.#path, { stepMs: STEP_MS }));
+    await this.#inTurn(async () => {
+      if (share < 1) await trial.run(() => this.gateway.tryOut(next, share, trial.ended));
+      else await trial.run(() => this.gateway.reload(next, trial.ended));
+      this.#endCanary();
+      if (share < 1) this.#watch(trial);
+      else this.#adopt(trial);
+    });
+  }
+
+  #adopt(trial: Trial): void {
+    trial.adopt();
+    this.#before = this.#serving;
+    this.#serving = trial;
+  }
+
+  #watch(trial: Trial): void {
+    const canary = { trial, over: new AbortController() };
+    this.#canary = canary;
+    const { signal } = canary.over;
+    const blame = (): void => void this.#drop(canary, { reason: messageOf(trial.ended.reason) });
+    if (trial.ended.aborted) blame();
+    else trial.ended.addEventListener("abort", blame, { signal });
+    void judgeCanary(this.gateway, signal).then((fault) => fault && this.#drop(canary, fault));
+  }
+
+  #endCanary(): void {
+    this.#canary?.over.abort();
+    this.#canary = undefined;
+  }
+
+  /** Unless it was promoted or dropped while this waited for its turn. */
+  async #drop(canary: Canary, fault: CanaryFault): Promise<void> {
+    const dropped = this.#inTurn(async () => {
+      if (this.#canary !== canary) return;
+      this.#log.error("canary fails", fault);
+      await this.#told("rollback", this.#goBack());
+    });
+    await dropped.catch(() => {}); // the log has it
+  }
+
+  async #goBack(): Promise<void> {
+    const isCanary = this.#canary !== undefined;
+    this.#endCanary();
+    if (!(await this.gateway.rollback())) throw new Error("there is no configuration to go back to");
+    if (isCanary) return;
+    this.#serving?.drop();
+    this.#serving = this.#before;
+    this.#before = undefined;
+  }
+
+  #giveUp(why: string): void {
+    for (const trial of this.#wanted) trial.end(new Error(why));
+    this.#waiting = undefined;
   }
 
   #change(what: string, work: () => Promise<void>): Promise<void> {
-    const change = this.#changing.then(async () => {
-      try {
-        await work();
-        this.#log.info(`${what} done`, { generation: this.gateway.generation });
-      } catch (cause) {
-        const reason = cause instanceof ConfigError ? cause.lines.join("; ") : messageOf(cause);
-        this.#log.error(`${what} failed`, { generation: this.gateway.generation, reason });
-        throw new Error(reason, { cause });
-      }
+    return this.#told(what, this.#inTurn(work));
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const change = this.#changing.then(() => {
+      if (this.#isClosing) throw new Error("the gateway is ending");
+      return work();
     });
     this.#changing = change.catch(() => {});
     return change;
   }
-}
 
-type Ends = NonNullable<WorkerStatus["canary"]>["own"];
-
-function sum(all: readonly (Ends | undefined)[]): Ends {
-  const known = all.filter((ends) => ends !== undefined);
-  return {
-    ended: known.reduce((total, { ended }) => total + ended, 0),
-    failed: known.reduce((total, { failed }) => total + failed, 0),
-  };
+  /** The log says what became of it. */
+  async #told(what: string, change: Promise<void>): Promise<void> {
+    try {
+      await change;
+      this.#log.info(`${what} done`, { generation: this.gateway.generation });
+    } catch (cause) {
+      const reason = cause instanceof ConfigError ? cause.lines.join("; ") : messageOf(cause);
+      this.#log.error(`${what} failed`, { generation: this.gateway.generation, reason });
+      throw new Error(reason, { cause });
+    }
+  }
 }

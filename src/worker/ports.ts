@@ -34,6 +34,7 @@ type Listens = Pick<Server, "name" | "listen">;
 
 /** What a reload would change. */
 export interface PortChange {
+  /** Not open for what serves; perhaps for another change. */
   readonly added: ReadonlyMap<string, OpenPort>;
   readonly wanted: readonly WantedPort<Server>[];
 }
@@ -41,6 +42,8 @@ export interface PortChange {
 /** Where a worker accepts. A port outlives generations: one that both have stays open and never misses a client. */
 export class Ports {
   readonly #parts: PortsParts;
+  /** Changes that may come, and have their ports open. */
+  readonly #prepared = new Set<PortChange>();
   #open = new Map<string, OpenPort>();
 
   constructor(parts: PortsParts) {
@@ -57,31 +60,58 @@ export class Ports {
   /** Opens what is new in these servers, all of it or nothing. @throws BindError */
   async prepare(servers: readonly Server[]): Promise<PortChange> {
     const wanted = wantedPorts(servers);
-    const added = new Map<string, OpenPort>();
+    const change = { added: new Map<string, OpenPort>(), wanted };
+    this.#prepared.add(change);
     try {
       for (const { key, endpoint, server } of wanted) {
-        if (!this.#open.has(key)) added.set(key, await this.#openOne(key, endpoint, server));
+        if (this.#open.has(key)) continue;
+        change.added.set(key, this.#preparedAt(key) ?? (await this.#openOne(key, endpoint, server)));
       }
     } catch (cause) {
-      for (const open of added.values()) closeAll(open);
+      this.abandon(change);
       throw cause;
     }
-    return { added, wanted };
+    return change;
   }
 
   /** From now on the ports are those of a change. What is in neither is closed; its sessions go on. */
-  commit({ added, wanted }: PortChange): void {
+  commit(change: PortChange): void {
     const before = this.#open;
     this.#open = new Map();
-    for (const { key, endpoint, server } of wanted) {
-      const kept = before.get(key);
-      const open = kept ?? added.get(key);
+    for (const { key, endpoint, server } of change.wanted) {
+      const open = before.get(key) ?? change.added.get(key);
       if (!open) continue;
+      const isNew = open.server === server;
       open.server = server;
-      for (const port of kept?.ports ?? []) port.adopt(server, this.#optionsOf(open, endpoint));
+      if (!isNew) for (const port of open.ports) port.adopt(server, this.#optionsOf(open, endpoint));
       this.#open.set(key, open);
     }
-    for (const [key, open] of before) if (!this.#open.has(key)) closeAll(open);
+    this.#prepared.delete(change);
+    this.#closeUnused([...before.values()]);
+  }
+
+  abandon(change: PortChange): void {
+    this.#prepared.delete(change);
+    this.#closeUnused([...change.added.values()]);
+  }
+
+  /** Whatever was prepared is closed, too. */
+  close(): void {
+    for (const open of this.#open.values()) closeAll(open);
+    for (const { added } of this.#prepared) for (const open of added.values()) closeAll(open);
+    this.#prepared.clear();
+  }
+
+  /** Open for another change: a second socket there could not be had. */
+  #preparedAt(key: string): OpenPort | undefined {
+    return [...this.#prepared].map(({ added }) => added.get(key)).find((open) => open !== undefined);
+  }
+
+  #closeUnused(ports: readonly OpenPort[]): void {
+    const used = new Set(
+      [this.#open, ...[...this.#prepared].map(({ added }) => added)].flatMap((all) => [...all.values()]),
+    );
+    for (const open of ports) if (!used.has(open)) closeAll(open);
   }
 
   /** Accepts besides at what has come for the addresses that are open. */
@@ -90,14 +120,6 @@ export class Ports {
       const { endpoint, server, ports } = open;
       ports.push(...(await this.#parts.open(key, endpoint, server, this.#optionsOf(open, endpoint))));
     }
-  }
-
-  abandon({ added }: PortChange): void {
-    for (const open of added.values()) closeAll(open);
-  }
-
-  close(): void {
-    for (const open of this.#open.values()) closeAll(open);
   }
 
   async #openOne(key: string, endpoint: Endpoint, server: Server): Promise<OpenPort> {

@@ -62,7 +62,7 @@ async function start({ source, ids, stateDir }: StartMessage): Promise<void> {
       dicts,
       events,
     });
-    serving = { worker, calls: new LocalWorker(worker, { log, dicts }), log };
+    serving = { worker, calls: new LocalWorker(worker, log), log };
     tell({ kind: "ready" });
   } catch (cause) {
     tell({ kind: "failed", reason: failureOf(cause) });

@@ -9,7 +9,6 @@ import { timers } from "../shared/timer.ts";
 import { sharedTools } from "../shared/tools.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
 import { NativePort } from "../stream/carrier/native-port.ts";
-import { Deadline } from "../stream/deadline.ts";
 import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
 import { BACKLOG, type Port, type PortOptions } from "../stream/port.ts";
@@ -25,9 +24,7 @@ import type { InheritedSocket, InheritedSockets } from "./master/inherited-socke
 import { type PortChange, Ports } from "./ports.ts";
 import { type Ends, Sessions } from "./sessions.ts";
 import { logTimers } from "./timer-log.ts";
-
-/** Whoever stops a process waits for it. */
-const EXIT_WORKER_MS = 5_000;
+import { exitWorker, initWorker } from "./worker-hooks.ts";
 
 /** So long may callbacks of timers take that a stop has called early. */
 const TIMERS_END_MS = 5_000;
@@ -43,7 +40,7 @@ export interface WorkerOptions {
   /** Sockets that the master has opened, by the key of their port. Undefined: the worker opens its ports itself. */
   readonly sockets?: InheritedSockets;
   /** Where what survives this process is kept. */
-  readonly stateDir?: string;
+  readonly stateDir?: string | undefined;
   /** A connection that the process has already, for the registry. */
   readonly redis?: RedisLink | undefined;
   /** To the other workers. Default: there are none. */
@@ -57,7 +54,7 @@ export interface WorkerOptions {
 const FIRST: WorkerIds = { number: 0, masterId: 0 };
 
 /** A configuration that is ready to take over. */
-export interface Candidate {
+interface Candidate {
   readonly generation: Generation;
   readonly ports: PortChange;
 }
@@ -72,9 +69,14 @@ export class Worker {
   readonly #ends = new Map<number, AbortController>();
   /** Generations that serve no new session; the last sessions of them still run. */
   readonly #retired = new Map<number, Generation>();
+  /** What each generation has, for as long as it may serve. */
+  readonly #dicts = new Map<number, Dicts>();
+  /** By the number of the generation, as are those that are ready. */
+  readonly #preparing = new Map<number, Promise<void>>();
+  readonly #candidates = new Map<number, Candidate>();
   #current: Generation;
-  /** The next generation, while it serves a share of the new sessions. */
-  #canary: { readonly candidate: Candidate; readonly share: number } | undefined;
+  /** The candidate that serves a share of the new sessions. */
+  #canary: { readonly generation: Generation; readonly share: number } | undefined;
   /** The one before, kept whole for a rollback. */
   #previous: Generation | undefined;
   #closing: Promise<void> | undefined;
@@ -87,6 +89,7 @@ export class Worker {
     this.#lasting = lasting;
     this.#current = first;
     this.#ends.set(first.number, end);
+    if (options.dicts) this.#dicts.set(first.number, options.dicts);
     this.#carrier = chooseCarrier(process.env["RESTYCONF_CARRIER"], process.env["RESTYCONF_ENGINE"], max, log);
     this.#sessions = new Sessions({ max, carrier: this.#carrier, onUnused: (number) => this.#unused(number) });
     this.#ports = new Ports({
@@ -181,39 +184,69 @@ export class Worker {
     return this.#sessions.kill(session);
   }
 
-  /** Builds a new generation off to the side and opens its new ports. What fails leaves everything as it was. */
-  async prepare(config: GatewayConfig, number: number, dicts: Dicts): Promise<Candidate> {
+  /** The dictionaries of what serves: another generation keeps those that it has, too. */
+  get dicts(): Dicts | undefined {
+    return this.#dicts.get(this.generation);
+  }
+
+  /** Builds a generation off to the side and opens its new ports, as a candidate. What fails leaves everything as it was. */
+  async prepare(config: GatewayConfig, number: number, dicts: Dicts): Promise<void> {
+    const preparing = this.#prepare(config, number, dicts);
+    this.#preparing.set(number, preparing);
+    try {
+      await preparing;
+    } finally {
+      this.#preparing.delete(number);
+    }
+  }
+
+  async #prepare(config: GatewayConfig, number: number, dicts: Dicts): Promise<void> {
     const end = new AbortController();
     const generation = await compile(config, { number, dicts, end, lasting: this.#lasting, options: this.#options });
     this.#ends.set(number, end);
+    this.#dicts.set(number, dicts);
     try {
-      await config.phases?.initWorker?.(generation.worker);
-      return { generation, ports: await this.#ports.prepare(generation.servers) };
+      await initWorker(generation);
+      const ports = await this.#ports.prepare(generation.servers);
+      if (this.#closing !== undefined) this.#ports.abandon(ports);
+      if (this.#closing !== undefined) throw new Error("the worker is ending");
+      this.#candidates.set(number, { generation, ports });
     } catch (cause) {
       await this.#end(generation);
       throw cause;
     }
   }
 
-  /** Lets a candidate serve a share of the new sessions, from 0 to 1, at the addresses that it has in common with the current one. */
-  tryOut(candidate: Candidate, share: number): void {
-    this.#canary = { candidate, share };
+  /** Lets a candidate serve a share of the new sessions, from 0 to 1, at the addresses that it has in common with the current one. Another one that did is dropped. */
+  async tryOut(number: number, share: number): Promise<void> {
+    const { generation } = this.#candidate(number);
+    const before = this.#canary?.generation.number;
+    this.#canary = { generation, share };
+    if (before !== undefined && before !== number) await this.abandon(before);
   }
 
   /** How the sessions of a canary end, and those of the current generation since it began. */
   get canary(): { readonly generation: number; readonly own: Ends; readonly others: Ends } | undefined {
-    const number = this.#canary?.candidate.generation.number;
+    const number = this.#canary?.generation.number;
     if (number === undefined) return undefined;
     return { generation: number, own: this.#sessions.endsOf(number), others: this.#sessions.endsOf(this.generation) };
   }
 
   #serverFor(server: Server): Server {
     if (!this.#canary || Math.random() >= this.#canary.share) return server;
-    return this.#canary.candidate.generation.servers.find(({ name }) => name === server.name) ?? server;
+    return this.#canary.generation.servers.find(({ name }) => name === server.name) ?? server;
   }
 
-  /** New sessions belong to the candidate from here on; the others keep the generation that they began with. */
-  commit({ generation, ports }: Candidate): void {
+  #candidate(number: number): Candidate {
+    const candidate = this.#candidates.get(number);
+    if (candidate) return candidate;
+    throw new Error(`generation ${number} is not ready to serve`);
+  }
+
+  /** New sessions belong to the candidate from here on; the others keep the generation that they began with. All other candidates are dropped. */
+  async commit(number: number): Promise<void> {
+    const { generation, ports } = this.#candidate(number);
+    this.#candidates.delete(number);
     this.#canary = undefined;
     this.#ports.commit(ports);
     const before = this.#previous;
@@ -221,12 +254,18 @@ export class Worker {
     this.#current = generation;
     this.#lasting.follow(generation.config);
     if (before) this.#retire(before);
+    for (const other of this.#candidates.keys()) await this.abandon(other);
   }
 
-  async abandon({ generation, ports }: Candidate): Promise<void> {
-    this.#canary = undefined;
-    this.#ports.abandon(ports);
-    this.#retire(generation); // a new port may have had its first client already
+  /** Forgets a candidate, also one that is being prepared: then resolves when that is over. */
+  async abandon(number: number): Promise<void> {
+    await this.#preparing.get(number)?.catch(() => {});
+    const candidate = this.#candidates.get(number);
+    if (!candidate) return;
+    this.#candidates.delete(number);
+    if (this.#canary?.generation === candidate.generation) this.#canary = undefined;
+    this.#ports.abandon(candidate.ports);
+    this.#retire(candidate.generation); // a new port may have had its first client already
   }
 
   /** Goes back to the generation before, at once. False: there is none. @throws BindError where a port of it was closed and is taken now */
@@ -257,7 +296,8 @@ export class Worker {
     this.#ports.close();
     await this.#sessions.empty();
     this.#carrier?.stop();
-    for (const generation of [this.#current, this.#previous, ...this.#retired.values()])
+    const candidates = [...this.#candidates.values()].map(({ generation }) => generation);
+    for (const generation of [this.#current, this.#previous, ...candidates, ...this.#retired.values()])
       if (generation) await this.#end(generation);
     await timers.finish(TIMERS_END_MS);
     await this.#lasting[Symbol.asyncDispose]();
@@ -301,6 +341,7 @@ export class Worker {
     const { log } = this.#options;
     this.#ends.get(generation.number)?.abort();
     this.#ends.delete(generation.number);
+    this.#dicts.delete(generation.number);
     this.#sessions.forget(generation.number);
     await exitWorker(generation, log);
     await generation.close().catch((cause: unknown) => log.error("generation not closed", { err: cause }));
@@ -339,15 +380,4 @@ async function compile(config: GatewayConfig, parts: GenerationParts): Promise<G
   };
   const hookWatch = await lasting.watchFor(config);
   return compileGeneration(config, { number, baseDir, log, hookWatch, worker, live, resolver, limits });
-}
-
-async function exitWorker({ config, worker }: Generation, log: Log): Promise<void> {
-  if (!config.phases?.exitWorker) return;
-  try {
-    using limit = new Deadline(EXIT_WORKER_MS);
-    const ended = Promise.resolve(config.phases.exitWorker(worker));
-    await limit.limit(ended, () => new Error(`not finished within ${EXIT_WORKER_MS} ms`));
-  } catch (cause) {
-    log.error("exitWorker hook failed", { err: cause });
-  }
 }

@@ -31,12 +31,13 @@ export interface WorkerStatus {
 
 /** What the master asks of a worker, in its own process or in another. All may fail with what the worker says. */
 export interface WorkerCalls {
-  /** Builds a generation off to the side; `commit` makes it serve new sessions, `abandon` forgets it. */
+  /** Builds a generation off to the side; `commit` makes it serve new sessions, `abandon` forgets it. All three name it by its number. */
   prepare(source: Source): Promise<void>;
-  commit(): Promise<void>;
-  /** Lets what was prepared serve a share of the new sessions, from 0 to 1, until `commit` or `abandon`. */
-  tryOut(share: number): Promise<void>;
-  abandon(): Promise<void>;
+  /** Whatever else was prepared is forgotten. */
+  commit(generation: number): Promise<void>;
+  /** Lets what was prepared serve a share of the new sessions, from 0 to 1, until `commit` or `abandon`. It takes the place of another one. */
+  tryOut(generation: number, share: number): Promise<void>;
+  abandon(generation: number): Promise<void>;
   /** Accepts at the sockets that were sent besides, for addresses that are open. */
   acceptMore(): Promise<void>;
   /** Back to the generation before. False: there is none. */
@@ -63,8 +64,8 @@ export interface StartMessage {
   readonly kind: "start";
   readonly source: Source;
   readonly ids: WorkerIds;
-  /** Where what survives the gateway is kept. */
-  readonly stateDir: string;
+  /** Where what survives the gateway is kept, if anywhere. */
+  readonly stateDir: string | undefined;
 }
 
 /** What the master sends. */

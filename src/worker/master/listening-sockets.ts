@@ -30,6 +30,8 @@ export interface SocketChange {
  */
 export class ListeningSockets {
   #open = new Map<string, OpenAddress>();
+  /** Addresses of changes that may come. */
+  readonly #prepared = new Set<SocketChange["added"]>();
   #workers = 0;
 
   /** In the order of the configuration. */
@@ -54,14 +56,20 @@ export class ListeningSockets {
     try {
       for (const port of wanted) {
         const open = this.#open.get(port.key);
-        if (!open) added.set(port.key, await openAddress(port, workers));
+        if (!open) added.set(port.key, this.#preparedAt(port.key) ?? (await openAddress(port, workers)));
         else more.set(port.key, await openMore(port, open.port, workers - open.handles.length));
       }
     } catch (cause) {
       this.abandon({ added, more });
       throw cause;
     }
+    this.#prepared.add(added);
     return { wanted, workers, added, more };
+  }
+
+  /** Open for another change: a second time it could not be had. */
+  #preparedAt(key: string): OpenAddress | undefined {
+    return [...this.#prepared].map((added) => added.get(key)).find((open) => open !== undefined);
   }
 
   /** What is not wanted any more is closed here; it is gone when the last worker has closed it, too. */
@@ -76,17 +84,28 @@ export class ListeningSockets {
       open.handles.push(...(more.get(key) ?? []));
       this.#open.set(key, open);
     }
-    for (const [key, { handles }] of before) if (!this.#open.has(key)) for (const handle of handles) handle.close();
+    this.#prepared.delete(added);
+    this.#closeUnused(before);
+  }
+
+  #closeUnused(addresses: SocketChange["added"]): void {
+    const used = new Set([this.#open, ...this.#prepared].flatMap((all) => [...all.values()]));
+    for (const address of addresses.values())
+      if (!used.has(address)) for (const handle of address.handles) handle.close();
   }
 
   abandon({ added, more }: Pick<SocketChange, "added" | "more">): void {
-    for (const { handles } of added.values()) for (const handle of handles) handle.close();
+    this.#prepared.delete(added);
+    this.#closeUnused(added);
     for (const handles of more.values()) for (const handle of handles) handle.close();
   }
 
   close(): void {
-    for (const { handles } of this.#open.values()) for (const handle of handles) handle.close();
-    this.#open.clear();
+    const before = this.#open;
+    const prepared = [...this.#prepared];
+    this.#open = new Map();
+    this.#prepared.clear();
+    for (const all of [before, ...prepared]) this.#closeUnused(all);
   }
 }
 

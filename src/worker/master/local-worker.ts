@@ -1,7 +1,7 @@
 import type { GatewayConfig } from "../../gateway.ts";
 import { attachDicts, type Dicts } from "../../shared/dict/open-dicts.ts";
 import type { OpenLog } from "../log.ts";
-import type { Candidate, Worker } from "../worker.ts";
+import type { Worker } from "../worker.ts";
 import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
 import { loadSource } from "./load-source.ts";
 
@@ -10,44 +10,33 @@ export class LocalWorker implements WorkerCalls {
   readonly #worker: Worker;
   readonly #log: OpenLog;
   readonly #startedAt: string = new Date().toISOString();
-  #candidate: Candidate | undefined;
-  /** Of the generation that was built last. */
-  #dicts: Dicts;
 
-  constructor(worker: Worker, { log, dicts }: { log: OpenLog; dicts: Dicts }) {
+  constructor(worker: Worker, log: OpenLog) {
     this.#worker = worker;
-    this.#dicts = dicts;
     this.#log = log;
   }
 
   async prepare(source: Source): Promise<void> {
     const { config } = await loadSource(source);
-    const dicts = attachDicts(source.dicts, { keep: this.#dicts });
-    await this.prepareConfig(config, source.generation, dicts);
+    const dicts = attachDicts(source.dicts, { keep: this.#worker.dicts });
+    await this.#worker.prepare(config, source.generation, dicts);
   }
 
   /** The same for a configuration that this process has loaded itself. */
-  async prepareConfig(config: GatewayConfig, generation: number, dicts: Dicts): Promise<void> {
-    this.#candidate = await this.#worker.prepare(config, generation, dicts);
-    this.#dicts = dicts;
+  prepareConfig(config: GatewayConfig, generation: number, dicts: Dicts): Promise<void> {
+    return this.#worker.prepare(config, generation, dicts);
   }
 
-  async commit(): Promise<void> {
-    const candidate = this.#candidate;
-    if (!candidate) throw new TypeError("commit: nothing was prepared");
-    this.#candidate = undefined;
-    this.#worker.commit(candidate);
+  commit(generation: number): Promise<void> {
+    return this.#worker.commit(generation);
   }
 
-  async tryOut(share: number): Promise<void> {
-    if (!this.#candidate) throw new TypeError("tryOut: nothing was prepared");
-    this.#worker.tryOut(this.#candidate, share);
+  tryOut(generation: number, share: number): Promise<void> {
+    return this.#worker.tryOut(generation, share);
   }
 
-  async abandon(): Promise<void> {
-    const candidate = this.#candidate;
-    this.#candidate = undefined;
-    if (candidate) await this.#worker.abandon(candidate);
+  abandon(generation: number): Promise<void> {
+    return this.#worker.abandon(generation);
   }
 
   acceptMore(): Promise<void> {

@@ -7,11 +7,10 @@ import type { WorkerIds } from "../identity.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { type WantedPort, wantedPorts } from "../ports.ts";
-import { makeStateDir } from "../state-dir.ts";
 import type { Source, WorkerStatus } from "./calls.ts";
 import { Leases } from "./leases.ts";
 import { ListeningSockets, type Share, type SocketChange } from "./listening-sockets.ts";
-import type { RunningGateway } from "./running-gateway.ts";
+import type { RunningGateway, StartOptions } from "./running-gateway.ts";
 import { Slot, type SlotHost } from "./slot.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 import { workersOf } from "./workers-of.ts";
@@ -30,24 +29,31 @@ interface Plan {
 interface Staged {
   readonly plan: Plan;
   readonly change: SocketChange;
-  readonly workers: readonly WorkerProcess[];
+}
+
+/** One that has a share of the new sessions. */
+interface Tried extends Staged {
+  readonly share: number;
+  /** Workers that have gone down by themselves since. */
+  crashes: number;
 }
 
 /** A gateway of several processes: the master opens the ports, keeps its workers alive, and serves nothing itself. */
 export class Master implements RunningGateway, SlotHost {
   readonly log: OpenLog;
-  readonly stateDir: string;
+  readonly stateDir: string | undefined;
+  readonly servesHere = false;
   readonly #leases: Leases;
   readonly #events: EventRelay;
   readonly #sockets = new ListeningSockets();
   #slots: Slot[] = [];
   #current: Plan;
   #previous: Plan | undefined;
-  #staged: Staged | undefined;
+  #tried: Tried | undefined;
   #generations = 1;
   #isClosed = false;
 
-  private constructor(first: Plan, leases: Leases, { log, stateDir }: { log: OpenLog; stateDir: string }) {
+  private constructor(first: Plan, leases: Leases, { log, stateDir }: StartOptions) {
     this.#current = first;
     this.#leases = leases;
     this.#events = new EventRelay({ cluster: leases.cluster });
@@ -56,12 +62,12 @@ export class Master implements RunningGateway, SlotHost {
   }
 
   /** Resolves when all workers serve. @throws BindError, and what a worker failed with; nothing is left then */
-  static async start(loaded: LoadedGateway, log: OpenLog): Promise<Master> {
+  static async start(loaded: LoadedGateway, options: StartOptions): Promise<Master> {
+    const { log, ending } = options;
     const plan = planOf(loaded, 1);
-    const { config } = loaded;
-    const stateDir = makeStateDir(config, loaded.loaded);
-    const leases = await Leases.open(config, plan.workers, { baseDir: loaded.loaded.baseDir, log });
-    const master = new Master(plan, leases, { log, stateDir });
+    const leases = await Leases.open(loaded.config, plan.workers, { baseDir: loaded.loaded.baseDir, log });
+    const master = new Master(plan, leases, options);
+    ending.addEventListener("abort", () => void master.close("quick"), { once: true }); // else its unix sockets stay
     try {
       master.#sockets.commit(await master.#sockets.prepare(plan.wanted, plan.workers));
       await master.#resize(plan.workers);
@@ -99,27 +105,40 @@ export class Master implements RunningGateway, SlotHost {
     return this.source.generation;
   }
 
-  async reload(loaded: LoadedGateway): Promise<void> {
-    await this.#stage(loaded);
-    await this.promote();
+  get canaryCrashes(): number {
+    return this.#tried?.crashes ?? 0;
   }
 
-  async tryOut(loaded: LoadedGateway, share: number): Promise<void> {
-    const { workers } = await this.#stage(loaded);
-    await Promise.allSettled(workers.map((worker) => worker.tryOut(share)));
+  crashed(): void {
+    if (this.#tried) this.#tried.crashes++;
+  }
+
+  async reload(loaded: LoadedGateway, unless: AbortSignal): Promise<void> {
+    await this.#serve(await this.#stage(loaded, unless));
+  }
+
+  async tryOut(loaded: LoadedGateway, share: number, unless: AbortSignal): Promise<void> {
+    const staged = await this.#stage(loaded, unless);
+    const before = this.#tried;
+    this.#tried = { ...staged, share, crashes: 0 };
+    const { generation } = staged.plan.source;
+    await Promise.allSettled(this.#workers.map((worker) => worker.tryOut(generation, share)));
+    if (before) this.#sockets.abandon(before.change); // the workers have dropped it
   }
 
   async promote(): Promise<boolean> {
-    const staged = this.#staged;
-    if (!staged) return false;
-    this.#staged = undefined;
-    this.#previous = this.#current;
-    await this.#adopt(staged.plan, staged.change, () => staged.workers.map((worker) => worker.commit()));
+    if (!this.#tried) return false;
+    await this.#serve(this.#tried);
     return true;
   }
 
   async rollback(): Promise<boolean> {
-    if (this.#staged) return this.#drop(this.#staged);
+    const tried = this.#tried;
+    if (tried) {
+      this.#tried = undefined;
+      await this.#drop(tried);
+      return true;
+    }
     const back = this.#previous;
     if (!back) return false;
     const change = await this.#sockets.prepare(back.wanted, back.workers);
@@ -177,27 +196,46 @@ export class Master implements RunningGateway, SlotHost {
     return answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
   }
 
-  /** Prepares all workers, or none. */
-  async #stage(loaded: LoadedGateway): Promise<Staged> {
-    if (this.#staged) await this.#drop(this.#staged);
+  /** Prepares all workers, or none. What is tried out goes on meanwhile. */
+  async #stage(loaded: LoadedGateway, unless: AbortSignal): Promise<Staged> {
     const plan = planOf(loaded, ++this.#generations, this.#current.dicts);
-    const change = await this.#sockets.prepare(plan.wanted, plan.workers);
-    const staged = { plan, change, workers: this.#workers };
+    const staged = { plan, change: await this.#sockets.prepare(plan.wanted, plan.workers) };
     try {
-      await Promise.all(staged.workers.map((worker) => this.#prepareAt(worker, plan, change)));
+      await Promise.all(this.#workers.map((worker) => this.#prepareAt(worker, staged)));
+      unless.throwIfAborted();
+      if (this.#isClosed) throw new Error("the gateway is ending");
     } catch (cause) {
       await this.#drop(staged);
       throw cause;
     }
-    this.#staged = staged;
     return staged;
   }
 
-  async #drop({ change, workers }: Staged): Promise<boolean> {
-    this.#staged = undefined;
-    await Promise.allSettled(workers.map((worker) => worker.abandon()));
+  async #drop({ plan, change }: Staged): Promise<void> {
+    await Promise.allSettled(this.#workers.map((worker) => worker.abandon(plan.source.generation)));
     this.#sockets.abandon(change);
-    return true;
+  }
+
+  async #serve({ plan, change }: Staged): Promise<void> {
+    const tried = this.#tried;
+    this.#tried = undefined;
+    this.#previous = this.#current;
+    await this.#adopt(plan, change, () => this.#workers.map((worker) => worker.commit(plan.source.generation)));
+    if (tried && tried.change !== change) this.#sockets.abandon(tried.change);
+  }
+
+  /** A worker that begins while a configuration is tried out takes part, unless it is that which others have died of. */
+  async joins(worker: WorkerProcess): Promise<void> {
+    const tried = this.#tried;
+    if (!tried || tried.crashes > 0) return;
+    const { generation } = tried.plan.source;
+    try {
+      await this.#prepareAt(worker, tried);
+      if (this.#tried === tried) await worker.tryOut(generation, tried.share);
+      else await worker.abandon(generation);
+    } catch (cause) {
+      this.log.error("worker takes no part in what is tried out", { worker: worker.ids.number, err: cause });
+    }
   }
 
   /** Whoever dies from here on comes back with this plan. */
@@ -218,9 +256,9 @@ export class Master implements RunningGateway, SlotHost {
     }
   }
 
-  async #prepareAt(worker: WorkerProcess, { source }: Plan, change: SocketChange): Promise<void> {
+  async #prepareAt(worker: WorkerProcess, { plan, change }: Staged): Promise<void> {
     worker.giveSockets(this.#sockets.newTo(worker.ids.number, change));
-    await worker.prepare(source);
+    await worker.prepare(plan.source);
   }
 
   /** The first worker accepts at the sockets of those that go, before they do: nobody waits in a queue that no one looks at. */

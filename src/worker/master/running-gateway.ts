@@ -1,6 +1,16 @@
 import type { LiveSession } from "../live-session.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
+import type { OpenLog } from "../log.ts";
 import type { WorkerStatus } from "./calls.ts";
+
+/** What a gateway is started with, besides its configuration. */
+export interface StartOptions {
+  readonly log: OpenLog;
+  /** For what is to survive it, if there is a place. */
+  readonly stateDir: string | undefined;
+  /** Aborts when it is told to end before it has started: what is open is closed at once. */
+  readonly ending: AbortSignal;
+}
 
 /** A gateway that serves, in one process or in several: what signals and operators may ask of it. */
 export interface RunningGateway {
@@ -8,10 +18,17 @@ export interface RunningGateway {
   readonly listening: readonly { readonly address: string; readonly server: string }[];
   /** Number of the generation that serves new sessions. */
   readonly generation: number;
-  /** Has new sessions served by another configuration, in all workers or in none. What fails leaves everything as it was. */
-  reload(next: LoadedGateway): Promise<void>;
-  /** Has a share of the new sessions, from 0 to 1, served by another configuration, until it is promoted or rolled back. */
-  tryOut(next: LoadedGateway, share: number): Promise<void>;
+  /** Sessions run in this process, and what nobody catches has broken them; else other processes serve, and this one keeps them alive. */
+  readonly servesHere: boolean;
+  /** Workers that have gone down by themselves since the configuration is tried out that is tried out now. */
+  readonly canaryCrashes: number;
+  /**
+   * Has new sessions served by another configuration, in all workers or in none, and drops one that is tried out. What fails leaves
+   * everything as it was, and so does `unless` when it aborts before the first session: rejects with its reason then.
+   */
+  reload(next: LoadedGateway, unless: AbortSignal): Promise<void>;
+  /** Has a share of the new sessions, from 0 to 1, served by another configuration, until it is promoted or rolled back; else like `reload`. */
+  tryOut(next: LoadedGateway, share: number, unless: AbortSignal): Promise<void>;
   /** Has all new sessions served by the configuration that is tried out. False: none is. */
   promote(): Promise<boolean>;
   /** Drops the configuration that is tried out, else goes back to the one before. At once. False: there is neither. */

@@ -1,16 +1,15 @@
 import type { RedisLink } from "../../registry/redis/redis-link.ts";
-import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
+import { openDicts } from "../../shared/dict/open-dicts.ts";
 import { localTransport } from "../../shared/events/local-transport.ts";
 import { type RedisEvents, redisEvents } from "../../shared/events/redis-events.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
-import { makeStateDir } from "../state-dir.ts";
 import { Worker } from "../worker.ts";
 import { Lease, redisOf } from "./lease.ts";
 import { LocalWorker } from "./local-worker.ts";
-import type { RunningGateway } from "./running-gateway.ts";
+import type { RunningGateway, StartOptions } from "./running-gateway.ts";
 import { workersOf } from "./workers-of.ts";
 
 interface SingleParts {
@@ -28,23 +27,24 @@ export class Single implements RunningGateway {
   readonly #lease: Lease;
   readonly #redis: RedisLink | undefined;
   readonly #cluster: RedisEvents | undefined;
-  /** Those of the generation that was built last. */
-  #dicts: Dicts;
+  readonly servesHere = true;
+  /** A crash would be this process's own end. */
+  readonly canaryCrashes = 0;
   #generations = 1;
-  #isTried = false;
+  /** Number of the generation that is tried out. */
+  #tried: number | undefined;
 
-  private constructor(worker: Worker, dicts: Dicts, { log, lease, redis, cluster }: SingleParts) {
+  private constructor(worker: Worker, { log, lease, redis, cluster }: SingleParts) {
     this.#worker = worker;
-    this.#dicts = dicts;
     this.#lease = lease;
     this.#redis = redis;
     this.#cluster = cluster;
-    this.#calls = new LocalWorker(worker, { log, dicts });
+    this.#calls = new LocalWorker(worker, log);
     this.#log = log;
   }
 
   /** @throws BindError when a port cannot be opened; TypeError for what only shows when the configuration is built */
-  static async start({ config, loaded }: LoadedGateway, log: OpenLog): Promise<Single> {
+  static async start({ config, loaded }: LoadedGateway, { log, stateDir }: StartOptions): Promise<Single> {
     const { baseDir } = loaded;
     const dicts = openDicts(dictSizesOf(config));
     const redis = await redisOf(config, baseDir, log);
@@ -64,12 +64,12 @@ export class Single implements RunningGateway {
         baseDir,
         log,
         ids,
-        stateDir: makeStateDir(config, loaded),
+        stateDir,
         dicts,
         events,
         redis,
       });
-      return new Single(worker, dicts, { log, lease, redis, cluster });
+      return new Single(worker, { log, lease, redis, cluster });
     } catch (cause) {
       cluster?.close();
       await lease[Symbol.asyncDispose]();
@@ -86,38 +86,42 @@ export class Single implements RunningGateway {
     return this.#worker.generation;
   }
 
-  async reload(next: LoadedGateway): Promise<void> {
-    await this.#prepare(next);
-    await this.#calls.commit();
+  async reload(next: LoadedGateway, unless: AbortSignal): Promise<void> {
+    await this.#calls.commit(await this.#prepare(next, unless));
+    this.#tried = undefined;
     if (workersOf(next.config) !== 1) this.#log.warn("workers: one process can only become several by a new start");
   }
 
-  async tryOut(next: LoadedGateway, share: number): Promise<void> {
-    await this.#prepare(next);
-    await this.#calls.tryOut(share);
-    this.#isTried = true;
+  async tryOut(next: LoadedGateway, share: number, unless: AbortSignal): Promise<void> {
+    const generation = await this.#prepare(next, unless);
+    await this.#calls.tryOut(generation, share);
+    this.#tried = generation;
   }
 
   async promote(): Promise<boolean> {
-    if (!this.#isTried) return false;
-    this.#isTried = false;
-    await this.#calls.commit();
+    const tried = this.#tried;
+    if (tried === undefined) return false;
+    this.#tried = undefined;
+    await this.#calls.commit(tried);
     return true;
   }
 
   async rollback(): Promise<boolean> {
-    if (!this.#isTried) return this.#worker.rollback();
-    this.#isTried = false;
-    await this.#calls.abandon();
+    const tried = this.#tried;
+    if (tried === undefined) return this.#worker.rollback();
+    this.#tried = undefined;
+    await this.#calls.abandon(tried);
     return true;
   }
 
-  async #prepare({ config }: LoadedGateway): Promise<void> {
-    this.#isTried = false;
-    await this.#calls.abandon();
-    const dicts = openDicts(dictSizesOf(config), { keep: this.#dicts });
-    await this.#calls.prepareConfig(config, ++this.#generations, dicts);
-    this.#dicts = dicts;
+  /** Resolves with the number of the generation. */
+  async #prepare({ config }: LoadedGateway, unless: AbortSignal): Promise<number> {
+    const generation = ++this.#generations;
+    const dicts = openDicts(dictSizesOf(config), { keep: this.#worker.dicts });
+    await this.#calls.prepareConfig(config, generation, dicts);
+    if (unless.aborted) await this.#calls.abandon(generation);
+    unless.throwIfAborted();
+    return generation;
   }
 
   async replace(): Promise<void> {

@@ -10,18 +10,25 @@ const HEALTHY_MS = 60_000;
 /** Pauses before a worker that has ended is started anew: the first at once, then longer, so that a broken one does not spin. */
 const PAUSES_MS = [0, 1_000, 2_000, 5_000, 10_000, 30_000];
 
+/** Ends of a worker that say nothing of its code. */
+const FROM_OUTSIDE: ReadonlySet<number | NodeJS.Signals> = new Set([0, "SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT"]);
+
 /** What a slot asks its master. */
 export interface SlotHost {
   readonly log: Log;
   /** What a worker that starts now is to serve. */
   readonly source: Source;
-  /** For what survives the gateway. */
-  readonly stateDir: string;
+  /** For what survives the gateway, if there is a place. */
+  readonly stateDir: string | undefined;
   shareOf(number: number): Share;
   /** Numbers for a worker that starts now. */
   idsOf(number: number): WorkerIds;
   /** It has those numbers until it ends. */
   started(process: WorkerProcess): void;
+  /** It serves, and is to have what the others have besides. Never rejects. */
+  joins(process: WorkerProcess): Promise<void>;
+  /** A worker has gone down by itself: its code is broken. */
+  crashed(): void;
 }
 
 /** The place of one worker, by its number: whoever has it dies, another takes it. */
@@ -69,6 +76,7 @@ export class Slot {
     process.onCrash = () => this.#leave(process);
     void process.ended.then((how) => this.#onEnded(process, how));
     if (before) await this.#drain(before);
+    await this.#host.joins(process);
     if (this.#isClosed) await process.close("quick");
   }
 
@@ -90,6 +98,7 @@ export class Slot {
   /** It ends by itself, when its sessions have: its place is free now. */
   #leave(process: WorkerProcess): void {
     if (this.#process !== process) return;
+    this.#host.crashed();
     this.#setAside(process);
     this.#replace();
   }
@@ -101,6 +110,7 @@ export class Slot {
 
   #onEnded(process: WorkerProcess, how: number | NodeJS.Signals): void {
     if (this.#process !== process) return;
+    if (!FROM_OUTSIDE.has(how)) this.#host.crashed();
     if (!this.#isClosed) this.#host.log.error("worker ended", { worker: this.number, pid: process.pid, how });
     this.#replace();
   }

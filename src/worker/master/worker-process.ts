@@ -72,16 +72,16 @@ export class WorkerProcess implements WorkerCalls {
     await this.#call({ name: "prepare", parameters: [source] });
   }
 
-  async commit(): Promise<void> {
-    await this.#call({ name: "commit", parameters: [] });
+  async commit(generation: number): Promise<void> {
+    await this.#call({ name: "commit", parameters: [generation] });
   }
 
-  async tryOut(share: number): Promise<void> {
-    await this.#call({ name: "tryOut", parameters: [share] });
+  async tryOut(generation: number, share: number): Promise<void> {
+    await this.#call({ name: "tryOut", parameters: [generation, share] });
   }
 
-  async abandon(): Promise<void> {
-    await this.#call({ name: "abandon", parameters: [] });
+  async abandon(generation: number): Promise<void> {
+    await this.#call({ name: "abandon", parameters: [generation] });
   }
 
   async rollback(): Promise<boolean> {

@@ -19,8 +19,8 @@ export const addressRange: Schema<string> = text("an IP address, a range like 10
   }
 });
 
-/** Linux: sun_path holds 108 bytes, the closing zero among them. */
-const MAX_UNIX_PATH_BYTES = 107;
+/** What a unix socket's path may have. Linux: sun_path holds 108 bytes, the closing zero among them; libuv cuts longer ones. */
+export const MAX_UNIX_PATH_BYTES = 107;
 
 /** RFC 1123 §2.1 and what resolvers accept besides: underscores, a dot at the end. */
 const HOST_NAME = /^(?=.{1,253}\.?$)[\w-]{1,63}(\.[\w-]{1,63})*\.?$/;

@@ -1,0 +1,62 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { messageOf } from "../errors.ts";
+
+/** Whose code runs: what a configuration has begun while it was loaded, timers and rejected promises included. */
+const running: AsyncLocalStorage<Trial> = new AsyncLocalStorage();
+
+/**
+ * A configuration that does not serve yet, and its code that runs all the same. What that code throws where nobody catches it ends
+ * its own load, or its canary, and never the process that serves another one.
+ */
+export class Trial {
+  readonly #end = new AbortController();
+  #isAdopted = false;
+
+  /** Whose code runs now, as far as it is known; undefined: nobody's that is tried. */
+  static get current(): Trial | undefined {
+    return running.getStore();
+  }
+
+  /** Aborts with why it is not to serve. */
+  get ended(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  /** It is not to serve, unless it does already. */
+  end(why: Error): void {
+    this.#end.abort(why);
+  }
+
+  /** Runs its code. */
+  run<Value>(work: () => Promise<Value>): Promise<Value> {
+    return running.run(this, work);
+  }
+
+  /** The same, and rejects when it has ended; what still comes of the work is dropped. */
+  load<Value>(work: () => Promise<Value>): Promise<Value> {
+    const { ended } = this;
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => reject(ended.reason);
+      if (ended.aborted) return giveUp();
+      ended.addEventListener("abort", giveUp);
+      this.run(work).then(resolve, reject);
+    });
+  }
+
+  /** It serves: what its code throws is the process's own from here on. */
+  adopt(): void {
+    this.#isAdopted = true;
+  }
+
+  /** Another serves in its place. */
+  drop(): void {
+    this.#isAdopted = false;
+  }
+
+  /** Takes the blame for what nobody has caught. False: it serves, and what serves is broken. */
+  take(cause: unknown): boolean {
+    if (this.#isAdopted) return false;
+    this.end(cause instanceof Error ? cause : new Error(messageOf(cause)));
+    return true;
+  }
+}
