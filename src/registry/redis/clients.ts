@@ -58,7 +58,6 @@ function commonOptions({ username, password, tls, protocol, connectTimeoutMs }: 
     keepAlive: KEEPALIVE_MS,
     connectionName: "restyconf",
     autoResendUnfulfilledCommands: false, // whoever asks decides whether to ask again
-    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"), // the master has become a replica
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(tls && { tls }),

@@ -23,6 +23,9 @@ const RETURN_MS = 250;
 /** Notices that wait. More come from somebody who publishes in a loop; the next round finds what changed. */
 const MAX_ASKED = 10_000;
 
+/** Where nobody can share what was found, each process looks for itself: less often, or they are too many together. */
+const ALONE_ROUNDS = 5;
+
 /** Shared snapshots are at most so many rounds old. */
 const SNAPSHOT_ROUNDS = 3;
 
@@ -137,7 +140,7 @@ export class Follow {
     const { syncMs } = this.#options;
     let nextMs = syncMs * (0.8 + Math.random() / 5);
     try {
-      await this.#round();
+      if (await this.#round()) nextMs *= ALONE_ROUNDS;
       this.#failures = 0;
       this.#complaint = "";
     } catch (cause) {
@@ -150,9 +153,11 @@ export class Follow {
     if (!this.#isClosed) this.#plan(nextMs);
   }
 
-  async #round(): Promise<void> {
-    const { version, epoch, keys } = await (this.isKnown ? this.#snapshot.read(this.#version) : this.#snapshot.take());
-    if (this.#isClosed) return;
+  /** True: nobody can share. */
+  async #round(): Promise<boolean> {
+    const round = await (this.isKnown ? this.#snapshot.read(this.#version) : this.#snapshot.take());
+    if (this.#isClosed) return false;
+    const { version, epoch = this.#epoch, keys } = round;
     const now = performance.now();
     const hasLost = this.#epoch !== undefined && this.#epoch !== epoch;
     if (hasLost) this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
@@ -164,6 +169,7 @@ export class Follow {
     const isWhole = keys === undefined || this.#apply(keys, now);
     this.#version = isWhole ? version : undefined;
     this.#source = "redis";
+    return round.isAlone;
   }
 
   /** False: something is to be looked at again in the next round. */

@@ -1,12 +1,16 @@
 import { createHash } from "node:crypto";
 import type { EventEmitter } from "node:events";
 import { GatewayError, messageOf } from "../../errors.ts";
+import { readOnlyRetryMs } from "./backoff.ts";
 import { type Client, type Clients, connectClients } from "./clients.ts";
 import { type RedisConfig, type RedisSettings, redisSettings } from "./redis-config.ts";
 import { Listeners, type RedisLink, type RedisScript } from "./redis-link.ts";
 
 /** Keys that one step of a scan looks at, and values that are asked for at once: some milliseconds of Redis' time. */
 const BATCH = 1_000;
+
+/** Written to see whether Redis takes writes again; gone at once. */
+const PROBE = "~probe";
 
 /** Where the connection's ups and downs are told. */
 export interface RedisLog {
@@ -50,7 +54,14 @@ class IoredisLink implements RedisLink {
   readonly #subscriber: Client;
   readonly #states = new Listeners<boolean>();
   readonly #messages = new Map<string, Listeners<string>>();
+  /** Commands may be sent. */
   #isReady = false;
+  /** What listeners were told last. */
+  #isTold = false;
+  /** Connections that were given up because Redis took no writes, since it did. */
+  #readOnly = 0;
+  #reconnect: NodeJS.Timeout | undefined;
+  #isClosed = false;
   #complaint: string | undefined;
   #tellFirstWord: () => void = () => {};
 
@@ -142,7 +153,9 @@ class IoredisLink implements RedisLink {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#become(false);
+    this.#isClosed = true;
+    clearTimeout(this.#reconnect);
+    this.#away();
     this.#client.disconnect();
     this.#subscriber.disconnect();
   }
@@ -153,10 +166,10 @@ class IoredisLink implements RedisLink {
 
   #listen(): void {
     const client: EventEmitter = this.#client;
-    client.on("ready", () => this.#become(true));
+    client.on("ready", () => this.#connected());
     client.on("close", () => this.#close());
     client.on("end", () => this.#close());
-    client.on("error", (cause: unknown) => this.#complain(cause));
+    client.on("error", (cause: unknown) => this.#complain("redis is away", cause));
     const subscriber: EventEmitter = this.#subscriber;
     if (this.#subscriber !== this.#client) subscriber.on("error", () => {}); // the other connection says it
     subscriber.on("ready", () => this.#resubscribe());
@@ -164,27 +177,62 @@ class IoredisLink implements RedisLink {
   }
 
   #close(): void {
-    if (this.#isReady) this.#complain(new Error("connection closed"));
-    this.#become(false);
+    if (this.#isReady) this.#complain("redis is away", new Error("connection closed"));
+    this.#away();
   }
 
-  #become(isReady: boolean): void {
-    if (isReady === this.#isReady) return;
-    this.#isReady = isReady;
-    if (isReady) {
-      this.#tellFirstWord();
-      if (this.#complaint !== undefined) this.#log.info("redis is back");
-      this.#complaint = undefined;
-    }
+  #away(): void {
+    this.#isReady = false;
+    this.#tell(false);
+  }
+
+  /** A Redis that took no writes is back when it does, not when it is connected to. */
+  #connected(): void {
+    this.#isReady = true;
+    this.#tellFirstWord();
+    if (this.#readOnly === 0) this.#back();
+    else void this.#probe();
+  }
+
+  #back(): void {
+    if (this.#complaint !== undefined) this.#log.info("redis is back");
+    this.#complaint = undefined;
+    this.#tell(true);
+  }
+
+  #tell(isReady: boolean): void {
+    if (isReady === this.#isTold) return;
+    this.#isTold = isReady;
     this.#states.tell(isReady);
   }
 
+  async #probe(): Promise<void> {
+    try {
+      await this.send("SET", PROBE, "", "PX", 1);
+      this.#readOnly = 0;
+      this.#back();
+    } catch {} // it has been said, and the next connection tries again
+  }
+
+  /** The master has become a replica: the next connection may lead to the new one. Until then it can be read. */
+  #becomeReadOnly(cause: unknown): void {
+    if (this.#isClosed) return;
+    this.#complain("redis takes no writes", cause);
+    this.#reconnect ??= setTimeout(
+      () => {
+        this.#reconnect = undefined;
+        this.#client.disconnect(true);
+      },
+      readOnlyRetryMs(++this.#readOnly),
+    ).unref();
+  }
+
   /** Once per outage: each attempt to connect fails the same way. */
-  #complain(cause: unknown): void {
+  #complain(what: string, cause: unknown): void {
     this.#tellFirstWord();
     if (this.#complaint !== undefined) return;
     this.#complaint = messageOf(cause);
-    this.#log.warn("redis is away", { reason: this.#complaint });
+    this.#log.warn(what, { reason: this.#complaint });
   }
 
   /** Channels are few, and a second subscription is none. */
@@ -204,6 +252,7 @@ class IoredisLink implements RedisLink {
       });
       return await Promise.race([command(), late]);
     } catch (cause) {
+      if (messageOf(cause).includes("READONLY ")) this.#becomeReadOnly(cause); // a script's says where, too
       throw GatewayError.from(cause, "RC_REGISTRY");
     } finally {
       clearTimeout(timer);

@@ -1,3 +1,5 @@
+import { GatewayError } from "../../errors.ts";
+
 /** A program of Redis, known by its text. */
 export interface RedisScript {
   readonly lua: string;
@@ -29,6 +31,11 @@ export interface RedisLink extends AsyncDisposable {
   subscribe(channel: string, onMessage: (message: string) => void): () => void;
   /** Tells when Redis comes back or goes away, until what is returned is called. */
   onState(listener: (isReady: boolean) => void): () => void;
+}
+
+/** True for a failure by which Redis is there and does not do what was asked, as a replica does not write. */
+export function isRefusal(failure: unknown): boolean {
+  return failure instanceof GatewayError && failure.cause instanceof Error && failure.cause.name === "ReplyError";
 }
 
 /** Who wants to be told of something. */

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { RedisLink } from "./redis-link.ts";
+import { isRefusal, type RedisLink } from "./redis-link.ts";
 
 /** Keys of the driver itself begin so, and are no keys of the registry. */
 export const INTERNAL = "~";
@@ -20,10 +20,12 @@ const CLUSTER_MARKS = 16;
 export interface Round {
   /** Changes with the contents. */
   readonly version: string;
-  /** Changes when Redis has lost its data. */
-  readonly epoch: string;
+  /** Changes when Redis has lost its data. Undefined: that cannot be told, as Redis takes no writes. */
+  readonly epoch: string | undefined;
   /** Undefined: the version is the one that the caller knows. */
   readonly keys: ReadonlyMap<string, string> | undefined;
+  /** Redis takes no writes, so that each process walks through the keys for itself. */
+  readonly isAlone: boolean;
 }
 
 /**
@@ -41,9 +43,32 @@ export class SharedSnapshot {
     this.#roundMs = roundMs;
   }
 
-  /** What there is now: walks through all keys, and shares what it has found. Rejects with `RC_REGISTRY`. */
+  /**
+   * What there is now: walks through all keys, and shares what it has found, unless Redis takes no writes. Rejects with
+   * `RC_REGISTRY`.
+   */
   async take(): Promise<Round> {
-    const epoch = await this.#epoch();
+    const epoch = await this.#epoch().catch(undefinedIfRefused);
+    const keys = await this.#walk();
+    const text = JSON.stringify([...keys]);
+    const version = `${epoch ?? ""}.${createHash("sha1").update(text).digest("base64url")}`;
+    const isShared = epoch !== undefined && (await this.#share(version, text).catch(undefinedIfRefused));
+    return { version, epoch, keys, isAlone: isShared !== true };
+  }
+
+  /** What there was when somebody looked last, at most a round ago. Rejects with `RC_REGISTRY`. */
+  async read(known: string | undefined): Promise<Round> {
+    const lockMs = Math.ceil(this.#roundMs * LOCK_SHARE);
+    const lock = await this.#link.send("SET", this.#key("sync"), "", "NX", "PX", lockMs).catch(undefinedIfRefused);
+    if (lock === "OK") return await this.take();
+    const version = await this.#link.send("GET", this.#key("version"));
+    if (typeof version !== "string")
+      return known === undefined || lock === undefined ? await this.take() : roundOf(known, undefined);
+    if (version === known) return roundOf(known, undefined);
+    return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.take());
+  }
+
+  async #walk(): Promise<ReadonlyMap<string, string>> {
     const names = (await this.#link.scan(this.#prefix)).filter((key) => !key.startsWith(INTERNAL)).sort();
     const values = await this.#link.getMany(names);
     const keys = new Map<string, string>();
@@ -51,26 +76,17 @@ export class SharedSnapshot {
       const value = values[index];
       if (value !== undefined) keys.set(name, value);
     }
-    const text = JSON.stringify([...keys]);
-    const version = `${epoch}.${createHash("sha1").update(text).digest("base64url")}`;
+    return keys;
+  }
+
+  async #share(version: string, text: string): Promise<true> {
     const isShared =
       (await this.#link.send("GET", this.#key("version"))) === version &&
       (await this.#link.send("PEXPIRE", this.#key("snapshot"), SNAPSHOT_TTL_MS)) === 1;
     const shared = JSON.stringify({ version, keys: text });
     if (!isShared) await this.#link.send("SET", this.#key("snapshot"), shared, "PX", SNAPSHOT_TTL_MS);
     await this.#link.send("SET", this.#key("version"), version, "PX", this.#roundMs * VERSION_ROUNDS);
-    return { version, epoch, keys };
-  }
-
-  /** What there was when somebody looked last, at most a round ago. Rejects with `RC_REGISTRY`. */
-  async read(known: string | undefined): Promise<Round> {
-    const lockMs = Math.ceil(this.#roundMs * LOCK_SHARE);
-    const lock = await this.#link.send("SET", this.#key("sync"), "", "NX", "PX", lockMs);
-    if (lock === "OK") return await this.take();
-    const version = await this.#link.send("GET", this.#key("version"));
-    if (typeof version !== "string") return known === undefined ? await this.take() : roundOf(known, undefined);
-    if (version === known) return roundOf(known, undefined);
-    return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.take());
+    return true;
   }
 
   #key(kind: string): string {
@@ -91,12 +107,17 @@ export class SharedSnapshot {
   }
 }
 
+/** A Redis that takes no writes can be read all the same. */
+function undefinedIfRefused(failure: unknown): undefined {
+  if (!isRefusal(failure)) throw failure;
+}
+
 function digestOf(marks: readonly (string | undefined)[]): string {
   return createHash("sha1").update(marks.join()).digest("base64url");
 }
 
 function roundOf(version: string, keys: Round["keys"]): Round {
-  return { version, epoch: version.split(".")[0] ?? "", keys };
+  return { version, epoch: version.split(".")[0] || undefined, keys, isAlone: false };
 }
 
 /** What another gateway has written, or a stranger. */
