@@ -3,11 +3,13 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { AskError } from "./admin/ask.ts";
-import { change, end, kill, showSessions, showStatus } from "./admin/commands.ts";
+import { ban, change, end, kill, showBans, showGateways, showSessions, showStatus, unban } from "./admin/commands.ts";
 import { openControl } from "./admin/control.ts";
+import { durationMs } from "./admin/duration.ts";
 import { reach } from "./admin/reach.ts";
 import { messageOf } from "./errors.ts";
 import type { GatewayConfig } from "./gateway.ts";
+import { WHOM_WORDS, whomOf } from "./stream/bans/whom.ts";
 import { BindError } from "./stream/port.ts";
 import { ConfigError, UsageError } from "./worker/config/config-error.ts";
 import { fileFaults } from "./worker/config/file-faults.ts";
@@ -36,6 +38,11 @@ interface ConfigOption {
 
 interface ReloadOptions extends ConfigOption {
   readonly canary?: string;
+}
+
+interface BanOptions extends ConfigOption {
+  readonly for?: string;
+  readonly reason?: string;
 }
 
 interface DrainOptions extends ConfigOption {
@@ -115,6 +122,24 @@ function reload(folder: string, { canary }: ReloadOptions): Promise<readonly str
   const percent = Number(canary.replace(/%$/, ""));
   if (!(percent > 0 && percent < 100)) throw new UsageError(`--canary: expected a share like 10%, got ${canary}`);
   return change(folder, `POST /reload?share=${percent / 100}`, `${percent}% of the new sessions try it out`);
+}
+
+function banning(whom: string, given: string | undefined, options: BanOptions): Promise<void> {
+  const { for: time, reason } = options;
+  const ttlMs = time === undefined ? undefined : durationMs(time);
+  if (time !== undefined && ttlMs === undefined) throw new UsageError(`--for: expected a time like 10m, got ${time}`);
+  return asking((folder) => ban(folder, named(whom), { ttlMs, reason }))(given, options);
+}
+
+function unbanning(whom: string, given: string | undefined, options: ConfigOption): Promise<void> {
+  return asking((folder) => unban(folder, named(whom)))(given, options);
+}
+
+/** In the one form that a ban has. */
+function named(whom: string): string {
+  const read = whomOf(whom);
+  if (read) return read.text;
+  throw new UsageError(`expected ${WHOM_WORDS}, got ${whom}`);
 }
 
 async function check(given: string | undefined, options: ConfigOption): Promise<void> {
@@ -242,6 +267,13 @@ function addOperating(root: Command): void {
     (session: string, given: string | undefined, options: ConfigOption) =>
       asking((folder) => kill(folder, session))(given, options),
   );
+  command("ban", "turn somebody away, at all gateways", ["<whom>", WHOM_WORDS])
+    .option("--for <time>", "like 90s, 10m, 2h or 30d (default: for good)")
+    .option("--reason <text>", "for the log and the list")
+    .action(banning);
+  command("unban", "take a ban back", ["<whom>", "as the list has it"]).action(unbanning);
+  command("bans", "list who is banned").action(asking(showBans));
+  command("gateways", "list the workers of all gateways").action(asking(showGateways));
   command("reload", "read the configuration again")
     .option("--canary <share>", "for a share of the new sessions only, like 10%")
     .action(asking(reload));

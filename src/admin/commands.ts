@@ -22,6 +22,38 @@ export async function kill(stateDir: string, session: string): Promise<readonly 
   return [`killed ${session}`];
 }
 
+/** Bans somebody at all gateways. `ttlMs` undefined: for good. @throws AskError where the registry cannot be reached */
+export async function ban(
+  stateDir: string,
+  whom: string,
+  { ttlMs, reason }: { readonly ttlMs: number | undefined; readonly reason: string | undefined },
+): Promise<readonly string[]> {
+  const query = new URLSearchParams({ whom });
+  if (ttlMs !== undefined) query.set("ttlMs", String(ttlMs));
+  if (reason !== undefined) query.set("reason", reason);
+  const { ban } = await ask(stateDir, `POST /ban?${query}`);
+  return [`banned ${JSON.stringify(ban)}`];
+}
+
+/** Takes a ban back. @throws AskError when there is none */
+export async function unban(stateDir: string, whom: string): Promise<readonly string[]> {
+  const { unbanned } = await ask(stateDir, `POST /unban?${new URLSearchParams({ whom })}`);
+  if (unbanned !== true) throw new AskError(`${whom} is not banned`);
+  return [`unbanned ${whom}`];
+}
+
+/** Who is banned, a line of JSON each. */
+export async function showBans(stateDir: string): Promise<readonly string[]> {
+  const { bans } = await ask(stateDir, "GET /bans");
+  return Array.isArray(bans) ? bans.map((each) => JSON.stringify(each)) : [];
+}
+
+/** All workers of all gateways, a line of JSON each. */
+export async function showGateways(stateDir: string): Promise<readonly string[]> {
+  const { workers } = await ask(stateDir, "GET /gateways");
+  return Array.isArray(workers) ? workers.map((worker) => JSON.stringify(worker)) : [];
+}
+
 /** Changes the configuration, and says which one serves then. */
 export async function change(stateDir: string, question: string, what: string): Promise<readonly string[]> {
   const { generation } = await ask(stateDir, question);

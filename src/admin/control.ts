@@ -1,8 +1,10 @@
 import { chmodSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { messageOf } from "../errors.ts";
+import type { BanOptions } from "../stream/bans/ban.ts";
 import { bind } from "../stream/port.ts";
 import { MAX_UNIX_PATH_BYTES } from "../worker/config/schema/address.ts";
+import type { RunningGateway } from "../worker/master/running-gateway.ts";
 import type { Started } from "../worker/run-gateway.ts";
 import { controlPath } from "../worker/state-dir.ts";
 
@@ -57,6 +59,12 @@ function handlersOf({ operator, stop }: Started, version: string): ReadonlyMap<s
     }),
     "GET /sessions": async () => ({ sessions: await gateway.sessions() }),
     "POST /kill": async (parameters) => ({ killed: await gateway.kill(parameters.get("session") ?? "") }),
+    "POST /ban": async (parameters) => ({
+      ban: await gateway.ban(parameters.get("whom") ?? "", banOptions(parameters)),
+    }),
+    "POST /unban": async (parameters) => ({ unbanned: await gateway.unban(parameters.get("whom") ?? "") }),
+    "GET /bans": async () => ({ bans: await gateway.bans() }),
+    "GET /gateways": async () => ({ workers: await workersOf(gateway) }),
     "POST /reload": async (parameters) => {
       await operator.reload(shareOf(parameters));
       return done();
@@ -69,6 +77,21 @@ function handlersOf({ operator, stop }: Started, version: string): ReadonlyMap<s
     "POST /drain": async (parameters) => later(() => stop("drain", Number(parameters.get("overMs")))),
   };
   return new Map(Object.entries(handlers));
+}
+
+function banOptions(parameters: URLSearchParams): BanOptions {
+  const ttlMs = parameters.get("ttlMs");
+  return { ttlMs: ttlMs === null ? undefined : Number(ttlMs), reason: parameters.get("reason") ?? undefined };
+}
+
+/** Those that the registry knows, and this gateway's own as they are now: it may share no registry. */
+async function workersOf(gateway: RunningGateway): ReturnType<RunningGateway["registered"]> {
+  const address = gateway.listening[0]?.address ?? "";
+  const own = (await gateway.status()).map(({ id, pid, startedAt, sessions, generation }) => {
+    return { id, address, pid, startedAt, sessions, generation };
+  });
+  const known = (await gateway.registered()).filter(({ id }) => own.every((worker) => worker.id !== id));
+  return [...known, ...own].sort((one, other) => one.id - other.id);
 }
 
 /** 1 unless a share is asked for. */

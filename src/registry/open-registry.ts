@@ -23,6 +23,8 @@ export interface OpenRegistryOptions {
   readonly baseDir?: string;
   /** A connection that is open already; it stays open when the registry closes. */
   readonly link?: RedisLink | undefined;
+  /** Told that Redis has lost what was below a prefix that somebody watches. */
+  readonly onLost?: ((prefix: string) => void) | undefined;
 }
 
 /**
@@ -31,13 +33,13 @@ export interface OpenRegistryOptions {
  */
 export async function openRegistry(
   { redis, registry }: RegistryConfig,
-  { log, stateDir, baseDir = process.cwd(), link }: OpenRegistryOptions,
+  { log, stateDir, baseDir = process.cwd(), link, onLost }: OpenRegistryOptions,
 ): Promise<Registry> {
   if (registry !== undefined) return await fileRegistry(resolve(baseDir, registry), { warn: (text) => log.warn(text) });
-  if (link) return await redisRegistry(link, { log, stateDir });
+  if (link) return await redisRegistry(link, { log, stateDir, onLost });
   if (redis === undefined) return memoryRegistry();
   const own = await openRedis(redis, { log, baseDir });
-  return closing(await redisRegistry(own, { log, stateDir }), own);
+  return closing(await redisRegistry(own, { log, stateDir, onLost }), own);
 }
 
 /** The same registry, which takes its connection along when it closes. */

@@ -1,5 +1,9 @@
+import { readJsonObject } from "../codecs/json-object.ts";
 import { type Heartbeat, type HeartbeatOptions, heartbeat } from "./heartbeat.ts";
 import type { Registry } from "./registry.ts";
+
+/** In front of the id of each worker. */
+export const WORKER_KEYS = "worker:";
 
 /** What a worker says of itself, as JSON under `worker:<id>`. */
 export interface WorkerFacts {
@@ -28,7 +32,23 @@ export function registerWorker(
 ): Heartbeat {
   const kept = (): { key: string; value: string } | undefined => {
     const said = facts();
-    return said && { key: `worker:${said.id}`, value: JSON.stringify(said) };
+    return said && { key: `${WORKER_KEYS}${said.id}`, value: JSON.stringify(said) };
   };
   return heartbeat(registry, kept, options);
+}
+
+/** All workers that are registered, in the order of their ids; what is no entry is left out. Rejects with RC_REGISTRY. */
+export async function registeredWorkers(registry: Pick<Registry, "list">): Promise<readonly WorkerFacts[]> {
+  const entries = await registry.list(WORKER_KEYS);
+  const facts = [...entries.values()].flatMap((value) => factsIn(value) ?? []);
+  return facts.sort((one, other) => one.id - other.id);
+}
+
+/** Anybody may write to a registry. */
+function factsIn(value: string): WorkerFacts | undefined {
+  const { id, address, pid, startedAt, sessions, generation } = readJsonObject(value) ?? {};
+  const areTexts = typeof address === "string" && typeof startedAt === "string";
+  if (!areTexts || typeof id !== "number" || typeof pid !== "number") return undefined;
+  if (typeof sessions !== "number" || typeof generation !== "number") return undefined;
+  return { id, address, pid, startedAt, sessions, generation };
 }

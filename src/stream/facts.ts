@@ -159,6 +159,11 @@ export class Facts {
     return this.#action;
   }
 
+  /** Protocol and route are known. */
+  get isDecided(): boolean {
+    return this.#action !== undefined;
+  }
+
   set action(action: Action) {
     this.#action = action;
     this.upstream = action.kind === "proxy" ? action.upstream : undefined;

@@ -14,8 +14,9 @@ import type { HookWatch } from "../stream/hook-watch.ts";
 import { NodeIncoming } from "../stream/incoming.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
-import type { GameLinks } from "../stream/worker-context.ts";
+import type { GameLinks, SessionsEverywhere } from "../stream/worker-context.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
+import { WorkerBans } from "../worker/bans/worker-bans.ts";
 import { compileGeneration, type Generation } from "../worker/generation.ts";
 import { logTimers } from "../worker/timer-log.ts";
 import { MemoryNetwork } from "./memory-network.ts";
@@ -31,6 +32,13 @@ const ANYWHERE: Endpoint = { kind: "tcp", host: "127.0.0.1", port: 0 };
 
 /** Game servers are no part of a session's story. */
 const NO_LINKS: GameLinks = { send: () => ({ err: "no such server" }), broadcast: () => 0, onMessage: () => () => {} };
+
+/** There is one, and it is this one's story. */
+const NO_SESSIONS: SessionsEverywhere = {
+  kick: async () => ({ err: "no such session" }),
+  push: async () => ({ err: "no such session" }),
+  broadcast: async () => ({ sessions: 0, refused: 0, silent: 0 }),
+};
 
 /** Where one session is played: everything that a process has of it, with a client and peers in memory. */
 export class Stage implements PartyHost {
@@ -100,21 +108,24 @@ export class Stage implements PartyHost {
     const forget = logTimers(this.log);
     const registry = memoryRegistry();
     const end = new AbortController();
+    let bans: WorkerBans | undefined;
     try {
       const { phases } = this.#config;
       await phases?.init?.();
       await phases?.check?.();
       for (const [key, value] of Object.entries(this.#options.registry ?? {})) await registry.put(key, value);
-      const generation = await this.#compile(registry, end.signal);
+      bans = await WorkerBans.open({ registry, isOwn: false }, this.log);
+      const generation = await this.#compile(registry, bans, end.signal);
       await this.#playIn(generation).finally(() => generation.close());
     } finally {
       end.abort();
       forget();
+      await bans?.[Symbol.asyncDispose]();
       await registry[Symbol.asyncDispose]();
     }
   }
 
-  #compile(registry: Registry, signal: AbortSignal): Promise<Generation> {
+  #compile(registry: Registry, bans: WorkerBans, signal: AbortSignal): Promise<Generation> {
     const { log, network } = this;
     const events = new WorkerEvents({ transport: localTransport(new EventRelay(), 0), number: 0 });
     const { dicts } = openDicts(this.#config.shared ?? {});
@@ -126,8 +137,18 @@ export class Stage implements PartyHost {
       worker: {
         ...{ id: 0, number: 0, masterId: 0, generation: 1 },
         ...sharedTools(dicts, { events, isAlone: true }),
-        ...{ registry, links: NO_LINKS, events, snowflake: new Snowflake({ machineId: 0 }), shared: dicts, signal },
+        ...{
+          registry,
+          bans,
+          links: NO_LINKS,
+          sessions: NO_SESSIONS,
+          events,
+          snowflake: new Snowflake({ machineId: 0 }),
+          shared: dicts,
+          signal,
+        },
       },
+      bans: bans.table,
       live: new LivePeers(),
       resolver: network.resolver,
     });

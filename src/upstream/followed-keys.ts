@@ -64,6 +64,11 @@ export class FollowedKeys<Item> {
     for (const [key, { item }] of this.#known) if (item !== undefined) yield [key, item];
   }
 
+  /** What a key says. */
+  get(key: string): Item | undefined {
+    return this.#known.get(key)?.item;
+  }
+
   /** Keys that are known, those of no use included. */
   get size(): number {
     return this.#known.size;

@@ -6,14 +6,20 @@ import type { Registry } from "../registry/registry.ts";
 import { registerWorker, type WorkerFacts } from "../registry/worker-entry.ts";
 import { WorkerEvents } from "../shared/events/events.ts";
 import type { EventTransport } from "../shared/events/message.ts";
+import { BAN_KEYS } from "../stream/bans/ban.ts";
 import { LimitStore } from "../stream/limits/limit-store.ts";
 import type { Log } from "../stream/log.ts";
 import { LivePeers } from "../upstream/live-peers.ts";
 import { Resolver } from "../upstream/resolve.ts";
+import { bansRegistry } from "./bans/bans-registry.ts";
+import { type BansHost, WorkerBans } from "./bans/worker-bans.ts";
+import { livingWorkers } from "./everywhere/living-workers.ts";
+import { Everywhere } from "./everywhere/sessions-everywhere.ts";
 import { Identity, type WorkerIds } from "./identity.ts";
 import type { LinkSessions } from "./link/link-sessions.ts";
 import { Links } from "./link/links.ts";
 import { redisOf } from "./master/lease.ts";
+import { workersOf } from "./master/workers-of.ts";
 import { hasHooks } from "./slow-hooks/has-hooks.ts";
 import { SlowHooks } from "./slow-hooks/slow-hooks.ts";
 
@@ -25,6 +31,8 @@ interface LastingOptions {
   readonly log: Log;
   /** To the other workers. */
   readonly events: EventTransport;
+  /** The gateway is this one process. */
+  readonly isAlone: boolean;
   /** A connection that the process has already. */
   readonly redis: RedisLink | undefined;
 }
@@ -32,12 +40,13 @@ interface LastingOptions {
 /** What is open before a worker is. */
 interface Sources {
   readonly registry: Registry;
+  readonly bans: WorkerBans;
   /** The worker's own connection to Redis. */
   readonly own: RedisLink | undefined;
 }
 
 /** What a worker shows of itself, once it serves. */
-interface Shown {
+interface Shown extends BansHost {
   readonly sessions: LinkSessions;
   /** Where the gateway can be reached. */
   address(): string;
@@ -51,25 +60,33 @@ export class Lasting implements AsyncDisposable {
   readonly identity: Identity;
   readonly links: Links;
   readonly events: WorkerEvents;
+  readonly bans: WorkerBans;
+  /** The sessions of all workers. */
+  readonly sessions: Everywhere;
   /** What limits have counted. */
   readonly limits: LimitStore;
   /** Where this worker has opened it itself. */
   readonly #redis: RedisLink | undefined;
   readonly #isShared: boolean;
   readonly #log: Log;
+  /** How many processes the gateway has. */
+  #workers = 1;
+  readonly #isAlone: boolean;
   #shown: Shown | undefined;
   #entry: Heartbeat | undefined;
   /** Made for the first generation that has hooks. */
   #slowHooks: Promise<SlowHooks | undefined> | undefined;
 
-  private constructor(config: GatewayConfig, { registry, own }: Sources, options: LastingOptions) {
+  private constructor(config: GatewayConfig, { registry, bans, own }: Sources, options: LastingOptions) {
     const { resolver } = this;
     const { ids, log, events } = options;
     this.registry = registry;
+    this.bans = bans;
     this.limits = new LimitStore({ log, redis: options.redis ?? own });
     this.#redis = own;
     this.identity = new Identity(ids);
-    this.#isShared = config.redis !== undefined || config.registry !== undefined;
+    this.#isShared = isShared(config);
+    this.#isAlone = options.isAlone;
     this.#log = log;
     const { identity } = this;
     const sessions: LinkSessions = {
@@ -88,20 +105,30 @@ export class Lasting implements AsyncDisposable {
       number: ids.number,
       onTrouble: (topic, cause) => log.error("event handler failed", { topic, err: cause }),
     });
-    this.links = new Links({ registry, announce, sessions, log, resolver, codec: config.links?.codec });
+    this.links = new Links({ registry, announce, sessions, bans, log, resolver, codec: config.links?.codec });
+    const siblings = {
+      count: () => (this.#isAlone ? 1 : this.#workers),
+      firstId: () => identity.id - identity.number,
+    };
+    const workers = livingWorkers(config.redis === undefined ? undefined : registry, siblings);
+    this.sessions = new Everywhere({ events: this.events, identity, sessions, workers });
   }
 
   /** Opens the registry that the configuration names. Rejects when files cannot be read; a Redis that is away is waited for later. */
   static async open(config: GatewayConfig, options: LastingOptions): Promise<Lasting> {
     const { log, baseDir, stateDir, redis } = options;
     const own = redis ? undefined : await redisOf(config, baseDir, log);
-    const registry = await openRegistry(config, { log, baseDir, stateDir, link: redis ?? own });
-    return new Lasting(config, { registry, own }, options);
+    let bans: WorkerBans | undefined;
+    const onLost = (prefix: string): void => void (prefix === BAN_KEYS && bans?.restore());
+    const registry = await openRegistry(config, { log, baseDir, stateDir, link: redis ?? own, onLost });
+    bans = await WorkerBans.open(await bansRegistry(registry, { isShared: isShared(config), stateDir, log }), log);
+    return new Lasting(config, { registry, bans, own }, options);
   }
 
   /** The worker serves: links and the registry may tell of it. */
   show(shown: Shown, facts: () => Omit<WorkerFacts, "id" | "address" | "pid">): void {
     this.#shown = shown;
+    this.bans.serves(shown);
     if (!this.#isShared) return;
     const { identity } = this;
     const entry = (): WorkerFacts | undefined => {
@@ -112,7 +139,9 @@ export class Lasting implements AsyncDisposable {
   }
 
   /** Links lead to the game servers that the upstreams of the configuration read from the registry. */
-  follow({ upstreams = {} }: GatewayConfig): void {
+  follow(config: GatewayConfig): void {
+    const { upstreams = {} } = config;
+    this.#workers = workersOf(config);
     this.links.follow(Object.values(upstreams).flatMap(({ peers }) => ("kind" in peers ? [peers.service] : [])));
   }
 
@@ -123,10 +152,17 @@ export class Lasting implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.sessions[Symbol.dispose]();
     await this.links.stop();
     await this.#entry?.[Symbol.asyncDispose]();
     await (await this.#slowHooks)?.close();
+    await this.bans[Symbol.asyncDispose]();
     await this.registry[Symbol.asyncDispose]();
     await this.#redis?.[Symbol.asyncDispose]();
   }
+}
+
+/** Others have the registry, too. */
+function isShared({ redis, registry }: GatewayConfig): boolean {
+  return redis !== undefined || registry !== undefined;
 }

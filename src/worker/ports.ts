@@ -114,6 +114,12 @@ export class Ports {
     for (const open of ports) if (!used.has(open)) closeAll(open);
   }
 
+  /** Something has changed that the rules of ports depend on. */
+  adjust(): void {
+    for (const open of this.#open.values())
+      for (const port of open.ports) port.adopt(open.server, this.#optionsOf(open, open.endpoint));
+  }
+
   /** Accepts besides at what has come for the addresses that are open. */
   async acceptMore(): Promise<void> {
     for (const [key, open] of this.#open) {

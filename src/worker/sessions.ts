@@ -1,8 +1,10 @@
+import type { BanTable } from "../stream/bans/ban-table.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
 import { Connection } from "../stream/connection.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
+import { killBanned } from "./bans/kill-banned.ts";
 import { Drain } from "./drain.ts";
 import { type LinkSession, type LinkSessions, linkSession } from "./link/link-sessions.ts";
 import { type LiveSession, liveSession, silentNumber, silentSession } from "./live-session.ts";
@@ -127,6 +129,11 @@ export class Sessions {
     if (!session || session.isOver) return false;
     session.stop("killed");
     return true;
+  }
+
+  /** Ends those that bans hold. Answers how many. */
+  killBanned(bans: BanTable): Promise<number> {
+    return killBanned(bans, { all: this.#all, carrier: this.#parts.carrier });
   }
 
   /** Ends all of them, and those that still come. */

@@ -1,20 +1,23 @@
 import type { Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import type { RedisLink } from "../registry/redis/redis-link.ts";
+import { registeredWorkers, type WorkerFacts } from "../registry/worker-entry.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
 import { localTransport } from "../shared/events/local-transport.ts";
 import type { EventTransport } from "../shared/events/message.ts";
 import { EventRelay } from "../shared/events/relay.ts";
 import { timers } from "../shared/timer.ts";
-import { sharedTools } from "../shared/tools.ts";
+import type { BanTable } from "../stream/bans/ban-table.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
 import { NativePort } from "../stream/carrier/native-port.ts";
 import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
 import { BACKLOG, type Port, type PortOptions } from "../stream/port.ts";
 import type { Server } from "../stream/server.ts";
+import type { Bans } from "../stream/worker-context.ts";
 import { advertisedAddress } from "./advertised.ts";
 import { chooseCarrier } from "./choose-carrier.ts";
+import { contextOf } from "./context-of.ts";
 import { sessionLimit } from "./fd-limit.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
 import type { Identity, WorkerIds } from "./identity.ts";
@@ -104,7 +107,8 @@ export class Worker {
   static async start(config: GatewayConfig, options: WorkerOptions): Promise<Worker> {
     const { ids = FIRST, generation: number = 1, stateDir, dicts, baseDir, log, redis } = options;
     const { events = localTransport(new EventRelay(), ids.number) } = options;
-    const lasting = await Lasting.open(config, { ids, baseDir, stateDir, log, events, redis });
+    const isAlone = options.sockets === undefined;
+    const lasting = await Lasting.open(config, { ids, baseDir, stateDir, log, events, redis, isAlone });
     const worker = await Worker.#build(config, { number, dicts, end: new AbortController(), lasting, options });
     logTimers(log);
     try {
@@ -148,7 +152,9 @@ export class Worker {
     const facts = (): { startedAt: string; sessions: number; generation: number } => {
       return { startedAt, sessions: this.size, generation: this.generation };
     };
-    this.#lasting.show({ sessions: this.#sessions.forLinks, address }, facts);
+    const killBanned = (bans: BanTable): Promise<number> => this.#sessions.killBanned(bans);
+    const adjustPorts = (): void => this.#ports.adjust();
+    this.#lasting.show({ sessions: this.#sessions.forLinks, address, killBanned, adjustPorts }, facts);
     this.#lasting.follow(this.#current.config);
   }
 
@@ -182,6 +188,20 @@ export class Worker {
   /** Ends one session at once; its end cause is `killed`. False: no such session lives. */
   kill(session: string): boolean {
     return this.#sessions.kill(session);
+  }
+
+  /** The same for a session of any worker of any gateway. */
+  async kick(session: string): Promise<boolean> {
+    return (await this.#lasting.sessions.kick(session)).ok === true;
+  }
+
+  get bans(): Bans {
+    return this.#lasting.bans;
+  }
+
+  /** The workers that the registry knows. Rejects with RC_REGISTRY where it cannot be asked. */
+  registered(): Promise<readonly WorkerFacts[]> {
+    return registeredWorkers(this.#lasting.registry);
   }
 
   /** The dictionaries of what serves: another generation keeps those that it has, too. */
@@ -358,26 +378,11 @@ interface GenerationParts {
 
 async function compile(config: GatewayConfig, parts: GenerationParts): Promise<Generation> {
   const { number, dicts, end, lasting, options } = parts;
-  const { registry, live, resolver, identity, links, events, limits } = lasting;
+  const { live, resolver, limits, bans } = lasting;
   const { baseDir, log } = options;
-  const shared = dicts?.dicts ?? {};
-  const worker = {
-    ...sharedTools(shared, { events, isAlone: options.sockets === undefined }),
-    get id() {
-      return identity.id;
-    },
-    get masterId() {
-      return identity.masterId;
-    },
-    number: identity.number,
-    registry,
-    links,
-    events,
-    snowflake: identity.snowflake,
-    shared,
-    generation: number,
-    signal: end.signal,
-  };
+  const isAlone = options.sockets === undefined;
+  const worker = contextOf(lasting, { number, dicts, signal: end.signal, isAlone });
   const hookWatch = await lasting.watchFor(config);
-  return compileGeneration(config, { number, baseDir, log, hookWatch, worker, live, resolver, limits });
+  const lastingParts = { live, resolver, limits, bans: bans.table };
+  return compileGeneration(config, { number, baseDir, log, hookWatch, worker, ...lastingParts });
 }

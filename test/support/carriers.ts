@@ -49,6 +49,16 @@ function portOptions({ hasRoom, onIncoming }: ListenOptions): PortOptions {
 
 const EVENTS = new WorkerEvents({ transport: localTransport(new EventRelay(), 0), number: 0 });
 const NO_LINKS = { send: () => ({ err: "no such server" }) as const, broadcast: () => 0, onMessage: () => () => {} };
+const NO_BANS = {
+  add: () => Promise.reject(new Error("nobody can be banned here")),
+  remove: async () => false,
+  list: () => [],
+};
+const NO_SESSIONS = {
+  kick: async () => ({ err: "no such session" }),
+  push: async () => ({ err: "no such session" }),
+  broadcast: async () => ({ sessions: 0, refused: 0, silent: 0 }),
+};
 const NEVER = new AbortController().signal;
 
 /** With a route that looks at bytes, clients are known from their first one on. */
@@ -78,6 +88,8 @@ function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
       masterId: 0,
       registry: memoryRegistry(),
       links: NO_LINKS,
+      bans: NO_BANS,
+      sessions: NO_SESSIONS,
       ...sharedTools({}, { events: EVENTS, isAlone: true }),
       events: EVENTS,
       snowflake: new Snowflake({ machineId: 0 }),

@@ -39,6 +39,8 @@ export interface FollowOptions {
   readonly saved: ReadonlyMap<string, string> | undefined;
   readonly log: RedisLog;
   readonly onChange: () => void;
+  /** Redis has lost its data: keys without an owner are gone soon, unless somebody puts them back. */
+  readonly onLost: () => void;
 }
 
 /**
@@ -160,7 +162,10 @@ export class Follow {
     const { version, epoch = this.#epoch, keys } = round;
     const now = performance.now();
     const hasLost = this.#epoch !== undefined && this.#epoch !== epoch;
-    if (hasLost) this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
+    if (hasLost) {
+      this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
+      this.#options.onLost();
+    }
     const wasLong = now - this.#syncedAt > OUTAGE_MS;
     if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubtUntil = now + GRACE_MS;
     this.#wasAway = false;

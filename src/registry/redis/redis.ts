@@ -17,6 +17,8 @@ export interface RedisRegistryOptions {
   readonly log: RedisLog;
   /** Folder for the snapshot that a start without Redis reads, `registry.json`. Default: none is kept. */
   readonly stateDir?: string | undefined;
+  /** Told that Redis has lost what was below a prefix that somebody watches. It stays known here for 15 s. */
+  readonly onLost?: ((prefix: string) => void) | undefined;
   /** Time between two full syncs. Default 900. */
   readonly syncMs?: number;
 }
@@ -133,7 +135,8 @@ class RedisRegistry implements Registry {
     const { log, syncMs = SYNC_MS } = this.#options;
     const saved = this.#saved.get(prefix);
     const onChange = (): void => this.#disk?.touch();
-    return new Follow({ link: this.#link, prefix, syncMs, saved, log, onChange });
+    const onLost = (): void => this.#options.onLost?.(prefix);
+    return new Follow({ link: this.#link, prefix, syncMs, saved, log, onChange, onLost });
   }
 
   /** Who keeps a copy of all keys that begin so; undefined: nobody, or nobody knows anything. */

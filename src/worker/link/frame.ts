@@ -45,6 +45,7 @@ export type Request =
   | { readonly kind: "push"; readonly id: RequestId | undefined; readonly session: string; readonly data: Uint8Array }
   | { readonly kind: "kick"; readonly id: RequestId | undefined; readonly session: string }
   | { readonly kind: "broadcast"; readonly id: RequestId | undefined; readonly tag: string; readonly data: Uint8Array }
+  | BanRequest
   | {
       readonly kind: "sessions";
       readonly id: RequestId | undefined;
@@ -52,6 +53,15 @@ export type Request =
       readonly after: number;
       readonly limit: number;
     };
+
+/** Whom a game server wants to be banned: a session of the worker, by its address or another key of it; or whom it names. */
+export interface BanRequest {
+  readonly kind: "ban";
+  readonly id: RequestId | undefined;
+  readonly of: { readonly session: string; readonly by: string } | { readonly whom: string };
+  readonly ttlMs: number | undefined;
+  readonly reason: string | undefined;
+}
 
 /** A frame from a game server, understood. */
 export type Heard =
@@ -70,6 +80,9 @@ export const ANY_TAG = "*";
 /** Rows of one page: as many as are asked for, 100 when nobody says, 500 at most, which are about 200 KB. */
 export const PAGE_ROWS = 100;
 export const MAX_PAGE_ROWS = 500;
+
+/** A client's id may be longer than other texts: it is then known by its hash. */
+const MAX_WHOM = 1_024;
 
 /** What is echoed or shown in a log must not be as long as a frame. */
 const MAX_TEXT = 128;
@@ -102,6 +115,7 @@ const READERS: ReadonlyMap<string, ReadFields> = new Map<string, ReadFields>([
   ["kick", readKick],
   ["broadcast", readBroadcast],
   ["sessions", readSessions],
+  ["ban", readBan],
 ]);
 
 function readPush({ session, data }: Fields, id: RequestId | undefined): Request | string {
@@ -128,6 +142,27 @@ function readSessions(fields: Fields, id: RequestId | undefined): Request | stri
   if (isThere(limit) && !isCount(limit)) return "limit: expected a whole number";
   const rows = isCount(limit) && limit > 0 ? Math.min(limit, MAX_PAGE_ROWS) : PAGE_ROWS;
   return { kind: "sessions", id, tag: isText(tag) ? tag : ANY_TAG, after: isCount(after) ? after : 0, limit: rows };
+}
+
+function readBan(fields: Fields, id: RequestId | undefined): Request | string {
+  const { ttl_ms, reason } = fields;
+  const of = readBanned(fields);
+  if (typeof of === "string") return of;
+  if (isThere(ttl_ms) && !(typeof ttl_ms === "number" && ttl_ms > 0)) return "ttl_ms: expected more than 0";
+  if (isThere(reason) && !isText(reason)) return "reason: expected text";
+  const ttlMs = typeof ttl_ms === "number" ? ttl_ms : undefined;
+  return { kind: "ban", id, of, ttlMs, reason: isText(reason) ? reason : undefined };
+}
+
+/** One of the two must be said, and not both. */
+function readBanned({ session, by, whom }: Fields): BanRequest["of"] | string {
+  if (isThere(whom)) {
+    if (isThere(session) || isThere(by)) return "whom: expected no session beside it";
+    return typeof whom === "string" && whom.length <= MAX_WHOM ? { whom } : "whom: expected text";
+  }
+  if (!isText(session)) return "session: expected text";
+  if (isThere(by) && !isText(by)) return "by: expected text";
+  return { session, by: isText(by) ? by : "address" };
 }
 
 /** Some languages cannot leave a field out. */

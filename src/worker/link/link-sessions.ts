@@ -1,3 +1,4 @@
+import { whomBy } from "../../stream/bans/whom.ts";
 import type { Connection } from "../../stream/connection.ts";
 import { type LiveSession, liveSession } from "../live-session.ts";
 
@@ -15,6 +16,8 @@ export interface LinkSession {
   /** Counts the sessions of the process: later ones have higher numbers. */
   readonly number: number;
   readonly tags: readonly string[];
+  /** Whom a ban of it means, by one of its keys: `address`, `subnet`, `clientId`, … Undefined: it has none such. */
+  whom(by: string): string | undefined;
   /** What an operator sees of it, and its tags. */
   row(): LinkSessionRow;
   /** Sends bytes to its client; undefined: they are on their way. */
@@ -49,6 +52,7 @@ export function linkSession(session: Connection): LinkSession {
     get tags() {
       return tagsOf(session);
     },
+    whom: (by) => whomBy(session, by)?.text,
     row: () => ({ ...liveSession(session), tags: tagsOf(session) }),
     push: (bytes) => push(session, bytes),
   };

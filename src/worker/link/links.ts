@@ -1,8 +1,10 @@
 import type { Codec } from "../../codecs/codec.ts";
 import type { Registry } from "../../registry/registry.ts";
 import type { Log } from "../../stream/log.ts";
+import type { Bans } from "../../stream/worker-context.ts";
 import type { Instances } from "../../upstream/instances.ts";
 import { Resolver } from "../../upstream/resolve.ts";
+import { ban } from "./ban-request.ts";
 import { linkDial } from "./dial-link.ts";
 import type { Announcement, Answer, Heard, Request, RequestId } from "./frame.ts";
 import type { GameServer } from "./game-server.ts";
@@ -21,6 +23,8 @@ export interface LinksOptions {
   readonly announce: () => Announcement | undefined;
   /** The sessions that game servers may reach. */
   readonly sessions: LinkSessions;
+  /** Those whom game servers ban. */
+  readonly bans: Pick<Bans, "add">;
   readonly log: Log;
   /** Frames in another form, all of their bytes. Default: four bytes of length and msgpack. */
   readonly codec?: Codec<unknown> | undefined;
@@ -197,6 +201,7 @@ export class Links {
       case "kick":
       case "broadcast":
       case "sessions":
+      case "ban":
         return this.#perform(heard, link);
       case "message":
         this.#answer(link, heard.id, this.#take(heard, link, sizeBytes));
@@ -221,7 +226,8 @@ export class Links {
 
   /** Answers before the next request of the same server is looked at. */
   #perform(request: Request, link: Link): Promise<void> | undefined {
-    const answer = perform(request, this.#options.sessions);
+    const { sessions, bans } = this.#options;
+    const answer = request.kind === "ban" ? ban(request, sessions, bans) : perform(request, sessions);
     if (answer instanceof Promise) return answer.then((later) => this.#answer(link, request.id, later));
     this.#answer(link, request.id, answer);
     return undefined;

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { ANY_TAG, type Answer, type Request, type RequestId } from "./frame.ts";
+import { ANY_TAG, type Answer, type BanRequest, type Request, type RequestId } from "./frame.ts";
 import type { LinkSession, LinkSessions } from "./link-sessions.ts";
 
 /** Sessions looked at before others get their turn: below a millisecond of work. */
@@ -8,20 +8,24 @@ const SESSIONS_PER_TURN = 500;
 /** Sessions looked at for one page: a tag that hardly anybody has must not cost a pass over all. */
 const SESSIONS_PER_PAGE = 5_000;
 
+/** It has ended, or is another worker's. */
+export const NO_SESSION = "no such session";
+
 type Of<Kind extends Request["kind"]> = Extract<Request, { readonly kind: Kind }>;
 
 /**
  * Does what a game server asks for, on the sessions of this process: at once, or later where many sessions are to be reached.
  * Undefined: done, and the server did not ask to hear of it; a refusal it always hears.
  */
-export function perform(request: Request, sessions: LinkSessions): Answer | undefined | Promise<Answer | undefined> {
+export function perform(
+  request: Exclude<Request, BanRequest>,
+  sessions: LinkSessions,
+): Answer | undefined | Promise<Answer | undefined> {
   switch (request.kind) {
     case "push":
       return push(request, sessions);
     case "kick":
-      return sessions.kill(request.session)
-        ? done(request.id)
-        : refusal(request.id, "no such session", request.session);
+      return sessions.kill(request.session) ? done(request.id) : refusal(request.id, NO_SESSION, request.session);
     case "broadcast":
       return broadcast(request, sessions);
     case "sessions":
@@ -43,7 +47,7 @@ export function refusal(id: RequestId | undefined, reason: string, session?: str
 
 function push(request: Of<"push">, sessions: LinkSessions): Answer | undefined {
   const session = sessions.find(request.session);
-  const reason = session ? session.push(request.data) : "no such session";
+  const reason = session ? session.push(request.data) : NO_SESSION;
   return reason === undefined ? done(request.id) : refusal(request.id, reason, request.session);
 }
 

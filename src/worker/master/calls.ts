@@ -1,5 +1,7 @@
+import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import type { DictHandle } from "../../shared/dict/open-dicts.ts";
 import type { EventDelivery, EventMessage } from "../../shared/events/message.ts";
+import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { Ends } from "../sessions.ts";
@@ -18,6 +20,8 @@ export interface Source {
 
 /** What a worker says of itself. */
 export interface WorkerStatus {
+  /** No two living workers of gateways on one Redis share it. */
+  readonly id: number;
   readonly number: number;
   readonly masterId: number;
   readonly pid: number;
@@ -44,6 +48,14 @@ export interface WorkerCalls {
   rollback(): Promise<boolean>;
   sessions(): Promise<readonly LiveSession[]>;
   kill(session: string): Promise<boolean>;
+  /** The same for a session of any worker of any gateway. */
+  kick(session: string): Promise<boolean>;
+  /** For all gateways that share the registry; each of its workers knows them all. */
+  ban(whom: string, options: BanOptions): Promise<Ban>;
+  unban(whom: string): Promise<boolean>;
+  bans(): Promise<readonly Ban[]>;
+  /** What workers of all gateways have said of themselves in the registry. */
+  registered(): Promise<readonly WorkerFacts[]>;
   status(): Promise<WorkerStatus>;
   /** Goes on in new log files. */
   reopen(): Promise<void>;

@@ -1,5 +1,7 @@
 import type { GatewayConfig } from "../../gateway.ts";
+import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import { attachDicts, type Dicts } from "../../shared/dict/open-dicts.ts";
+import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { OpenLog } from "../log.ts";
 import type { Worker } from "../worker.ts";
 import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
@@ -55,10 +57,40 @@ export class LocalWorker implements WorkerCalls {
     return this.#worker.kill(session);
   }
 
+  kick(session: string): Promise<boolean> {
+    return this.#worker.kick(session);
+  }
+
+  ban(whom: string, options: BanOptions): Promise<Ban> {
+    return this.#worker.bans.add(whom, options);
+  }
+
+  unban(whom: string): Promise<boolean> {
+    return this.#worker.bans.remove(whom);
+  }
+
+  async bans(): Promise<readonly Ban[]> {
+    return this.#worker.bans.list();
+  }
+
+  registered(): Promise<readonly WorkerFacts[]> {
+    return this.#worker.registered();
+  }
+
   async status(): Promise<WorkerStatus> {
     const { generation, size: sessions, carrier, canary, identity } = this.#worker;
-    const { number, masterId } = identity;
-    return { number, masterId, pid: process.pid, generation, sessions, startedAt: this.#startedAt, carrier, canary };
+    const { id, number, masterId } = identity;
+    return {
+      id,
+      number,
+      masterId,
+      pid: process.pid,
+      generation,
+      sessions,
+      startedAt: this.#startedAt,
+      carrier,
+      canary,
+    };
   }
 
   async reopen(): Promise<void> {

@@ -1,6 +1,8 @@
 import type { GatewayConfig } from "../../gateway.ts";
+import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
+import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import { endpointsOf } from "../generation.ts";
 import type { WorkerIds } from "../identity.ts";
@@ -165,7 +167,23 @@ export class Master implements RunningGateway, SlotHost {
 
   async kill(session: string): Promise<boolean> {
     const answers = await this.#ask((worker) => worker.kill(session));
-    return answers.includes(true);
+    return answers.includes(true) || (await this.#askOne((worker) => worker.kick(session)));
+  }
+
+  ban(whom: string, options: BanOptions): Promise<Ban> {
+    return this.#askOne((worker) => worker.ban(whom, options));
+  }
+
+  unban(whom: string): Promise<boolean> {
+    return this.#askOne((worker) => worker.unban(whom));
+  }
+
+  bans(): Promise<readonly Ban[]> {
+    return this.#askOne((worker) => worker.bans());
+  }
+
+  registered(): Promise<readonly WorkerFacts[]> {
+    return this.#askOne((worker) => worker.registered());
   }
 
   status(): Promise<readonly WorkerStatus[]> {
@@ -187,6 +205,13 @@ export class Master implements RunningGateway, SlotHost {
   /** Who serves now. */
   get #workers(): readonly WorkerProcess[] {
     return this.#slots.flatMap(({ process }) => (process ? [process] : []));
+  }
+
+  /** Asks any worker: what all of them know, or can do for all. */
+  async #askOne<Value>(question: (worker: WorkerProcess) => Promise<Value>): Promise<Value> {
+    const [worker] = this.#workers;
+    if (!worker) throw new Error("no worker serves at this moment");
+    return question(worker);
   }
 
   /** Asks all workers, those that end included; one that ends meanwhile has nothing to say. */

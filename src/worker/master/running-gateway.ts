@@ -1,3 +1,5 @@
+import type { WorkerFacts } from "../../registry/worker-entry.ts";
+import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
@@ -36,8 +38,14 @@ export interface RunningGateway {
   /** Puts a new process in the place of each worker, one after the other; the old ones end with their sessions. */
   replace(): Promise<void>;
   sessions(): Promise<readonly LiveSession[]>;
-  /** Ends one session at once; its end cause is `killed`. False: no such session lives. */
+  /** Ends one session at once, at whichever gateway it is; its end cause is `killed`. False: no such session lives. */
   kill(session: string): Promise<boolean>;
+  /** Bans, unbans, and lists who is banned, at all gateways that share the registry. */
+  ban(whom: string, options: BanOptions): Promise<Ban>;
+  unban(whom: string): Promise<boolean>;
+  bans(): Promise<readonly Ban[]>;
+  /** The workers of all gateways that the registry knows. */
+  registered(): Promise<readonly WorkerFacts[]>;
   status(): Promise<readonly WorkerStatus[]>;
   /** Goes on in new log files. */
   reopen(): Promise<void>;

@@ -1,8 +1,10 @@
 import type { RedisLink } from "../../registry/redis/redis-link.ts";
+import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import { openDicts } from "../../shared/dict/open-dicts.ts";
 import { localTransport } from "../../shared/events/local-transport.ts";
 import { type RedisEvents, redisEvents } from "../../shared/events/redis-events.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
+import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
@@ -133,7 +135,23 @@ export class Single implements RunningGateway {
   }
 
   kill(session: string): Promise<boolean> {
-    return this.#calls.kill(session);
+    return this.#calls.kick(session);
+  }
+
+  ban(whom: string, options: BanOptions): Promise<Ban> {
+    return this.#calls.ban(whom, options);
+  }
+
+  unban(whom: string): Promise<boolean> {
+    return this.#calls.unban(whom);
+  }
+
+  bans(): Promise<readonly Ban[]> {
+    return this.#calls.bans();
+  }
+
+  registered(): Promise<readonly WorkerFacts[]> {
+    return this.#calls.registered();
   }
 
   async status(): ReturnType<RunningGateway["status"]> {

@@ -1,6 +1,8 @@
 import { type ChildProcess, fork, type SendHandle } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import type { EventDelivery, EventMessage } from "../../shared/events/message.ts";
+import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { CallMessage, Source, StartMessage, ToMaster, ToWorker, WorkerCalls, WorkerStatus } from "./calls.ts";
@@ -94,6 +96,26 @@ export class WorkerProcess implements WorkerCalls {
 
   kill(session: string): Promise<boolean> {
     return this.#call<boolean>({ name: "kill", parameters: [session] });
+  }
+
+  kick(session: string): Promise<boolean> {
+    return this.#call<boolean>({ name: "kick", parameters: [session] });
+  }
+
+  ban(whom: string, options: BanOptions): Promise<Ban> {
+    return this.#call<Ban>({ name: "ban", parameters: [whom, options] });
+  }
+
+  unban(whom: string): Promise<boolean> {
+    return this.#call<boolean>({ name: "unban", parameters: [whom] });
+  }
+
+  bans(): Promise<readonly Ban[]> {
+    return this.#call<readonly Ban[]>({ name: "bans", parameters: [] });
+  }
+
+  registered(): Promise<readonly WorkerFacts[]> {
+    return this.#call<readonly WorkerFacts[]>({ name: "registered", parameters: [] });
   }
 
   status(): Promise<WorkerStatus> {

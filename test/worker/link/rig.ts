@@ -1,8 +1,10 @@
 import type { Socket } from "node:net";
 import { expect } from "vitest";
 import type { Codec } from "../../../src/codecs/codec.ts";
+import { GatewayError } from "../../../src/errors.ts";
 import { memoryRegistry } from "../../../src/registry/memory.ts";
 import type { Registry } from "../../../src/registry/registry.ts";
+import type { Ban, BanOptions } from "../../../src/stream/bans/ban.ts";
 import type { Log } from "../../../src/stream/log.ts";
 import { FrameBuffer } from "../../../src/worker/link/frame-buffer.ts";
 import { LIMITS } from "../../../src/worker/link/limits.ts";
@@ -128,6 +130,7 @@ export class SessionsRig implements LinkSessions {
       id,
       number,
       tags,
+      whom: (by) => (by === "address" ? "192.0.2.1" : by === "clientId" ? `clientId=${id}` : undefined),
       row: () => ({ session: id, tags }) as ReturnType<LinkSession["row"]>,
       push: (bytes) => {
         if (refusal === undefined) this.pushed.push([id, Buffer.from(bytes).toString()]);
@@ -150,6 +153,17 @@ export class SessionsRig implements LinkSessions {
   }
 }
 
+/** Bans that are remembered; of `broken` none can be kept. */
+export class BansRig {
+  readonly added: object[] = [];
+
+  async add(whom: string, options: BanOptions = {}): Promise<Ban> {
+    if (whom === "broken") throw new GatewayError("RC_REGISTRY", "it is away");
+    this.added.push({ whom, ...options });
+    return { whom };
+  }
+}
+
 /** Log lines as `level event fields`. */
 export class LogRig implements Log {
   readonly lines: { level: string; event: string; fields: Readonly<Record<string, unknown>> }[] = [];
@@ -169,6 +183,7 @@ export class LogRig implements Log {
 export class LinksRig implements AsyncDisposable {
   readonly registry: Registry = memoryRegistry();
   readonly sessions = new SessionsRig();
+  readonly bans = new BansRig();
   readonly log = new LogRig();
   readonly links: Links;
 
@@ -177,6 +192,7 @@ export class LinksRig implements AsyncDisposable {
       registry: this.registry,
       announce: () => ({ worker: 10, master: 1, address: "127.0.0.1:5050" }),
       sessions: this.sessions,
+      bans: this.bans,
       log: this.log,
       timing: QUICK,
       ...options,

@@ -1,0 +1,173 @@
+import type { Registry } from "../../registry/registry.ts";
+import { backoffMs } from "../../shared/backoff.ts";
+import {
+  BAN_KEYS,
+  type Ban,
+  type BanOptions,
+  banOf,
+  banValue,
+  type HeldBan,
+  readBan,
+  shownBan,
+} from "../../stream/bans/ban.ts";
+import { BanTable } from "../../stream/bans/ban-table.ts";
+import { WHOM_WORDS, type Whom, whomOf } from "../../stream/bans/whom.ts";
+import type { Log } from "../../stream/log.ts";
+import type { Bans } from "../../stream/worker-context.ts";
+import { FollowedKeys } from "../../upstream/followed-keys.ts";
+import type { BansRegistry } from "./bans-registry.ts";
+import { restoreBans } from "./restore-bans.ts";
+
+/** As many keys as a process follows in Redis; each takes some 1 KB. Ban subnets where single addresses are too many. */
+export const MAX_BANS = 100_000;
+
+/** A registry that went away is asked again so soon, and later as rarely. */
+const RETRY = { minRetryMs: 250, maxRetryMs: 5_000 };
+
+/** Of a key that a stranger has written, enough to find it again. */
+const SHOWN_KEY_CHARS = 128;
+
+/** What new bans change. */
+export interface BansHost {
+  /** Ends the sessions that these bans hold; answers how many. */
+  killBanned(bans: BanTable): Promise<number>;
+  /** Addresses are banned now, or none is any more. */
+  adjustPorts(): void;
+}
+
+/** The bans of one worker: follows those in the registry, whoever has put them, and ends the sessions of new ones. */
+export class WorkerBans implements Bans, AsyncDisposable {
+  readonly table = new BanTable();
+  readonly #registry: Registry;
+  readonly #isOwn: boolean;
+  readonly #log: Pick<Log, "info" | "warn">;
+  readonly #keys: FollowedKeys<HeldBan>;
+  readonly #stop = new AbortController();
+  #host: BansHost | undefined;
+  /** Those that sessions were not held against yet. */
+  #fresh = new BanTable();
+  #isSweeping = false;
+  /** Values of no use since the last look. */
+  #ignored: string[] = [];
+
+  private constructor({ registry, isOwn }: BansRegistry, log: Pick<Log, "info" | "warn">) {
+    this.#registry = registry;
+    this.#isOwn = isOwn;
+    this.#log = log;
+    this.#keys = new FollowedKeys({
+      source: registry,
+      prefix: BAN_KEYS,
+      max: { keys: MAX_BANS, what: "bans" },
+      read: (key, value) => this.#read(key, value),
+      onChange: (changed) => this.#onChange(changed),
+      retryMs: (failures) => backoffMs(failures, RETRY),
+      warn: (message) => log.warn(message),
+    });
+  }
+
+  /** Follows the bans in a registry. Resolves when they are known, or cannot be had now. */
+  static async open(registry: BansRegistry, log: Pick<Log, "info" | "warn">): Promise<WorkerBans> {
+    const bans = new WorkerBans(registry, log);
+    await bans.#keys.ready;
+    return bans;
+  }
+
+  /** The worker serves. */
+  serves(host: BansHost): void {
+    this.#host = host;
+    if (this.table.hasAddresses) host.adjustPorts();
+    void this.#sweep();
+  }
+
+  async add(whom: string, options: BanOptions = {}): Promise<Ban> {
+    const ban = banOf(named(whom), options, Date.now());
+    const key = `${BAN_KEYS}${ban.whom.text}`;
+    if (this.#keys.size >= MAX_BANS && this.#keys.get(key) === undefined) throw new Error(`more than ${MAX_BANS} bans`);
+    const value = banValue(ban);
+    await this.#registry.put(key, value, options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs });
+    this.#keys.learn(key, value);
+    return shownBan(ban);
+  }
+
+  async remove(whom: string): Promise<boolean> {
+    const key = `${BAN_KEYS}${named(whom).text}`;
+    const wasThere = await this.#registry.delete(key);
+    this.#keys.learn(key, undefined);
+    return wasThere;
+  }
+
+  list(): readonly Ban[] {
+    const now = Date.now();
+    const held = [...this.#keys.items()].filter(([, { untilMs }]) => untilMs > now);
+    return held.sort(([one], [other]) => (one < other ? -1 : 1)).map(([, ban]) => shownBan(ban));
+  }
+
+  /** Redis has lost its data: somebody who knows the bans puts them back, maybe this worker. */
+  restore(): void {
+    const { registry, keys } = { registry: this.#registry, keys: this.#keys };
+    void restoreBans(
+      { registry, keys: () => [...keys.items()].map(([key]) => key), ban: (key) => keys.get(key) },
+      this.#stop.signal,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#keys.close();
+    if (this.#isOwn) await this.#registry[Symbol.asyncDispose]();
+  }
+
+  #read(key: string, value: string): HeldBan | undefined {
+    const read = readBan(key, value);
+    if (typeof read !== "string") return read;
+    this.#ignored.push(`${key.slice(0, SHOWN_KEY_CHARS)} is ignored: ${read}`);
+    return undefined;
+  }
+
+  #onChange(changed: ReadonlyMap<string, HeldBan | undefined>): void {
+    const hadAddresses = this.table.hasAddresses;
+    for (const [key, ban] of changed) {
+      if (!ban) this.#forget(key);
+      else if (this.table.add(ban)) this.#fresh.add(ban);
+      else this.#ignored.push(`${key} is ignored: too many variables`);
+    }
+    this.#complain();
+    if (this.table.hasAddresses !== hadAddresses) this.#host?.adjustPorts();
+    void this.#sweep();
+  }
+
+  #forget(key: string): void {
+    const whom = whomOf(key.slice(BAN_KEYS.length));
+    if (!whom) return;
+    this.table.remove(whom);
+    this.#fresh.remove(whom);
+  }
+
+  /** One line for each burst: there may be as many as keys. */
+  #complain(): void {
+    const [first, ...more] = this.#ignored;
+    this.#ignored = [];
+    if (first !== undefined) this.#log.warn(first, more.length > 0 ? { more: more.length } : {});
+  }
+
+  /** All bans that have come since the last time are held against each session once. */
+  async #sweep(): Promise<void> {
+    const host = this.#host;
+    if (!host || this.#isSweeping) return;
+    this.#isSweeping = true;
+    while (this.#fresh.hasAddresses || this.#fresh.hasKeys) {
+      const fresh = this.#fresh;
+      this.#fresh = new BanTable();
+      const sessions = await host.killBanned(fresh);
+      if (sessions > 0) this.#log.info("sessions of the banned have ended", { sessions });
+    }
+    this.#isSweeping = false;
+  }
+}
+
+/** @throws TypeError for what means nobody */
+function named(whom: string): Whom {
+  const read = typeof whom === "string" ? whomOf(whom) : undefined;
+  if (read) return read;
+  throw new TypeError(`whom: expected ${WHOM_WORDS}, not ${JSON.stringify(whom)}`);
+}

@@ -1,0 +1,26 @@
+import { messageOf } from "../../errors.ts";
+import type { Bans } from "../../stream/worker-context.ts";
+import type { Answer, BanRequest } from "./frame.ts";
+import type { LinkSessions } from "./link-sessions.ts";
+import { done, NO_SESSION, refusal } from "./requests.ts";
+
+/** Bans whom a game server wants to be banned. The answer comes when the registry has it, and with it all gateways. */
+export async function ban(
+  { id, of, ttlMs, reason }: BanRequest,
+  sessions: Pick<LinkSessions, "find">,
+  bans: Pick<Bans, "add">,
+): Promise<Answer | undefined> {
+  let { whom, session, by }: { whom?: string | undefined; session?: string; by?: string } = of;
+  if (session !== undefined) {
+    const found = sessions.find(session);
+    if (!found) return refusal(id, NO_SESSION, session);
+    whom = found.whom(by ?? "address");
+  }
+  if (whom === undefined) return refusal(id, `the session has no ${by}`, session);
+  try {
+    await bans.add(whom, { ttlMs, reason });
+    return done(id);
+  } catch (cause) {
+    return refusal(id, `not banned: ${messageOf(cause)}`, session);
+  }
+}
