@@ -127,17 +127,17 @@ bool engine_drain(struct engine *engine, double id) {
   struct session *session = find(engine, id);
   if (session != NULL) lend_again(engine, session);
   if (session == NULL || session->hold != LENT_TO_RELAY) return false;
-  if (session->kill_cause != NO_CAUSE || session->is_drained) return true;
-  session->is_drained = true;
+  if (session->kill_cause != NO_CAUSE || session->notes & GIVEN_UP) return true;
+  session->notes |= GIVEN_UP;
   command(engine, session, CMD_DRAIN);
   return true;
 }
 
 bool engine_recall(struct engine *engine, double id, uint32_t rest_ms) {
   struct session *session = find(engine, id);
-  if (session == NULL || session->hold != LENT_TO_RELAY || !session->is_connected || session->is_recalling) return false;
-  if (session->kill_cause != NO_CAUSE || session->is_drained) return false; // its end is on its way
-  session->is_recalling = true;
+  if (session == NULL || session->hold != LENT_TO_RELAY || session->kill_cause != NO_CAUSE) return false;
+  if (session->notes != CONNECTED) return false; // not yet, not any more, or not once more
+  session->notes |= ASKED_BACK;
   session->rest_ms = rest_ms;
   command(engine, session, CMD_RECALL);
   return true;

@@ -59,6 +59,13 @@ enum state { FREE, WAITING, READING, ASKED, CONNECTING, RELAYING, RECALLED, OVER
 /** What the driver may do with a session. `HELD_BOTH`: its relay was recalled, and nobody has taken the two sockets yet. */
 enum hold { UNKNOWN, HELD, LENT_FOR_HEAD, LENT_TO_RELAY, HELD_BOTH, SPENT };
 
+/** What the driver knows of a relay. */
+enum note {
+  CONNECTED = 1, // it was told so
+  GIVEN_UP = 2,  // it has asked for a gentle end
+  ASKED_BACK = 4, // it waits for the answer to a recall
+};
+
 enum command {
   CMD_MORE = 1,
   CMD_RELAY = 2,
@@ -128,9 +135,7 @@ struct session {
   uint8_t cause;               // engine, until `ended` is told
   uint8_t hold;                // driver
   uint8_t kill_cause;          // driver, then engine with CMD_KILL
-  bool is_connected : 1;       // driver: it was told so
-  bool is_drained : 1;         // driver: it has said so
-  bool is_recalling : 1;       // driver: it waits for the answer
+  uint8_t notes;               // driver: a bit per note
   uint8_t events;              // lock: a bit per event_kind, or ORPHANED
   uint16_t commands;           // lock
 };

@@ -46,7 +46,7 @@ static void reset(struct session *session) {
   session->on_ring = false;
   session->calm = 0;
   session->draining = NOT_DRAINING;
-  session->is_connected = session->is_drained = session->is_recalling = false;
+  session->notes = 0;
   session->state = WAITING;
   session->events = 0;
   session->commands = 0;

@@ -65,17 +65,17 @@ static void put_ended(struct filling *filling, struct session *session, unsigned
 
 static void put_connected(struct filling *filling, struct session *session) {
   begin_event(filling, session, EVENT_CONNECTED)[3] = (double)session->connect_ms;
-  session->is_connected = true;
+  session->notes |= CONNECTED;
 }
 
 /** Who has ended it meanwhile is obeyed: it gets its sockets back, and hears again what it could not follow. */
 static void put_recalled(struct engine *engine, struct filling *filling, struct session *session) {
   const bool is_killed = session->kill_cause != NO_CAUSE;
-  const bool is_given = session->recalled && !is_killed && !session->is_drained;
+  const bool is_given = session->recalled && !is_killed && !(session->notes & GIVEN_UP);
   double *event = begin_event(filling, session, EVENT_RECALLED);
   event[3] = is_given;
   put_counts(session, event + 4);
-  session->is_recalling = false;
+  session->notes &= (uint8_t)~ASKED_BACK;
   if (is_given) session->hold = HELD_BOTH;
   if (is_given || !session->recalled) return;
   command(engine, session, CMD_RESUME);
@@ -83,7 +83,7 @@ static void put_recalled(struct engine *engine, struct filling *filling, struct 
 }
 
 static void put_failed(struct engine *engine, struct filling *filling, struct session *session) {
-  if (session->kill_cause != NO_CAUSE || session->is_drained) {
+  if (session->kill_cause != NO_CAUSE || session->notes & GIVEN_UP) {
     // It was ended before it was known that the connect had failed: who ended it was promised an end.
     put_ended(filling, session, session->kill_cause != NO_CAUSE ? session->kill_cause : DRAINED);
     command(engine, session, CMD_CLOSE);

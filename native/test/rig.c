@@ -145,6 +145,14 @@ static void note_ended(struct rig *rig, struct known *known, const double *event
   rig->over++;
 }
 
+static void note_recalled(struct rig *rig, struct known *known, const double *event) {
+  check(!known->is_over, "recalled after its end");
+  known->is_given = event[3] == 1;
+  known->bytes_up = event[4];
+  known->bytes_down = event[5];
+  if (known->is_given) rig->recalled++;
+}
+
 static void note_trouble(struct rig *rig, const double *event) {
   rig->turned_away += event[3];
   rig->failed_accepts += event[4];
@@ -164,6 +172,7 @@ static void note(struct rig *rig, const double *event) {
   if (kind == EVENT_HEAD) add_head(rig, known, event + 4);
   if (kind == EVENT_CONNECTED) rig->connected++;
   if (kind == EVENT_BROKE) rig->broke++;
+  if (kind == EVENT_RECALLED) note_recalled(rig, known, event);
   if (kind == EVENT_ENDED) note_ended(rig, known, event);
   if (kind == EVENT_FAILED) {
     known->error = (int)event[3];

@@ -48,6 +48,7 @@ struct known {
   bool is_open;
   bool is_over;
   bool is_released;
+  bool is_given; // both sockets, by the latest recall
   unsigned head_flags;
   uint32_t head_bytes;
   uint8_t head[HEAD_KEPT];
@@ -76,6 +77,7 @@ struct rig {
   uint32_t connected;
   uint32_t failed;
   uint32_t broke;
+  uint32_t recalled; // given back
   double turned_away;
   double failed_accepts;
   int last_errno;
@@ -143,6 +145,7 @@ void story_rates(void);
 void story_families(void);
 void story_ports(void);
 void story_drains(void);
+void story_recalls(void);
 void story_wrong_ids(void);
 void story_stop(void);
 

@@ -180,6 +180,7 @@ void story_wrong_ids(void) {
     check(engine_kill(rig->engine, id, 5) == GONE, "kill of %f", id);
     check(engine_kill(rig->engine, id, CAUSES) == MISUSED, "a cause that is none");
     check(!engine_drain(rig->engine, id), "drain of %f", id);
+    check(!engine_recall(rig->engine, id, 0), "recall of %f", id);
     check(!engine_limit(rig->engine, id, 1, 1), "limit of %f", id);
     check(!engine_counters(rig->engine, id, &counters), "counters of %f", id);
     check(!engine_addresses(rig->engine, id, &pair), "addresses of %f", id);
