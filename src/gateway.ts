@@ -17,6 +17,11 @@ export interface GatewayConfig<Upstream extends string = string> {
   readonly registry?: string;
   /** Without Redis, the number of this gateway: ids of its workers begin with it. Default 0. */
   readonly masterId?: number;
+  /**
+   * Bits of an id that hold the worker's number; the same at all gateways of one Redis. Each more doubles the gateways there may
+   * be, and halves the ids per millisecond. Default 10: 102 gateways of ten workers, 4,096 ids per millisecond and worker.
+   */
+  readonly machineBits?: number;
   /** Where others reach this gateway, for the registry and game servers. Default: the first address that it listens at; of a wildcard, the machine's own. */
   readonly advertise?: string;
   /** How game servers are spoken to; see `docs/link.md`. Only the first configuration's counts: links outlive reloads. */

@@ -20,11 +20,11 @@ export class Identity {
   /** Ids that this worker has had, each with since when it was surely its own, in milliseconds since 1970. */
   readonly #had = new Map<number, number>();
 
-  /** @throws TypeError for numbers that do not fit into the ids */
-  constructor({ number, masterId, untilMs }: WorkerIds) {
+  /** `machineBits`: of the ids, default 10. @throws TypeError for numbers that do not fit into the ids */
+  constructor({ number, masterId, untilMs }: WorkerIds, machineBits?: number) {
     this.number = number;
     this.#masterId = masterId;
-    this.snowflake = new Snowflake({ machineId: this.id });
+    this.snowflake = new Snowflake({ machineId: this.id, ...(machineBits !== undefined && { machineBits }) });
     this.snowflake.hold(this.id, untilMs);
     if (this.snowflake.isHeld) this.#had.set(this.id, Date.now());
   }

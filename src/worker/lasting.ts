@@ -84,7 +84,7 @@ export class Lasting implements AsyncDisposable {
     this.bans = bans;
     this.limits = new LimitStore({ log, redis: options.redis ?? own });
     this.#redis = own;
-    this.identity = new Identity(ids);
+    this.identity = new Identity(ids, config.machineBits);
     this.#isShared = isShared(config);
     this.#isAlone = options.isAlone;
     this.#log = log;

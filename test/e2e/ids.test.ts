@@ -13,15 +13,15 @@ beforeAll(async () => {
 });
 afterAll(() => redis[Symbol.asyncDispose]());
 
-function config(workers: number): string {
+function config(workers: number, more = ""): string {
   return `import { content, defineGateway, otherwise } from "restyconf";
     export default defineGateway({
-      workers: ${workers}, redis: "redis://127.0.0.1:${redis.port}",
+      workers: ${workers}, ${more} redis: "redis://127.0.0.1:${redis.port}",
       servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(content(async (session) => {
         const { id, masterId, number, snowflake } = session.worker;
-        let made = "";
-        try { made = snowflake.next(); } catch (error) { made = error.code; }
-        await session.end(JSON.stringify({ id, masterId, number, made, session: session.id, pid: process.pid }));
+        let made = "", by;
+        try { made = snowflake.next(); by = snowflake.decode(made).machineId; } catch (error) { made = error.code; }
+        await session.end(JSON.stringify({ id, masterId, number, made, by, session: session.id, pid: process.pid }));
       }))] } },
     });`;
 }
@@ -31,6 +31,8 @@ interface Told {
   readonly masterId: number;
   readonly number: number;
   readonly made: string;
+  /** The worker that this id tells. */
+  readonly by: number;
   readonly session: string;
   readonly pid: number;
 }
@@ -92,6 +94,34 @@ describe("gateways on one Redis", () => {
       expect(await keys("master:*")).not.toContain(`restyconf:master:${before[0]?.masterId}`),
     );
   });
+});
+
+describe("more machineBits", () => {
+  const many = `machineBits: 14, redis: { url: "redis://127.0.0.1:\${0}", prefix: "many:" }, `;
+  const wide = (workers: number): string =>
+    config(workers).replace(/redis: "[^"]*",/, many.replace("${0}", `${redis.port}`));
+
+  test("have room for more than 102 gateways", async () => {
+    await redis.cli("EVAL", `for n = 0, 999 do redis.call('SET', 'many:master:' .. n, 'x') end`, "0");
+    await using gateway = await Gateway.start(wide(2));
+    const told = await all(gateway, 2);
+    expect(told.map(({ id, masterId, by }) => [id, masterId, by])).toEqual([
+      [10_000, 1_000, 10_000],
+      [10_001, 1_000, 10_001],
+    ]);
+    for (const { made } of told) {
+      expect(made).toMatch(/^\d{15,19}$/);
+      expect(Number((BigInt(made) >> (22n - 14n)) & ((1n << 14n) - 1n))).toBeGreaterThan(9_999); // as in docs/scaling.md
+    }
+    await using narrow = await Gateway.start(wide(1).replace("machineBits: 14,", ""));
+    expect((await ask(narrow)).made).toBe("RC_ID_LEASE");
+    await narrow.line(({ msg, reason }) => msg === "no lease of ids yet" && /machineBits is 10 here/.test(`${reason}`));
+  });
+});
+
+test("numbers that do not fit are refused before a port opens", async () => {
+  const text = config(15, "masterId: 101,").replace(/redis: "[^"]*",/, "");
+  await expect(Gateway.start(text)).rejects.toThrow(/masterId: expected at most 100 for workers 15/);
 });
 
 test("without an answer of Redis a gateway serves, and makes no ids", async () => {

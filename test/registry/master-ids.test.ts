@@ -1,5 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { leaseMasterIds, type MasterIdOptions, type MasterIds, masterIdsFor } from "../../src/registry/master-ids.ts";
+import {
+  leaseMasterIds,
+  type MasterIdOptions,
+  type MasterIds,
+  masterIdsFor,
+  maxMasterIdOf,
+} from "../../src/registry/master-ids.ts";
 import { openRedis } from "../../src/registry/redis/open-redis.ts";
 import type { RedisConfig } from "../../src/registry/redis/redis-config.ts";
 import type { RedisLink } from "../../src/registry/redis/redis-link.ts";
@@ -98,7 +104,30 @@ function laws(config: () => RedisConfig): void {
     await eventually(() => expect(late.told).toEqual(["back 0"]));
     expect(late.lease.masterId).toBe(0);
   });
+  test("a key of another type is somebody else's number", async () => {
+    const link = await openRedis(config(), { log });
+    links.push(link);
+    await link.send("RPUSH", "master:0", "x");
+    expect((await master(config())).id).toBe(1);
+  });
+  test("all of a Redis have the same layout, until the last of another one has gone", async () => {
+    const ten = await master(config(), 1, short);
+    const wide = await master(config(), 1, { ...short, machineBits: 12 });
+    expect(wide.lease.error).toMatchObject({
+      code: "RC_ID_LEASE",
+      message: expect.stringContaining("machineBits is 12 here, and 10 at other gateways"),
+    });
+    expect(ten.told).toEqual([]);
+    await ten.lease.release();
+    await eventually(() => expect(wide.told).toEqual(["back 0"]), 5_000);
+  });
 }
+
+test.each([
+  [4, 0],
+  [10, 101],
+  [17, 13_106],
+])("%i bits hold master ids up to %i", (bits, max) => expect(maxMasterIdOf(bits)).toBe(max));
 
 describe("with one server", () => {
   let server: RedisServer;
@@ -116,6 +145,15 @@ describe("with one server", () => {
     const leftMs = Number(await server.cli("PTTL", "restyconf:master:0"));
     expect(leftMs).toBeGreaterThan(28_000);
     expect(leftMs).toBeLessThanOrEqual(30_000);
+  });
+  test("with more machineBits there are numbers over 101", async () => {
+    await server.cli("EVAL", `for n = 0, 4999 do redis.call('SET', 'restyconf:master:' .. n, 'x') end`, "0");
+    expect((await master(server.url)).lease.error).toMatchObject({
+      message: expect.stringContaining("0 to 101 are taken"),
+    });
+    await server.cli("DEL", "restyconf:~ids:bits");
+    expect((await master(server.url, 1, { machineBits: 17 })).id).toBe(5_000);
+    expect((await master(server.url, 3, { machineBits: 17 })).id).toBe(5_001);
   });
   test("what another has taken over is lost at once, and another number is had", async () => {
     const one = await master(quick(), 1, short);

@@ -74,6 +74,19 @@ test("a Cluster that loses a node keeps what is known, and takes what the others
   await eventually(async () => expect(await keys()).toContain("service:game:new"));
 }, 60_000);
 
+test("in a Cluster, too, a key of another type stops nobody", async () => {
+  const nodes = await redisCluster();
+  open.push(...nodes);
+  const registry = await registryAt({ cluster: nodes.map(({ port }) => `127.0.0.1:${port}`), ...limits });
+  const keys = follow(registry);
+  await registry.put("service:game:a", A);
+  expect(await keys()).toEqual(["service:game:a"]);
+  await nodes[0]?.cli("-c", "RPUSH", "restyconf:service:game:list", "x");
+  await new Promise((resolve) => setTimeout(resolve, 1_200)); // a full sync or two have seen it
+  await nodes[0]?.cli("-c", "SET", "restyconf:service:game:b", A);
+  await eventually(async () => expect(await keys()).toEqual(["service:game:a", "service:game:b"]), 3_000);
+}, 60_000);
+
 describe("TLS and passwords", () => {
   test.each(["rediss:", "{ tls }"])("by %s", async (form) => {
     const { cert, key } = await made({ names: ["localhost"] });

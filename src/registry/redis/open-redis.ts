@@ -111,7 +111,7 @@ class IoredisLink implements RedisLink {
     for (let from = 0; from < keys.length; from += BATCH) {
       const batch = keys.slice(from, from + BATCH).map((key) => this.#named(key));
       const values = await this.#ask(async () =>
-        this.isSharded ? Promise.all(batch.map((key) => this.#client.get(key))) : this.#client.mget(batch),
+        this.isSharded ? Promise.all(batch.map((key) => this.#text(key))) : this.#client.mget(batch),
       );
       for (const value of values) found.push(value ?? undefined);
     }
@@ -158,6 +158,16 @@ class IoredisLink implements RedisLink {
     this.#away();
     this.#client.disconnect();
     this.#subscriber.disconnect();
+  }
+
+  /** As `MGET` does it: what is no text is none. */
+  async #text(name: string): Promise<string | null> {
+    try {
+      return await this.#client.get(name);
+    } catch (cause) {
+      if (messageOf(cause).startsWith("WRONGTYPE")) return null;
+      throw cause;
+    }
   }
 
   #named(key: string): string {

@@ -36,6 +36,7 @@ export class Lease implements AsyncDisposable {
     if (!redis) return new Lease(own, undefined);
     const lease = new Lease(own, 0);
     lease.#ids = await leaseMasterIds(redis, masterIdsFor(workers), {
+      ...(config.machineBits !== undefined && { machineBits: config.machineBits }),
       onHeld: (masterId, untilMs) => {
         lease.masterId = masterId;
         lease.untilMs = untilMs;

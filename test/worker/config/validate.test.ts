@@ -130,6 +130,17 @@ describe("a wrong value", () => {
     [{ servers: { edge }, wokers: 2 }, `wokers: unknown key, did you mean "workers"?`],
     [{ servers: { edge }, workers: 0 }, "workers: expected a whole number from 1 to 1024, got 0"],
     [{ servers: { edge }, workers: "atuo" }, `workers: expected "auto", got "atuo"; did you mean "auto"?`],
+    [{ servers: { edge }, machineBits: 18 }, "machineBits: expected a whole number from 4 to 17, got 18"],
+    [{ servers: { edge }, masterId: 102 }, "masterId: expected at most 101 for workers 1 and 10 machineBits"],
+    [
+      { servers: { edge }, masterId: 101, workers: 15 },
+      "masterId: expected at most 100 for workers 15 and 10 machineBits",
+    ],
+    [{ servers: { edge }, workers: 1_021 }, "workers: expected at most 1020 for 10 machineBits, got 1021"],
+    [
+      { servers: { edge }, masterId: 1, machineBits: 4 },
+      "masterId: expected at most 0 for workers 1 and 4 machineBits",
+    ],
     [{ servers: { edge }, shared: { a: 10 } }, `shared.a: expected a size like "10m", got 10`],
     [{ servers: { edge }, shared: { a: "0m" } }, `shared.a: expected a size like "10m", got "0m"`],
     [{ servers: { edge }, stateDir: "" }, "stateDir: expected the path of a folder, got empty text"],

@@ -2,7 +2,9 @@ import { formatAddress, parseEndpoint } from "../../../codecs/address.ts";
 import type { Codec } from "../../../codecs/codec.ts";
 import { ipFromBytes, ipToBytes } from "../../../codecs/ip.ts";
 import type { GatewayConfig, GatewayPhases } from "../../../gateway.ts";
-import { maxMasterIdOf } from "../../../registry/master-ids.ts";
+import { masterIdsFor, maxMasterIdOf } from "../../../registry/master-ids.ts";
+import { DEFAULT_MACHINE_BITS, MAX_MACHINE_BITS } from "../../../shared/snowflake.ts";
+import { workersOf } from "../../master/workers-of.ts";
 import { formatPath } from "../key-path.ts";
 import { localAddress, peerAddress } from "./address.ts";
 import { redisConfig } from "./redis.ts";
@@ -35,6 +37,9 @@ const MAX_WORKERS = 1_024;
 
 const workers = either<number | "auto">((input) => (typeof input === "string" ? oneOf("auto") : whole(1, MAX_WORKERS)));
 
+/** One gateway of ten workers must have room. */
+const MIN_MACHINE_BITS = 4;
+
 const size = text(`a size like "10m"`, (written) => /^[1-9]\d{0,14}[kmg]?$/i.test(written));
 
 const access = checked(
@@ -51,11 +56,12 @@ const log = shape("{ access, level }", {
 
 /** A whole configuration. */
 export function gatewaySchema({ server, upstream, phases }: Forms): Schema<GatewayConfig> {
-  return shape("an object with servers", {
+  const parts = shape("an object with servers", {
     workers: maybe(workers),
     redis: maybe(redisConfig),
     registry: maybe(text("the path of a folder or JSON file")),
-    masterId: maybe(whole(0, maxMasterIdOf(10))),
+    masterId: maybe(whole(0, maxMasterIdOf(MAX_MACHINE_BITS))),
+    machineBits: maybe(whole(MIN_MACHINE_BITS, MAX_MACHINE_BITS)),
     advertise: maybe(peerAddress),
     links: maybe(shape("{ codec }", { codec: maybe(codec) })),
     shared: maybe(byName(size, "an object of sizes by name")),
@@ -69,6 +75,23 @@ export function gatewaySchema({ server, upstream, phases }: Forms): Schema<Gatew
     log: maybe(log),
     phases: maybe(phases),
   });
+  return together(parts, idFaults);
+}
+
+/** The ids of all workers must fit into their bits. */
+function idFaults(config: unknown): readonly Fault[] {
+  if (!isRecord(config)) return [];
+  const { masterId = 0, machineBits = DEFAULT_MACHINE_BITS, workers = 1 } = config;
+  if (typeof masterId !== "number" || typeof machineBits !== "number") return [];
+  const count = workers === "auto" || typeof workers === "number" ? workersOf({ workers }) : 1;
+  if (!(machineBits >= MIN_MACHINE_BITS && count <= MAX_WORKERS)) return []; // that is said already
+  const last = maxMasterIdOf(machineBits) - masterIdsFor(count) + 1;
+  if (masterId <= last) return [];
+  const bits = `${machineBits} machineBits`;
+  if (last >= 0) return [{ path: ["masterId"], text: `expected at most ${last} for workers ${count} and ${bits}` }];
+  return [
+    { path: ["workers"], text: `expected at most ${(last + masterIdsFor(count)) * 10} for ${bits}, got ${count}` },
+  ];
 }
 
 function isCodec(value: unknown): value is Codec<unknown> {
