@@ -1,0 +1,168 @@
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { dialIn, exchange, readUntil } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
+import { Gateway } from "../support/gateway.ts";
+import { tell } from "../support/operated.ts";
+import { freePorts } from "../support/service.ts";
+
+// A configuration that is tried out on some of the sessions: who ends it, who does not, and what it leaves behind.
+
+interface Version {
+  readonly says: string;
+  readonly workers?: number;
+  /** A status from 500 on is a failure. */
+  readonly status?: number;
+  /** Before a session is ended by "bye". */
+  readonly bye?: string;
+  readonly phases?: string;
+  /** Of a second server. */
+  readonly port?: number | undefined;
+}
+
+/** Answers each line with its name and the worker's number; a client that says "bye" has its session ended with the status. */
+function config({ says, workers = 1, status = 200, bye = "", phases = "", port }: Version): string {
+  const second = port === undefined ? "" : `second: { listen: "127.0.0.1:${port}", routes: [otherwise(talk)] },`;
+  return `import { content, defineGateway, otherwise } from "restyconf";
+    const told = (what) => console.error(JSON.stringify(what));
+    let byes = 0;
+    const talk = content(async (session) => {
+      for (;;) {
+        const { data, err } = await session.reader.receive();
+        if (err) return;
+        await session.write("${says} " + session.worker.number + "\\n");
+        if (String(data) !== "bye") continue;
+        ${bye}
+        session.exit(${status});
+      }
+    });
+    export default defineGateway({
+      stateDir: "state", workers: ${workers}, phases: { ${phases} },
+      servers: { ${second} edge: { listen: "127.0.0.1:0", routes: [otherwise(talk)] } },
+    });`;
+}
+
+function write(gateway: Gateway, version: Version): void {
+  writeFileSync(join(gateway.folder, "restyconf.config.ts"), config(version));
+}
+
+async function tryOut(gateway: Gateway, version: Version): Promise<void> {
+  write(gateway, version);
+  expect(await tell(gateway, "reload", "--canary", "50%")).toMatchObject({ code: 0 });
+}
+
+/** Clients that have their sessions ended, many at once, until the result is called. */
+function load(port: number): () => Promise<unknown> {
+  let runs = true;
+  const clients = Array.from({ length: 8 }, async () => {
+    while (runs) await exchange(port, "bye\n").catch(() => "");
+  });
+  return () => {
+    runs = false;
+    return Promise.all(clients);
+  };
+}
+
+/** Resolves when a session has had one of these answers. */
+function heard(port: number, answer: RegExp): Promise<void> {
+  return eventually(async () => expect(await exchange(port, "?\n")).toMatch(answer));
+}
+
+describe.each([1, 2])("with %i workers, a canary", (workers) => {
+  test("is judged also after a reload that cannot be read", async () => {
+    await using gateway = await Gateway.start(config({ says: "a", workers }));
+    await tryOut(gateway, { says: "b", workers, status: 500 });
+    writeFileSync(join(gateway.folder, "restyconf.config.ts"), "export default {");
+    expect(await tell(gateway, "reload")).toMatchObject({ code: 1 });
+    const stop = load(gateway.port());
+    expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 1 });
+    await stop();
+  });
+
+  test("goes on when another configuration fails beside it, and gives way to one that does not, its ports included", async () => {
+    const [port = 0] = await freePorts(1);
+    await using gateway = await Gateway.start(config({ says: "a", workers }));
+    await tryOut(gateway, { says: "b", workers, port });
+    const early = await dialIn(port);
+    early.write("?\n");
+    expect(await readUntil(early, (text) => text.endsWith("\n"))).toMatch(/^b/);
+    const phases = `initWorker: () => { throw new Error("not today"); }`;
+    write(gateway, { says: "c", workers, port, phases });
+    expect(await tell(gateway, "reload")).toMatchObject({ code: 1, stderr: expect.stringContaining("not today") });
+    await heard(gateway.port(), /^b/);
+    await heard(port, /^b/);
+    write(gateway, { says: "d", workers, port });
+    expect(await tell(gateway, "reload")).toMatchObject({ code: 0 });
+    for (let session = 0; session < 10; session++) {
+      expect(await exchange(gateway.port(), "?\n")).toMatch(/^d/);
+      expect(await exchange(port, "?\n")).toMatch(/^d/);
+    }
+    early.write("?\n");
+    expect(await readUntil(early, (text) => text.endsWith("\n"))).toMatch(/^b/);
+    early.destroy();
+    expect(await tell(gateway, "promote")).toMatchObject({ code: 1 });
+    expect(await tell(gateway, "rollback")).toMatchObject({ stdout: "rolled back: generation 1\n" });
+    const [refused] = await once(connect(port, "127.0.0.1"), "error");
+    expect(refused).toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  test("whose code throws where nobody catches it is dropped", async () => {
+    await using gateway = await Gateway.start(config({ says: "a", workers }));
+    const phases = `initWorker: () => { setTimeout(() => { throw new Error("stray"); }, 300); }`;
+    await tryOut(gateway, { says: "b", workers, phases });
+    expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject({ level: "error" });
+    expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 1 });
+    expect(await tell(gateway, "promote")).toMatchObject({ code: 1 });
+    for (let session = 0; session < 10; session++) expect(await exchange(gateway.port(), "?\n")).toMatch(/^a/);
+    expect(gateway.process.exitCode).toBeNull();
+  });
+
+  test("accepts no more than the others when the gateway is to end, and is told so", async () => {
+    const [port = 0] = await freePorts(1);
+    await using gateway = await Gateway.start(config({ says: "a", workers }));
+    const phases = `initWorker: ({ signal, number }) => { signal.addEventListener("abort", () => told({ aborted: number })); },
+      exitWorker: ({ number }) => told({ exited: number })`;
+    await tryOut(gateway, { says: "b", workers, port, phases });
+    const socket = await dialIn(port);
+    socket.write("?\n");
+    await readUntil(socket, (text) => text.endsWith("\n"));
+    const stopped = gateway.stop("SIGQUIT");
+    await eventually(() => expect(dialIn(port).then((late) => late.destroy())).rejects.toThrow("ECONNREFUSED"));
+    socket.write("?\n");
+    expect(await readUntil(socket, (text) => text.endsWith("\n"))).toMatch(/^b/);
+    socket.end();
+    expect(await stopped).toBe(0);
+    for (const word of ["aborted", "exited"])
+      expect(gateway.log.filter((line) => word in line).map((line) => line[word])).toHaveLength(workers);
+  });
+});
+
+test("a canary that fails and blocks is dropped once, and the configuration before it stays", async () => {
+  const workers = 2;
+  await using gateway = await Gateway.start(config({ says: "a", workers }));
+  write(gateway, { says: "b", workers });
+  expect(await tell(gateway, "reload")).toMatchObject({ stdout: "reloaded: generation 2\n" });
+  const bye = `if (++byes === 15) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);`;
+  await tryOut(gateway, { says: "c", workers, status: 500, bye });
+  const stop = load(gateway.port());
+  expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 2 });
+  await stop();
+  expect(await tell(gateway, "rollback")).toMatchObject({ stdout: "rolled back: generation 1\n" });
+  expect(gateway.log.filter((line) => line["msg"] === "canary fails")).toHaveLength(1);
+});
+
+test("a worker that takes the place of a killed one takes part in a canary", async () => {
+  const workers = 2;
+  await using gateway = await Gateway.start(config({ says: "a", workers }));
+  await tryOut(gateway, { says: "b", workers });
+  const { workers: before } = JSON.parse((await tell(gateway, "status")).stdout);
+  process.kill(before[0].pid, "SIGKILL");
+  await gateway.line((line) => line["msg"] === "worker replaced");
+  await heard(gateway.port(), /^b 0/);
+  await heard(gateway.port(), /^a 0/);
+  expect(await tell(gateway, "promote")).toMatchObject({ code: 0 });
+  for (let session = 0; session < 20; session++) expect(await exchange(gateway.port(), "?\n")).toMatch(/^b/);
+});

@@ -1,0 +1,130 @@
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { dialIn, exchange, readUntil } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
+import { Gateway, type LogLine } from "../support/gateway.ts";
+import { tell, turn } from "../support/operated.ts";
+import { freePorts } from "../support/service.ts";
+
+// What a configuration that is loaded may do wrong, beside one that serves: it is that load's affair alone.
+
+interface Version {
+  readonly says?: string;
+  readonly workers?: number;
+  readonly port?: number;
+  /** At the top of the module. */
+  readonly top?: string;
+  readonly phases?: string;
+}
+
+/** Answers each line with its name. */
+function config({ says = "a", workers = 1, port = 0, top = "", phases = "" }: Version): string {
+  return `import { content, defineGateway, otherwise } from "restyconf";
+    const told = (what) => console.error(JSON.stringify(what));
+    ${top}
+    const talk = content(async (session) => {
+      for (;;) {
+        const { err } = await session.reader.receive();
+        if (err) return;
+        await session.write("${says}\\n");
+      }
+    });
+    export default defineGateway({
+      stateDir: "state", workers: ${workers}, phases: { ${phases} },
+      servers: { edge: { listen: "127.0.0.1:${port}", routes: [otherwise(talk)] } },
+    });`;
+}
+
+function write(gateway: Gateway, version: Version): void {
+  writeFileSync(join(gateway.folder, "restyconf.config.ts"), config(version));
+}
+
+/** Asks for a reload by a signal. */
+function hang(gateway: Gateway, version: Version): void {
+  write(gateway, version);
+  gateway.process.kill("SIGHUP");
+}
+
+/** Resolves with the next word on a reload. */
+async function reloaded(gateway: Gateway, version: Version): Promise<LogLine> {
+  const before = gateway.log.length;
+  hang(gateway, version);
+  return gateway.line(
+    (line) => /^reload (?:done|failed)$/.test(String(line["msg"])) && gateway.log.indexOf(line) >= before,
+  );
+}
+
+describe.each([1, 2])("a gateway of %i workers", (workers) => {
+  test("outlives what the code of a failed reload throws later", async () => {
+    await using gateway = await Gateway.start(config({ workers }));
+    const failed = await reloaded(gateway, {
+      workers,
+      top: `setTimeout(() => Promise.reject(new Error("stray")), 50);`,
+      phases: `init: () => Promise.reject(new Error("not today"))`,
+    });
+    expect(failed).toMatchObject({ msg: "reload failed", reason: "not today" });
+    expect(await gateway.line((line) => line["msg"] === "uncaught")).toMatchObject({ err: { message: "stray" } });
+    expect(await reloaded(gateway, { says: "b", workers })).toMatchObject({ msg: "reload done" });
+    expect(await exchange(gateway.port(), "?\n")).toBe("b\n");
+  });
+
+  test("fails a reload whose code throws where nobody catches it while it is loaded", async () => {
+    await using gateway = await Gateway.start(config({ workers }));
+    const phases = `init: () => new Promise(() => { setTimeout(() => { throw new Error("stray"); }); })`;
+    expect(await reloaded(gateway, { workers, phases })).toMatchObject({ msg: "reload failed", reason: "stray" });
+    expect(await reloaded(gateway, { says: "b", workers })).toMatchObject({ msg: "reload done" });
+    expect(await exchange(gateway.port(), "?\n")).toBe("b\n");
+  });
+
+  test("goes back while a reload waits for a hook that never returns, and gives that one up", async () => {
+    await using gateway = await Gateway.start(config({ workers }));
+    expect(await reloaded(gateway, { says: "b", workers })).toMatchObject({ generation: 2 });
+    hang(gateway, { says: "c", workers, phases: `init: () => { told({ init: "c" }); return new Promise(() => {}); }` });
+    await gateway.line((line) => line["init"] === "c");
+    expect(await tell(gateway, "rollback")).toMatchObject({ code: 0, stdout: "rolled back: generation 1\n" });
+    expect(await gateway.line((line) => line["msg"] === "reload failed")).toMatchObject({
+      reason: "a rollback was asked for meanwhile",
+    });
+    expect(await exchange(gateway.port(), "?\n")).toBe("a\n");
+    expect(await reloaded(gateway, { says: "d", workers })).toMatchObject({ msg: "reload done" });
+    expect(await exchange(gateway.port(), "?\n")).toBe("d\n");
+  });
+
+  test("that is ending is not opened again by a reload", async () => {
+    const [port = 0] = await freePorts(1);
+    await using gateway = await Gateway.start(config({ workers }));
+    const socket = await dialIn(gateway.port());
+    socket.write("?\n");
+    await readUntil(socket, (text) => text.endsWith("\n"));
+    gateway.process.kill("SIGQUIT");
+    await turn(gateway);
+    expect(await reloaded(gateway, { says: "b", workers, port })).toMatchObject({
+      msg: "reload failed",
+      reason: "the gateway is ending",
+    });
+    const [refused] = await once(connect(port, "127.0.0.1"), "error");
+    expect(refused).toMatchObject({ code: "ECONNREFUSED" });
+    socket.end();
+    expect(await gateway.stop("SIGQUIT")).toBe(0);
+  });
+});
+
+test("signals that wait behind a reload are one", async () => {
+  await using gateway = await Gateway.start(config({}));
+  const top = `import { existsSync } from "node:fs";
+    import { setTimeout as sleep } from "node:timers/promises";`;
+  const phases = `init: async () => { told({ init: "b" }); while (!existsSync(import.meta.dirname + "/go")) await sleep(5); }`;
+  hang(gateway, { says: "b", top, phases });
+  await gateway.line((line) => line["init"] === "b");
+  for (let signal = 0; signal < 10; signal++) {
+    gateway.process.kill("SIGHUP");
+    await turn(gateway);
+  }
+  write(gateway, { says: "c" }); // whoever waits has not read the file yet
+  writeFileSync(join(gateway.folder, "go"), "");
+  await eventually(async () => expect(await exchange(gateway.port(), "?\n")).toBe("c\n"));
+  expect(await tell(gateway, "reload")).toMatchObject({ stdout: "reloaded: generation 4\n" }); // after whatever else waited
+});
