@@ -60,7 +60,7 @@ export class Identity {
   hasMade(session: string): boolean {
     const made = this.#partsOf(session);
     if (made === undefined || made.machineId !== this.id || !this.snowflake.isHeld) return false;
-    return made.timeMs >= (this.#had.get(this.id) ?? Number.POSITIVE_INFINITY);
+    return made.timeMs > (this.#had.get(this.id) ?? Number.POSITIVE_INFINITY);
   }
 
   /** The id names a worker with this one's master. */

@@ -207,3 +207,48 @@ describe("over a link", () => {
     await second.heard("done");
   });
 });
+
+describe("ban", () => {
+  const request = (fields: object): unknown => ({ type: "ban", id: 1, ...fields });
+
+  test.each([
+    ["its address", { session: "s1" }, { whom: "192.0.2.1" }],
+    ["a key", { session: "s1", by: "clientId", ttl_ms: 60_000, reason: "aimbot" }, { whom: "clientId=s1" }],
+    ["a name", { whom: "203.0.113.0/24", ttl_ms: null, reason: null }, { whom: "203.0.113.0/24" }],
+  ])("by %s is done when it is kept", async (_name, fields, added) => {
+    await using server = await GameServerRig.open(polite);
+    await using rig = new LinksRig();
+    rig.sessions.add("s1");
+    const side = await rig.linkedTo(server);
+    side.send(request(fields));
+    expect(await side.heard("done")).toEqual({ type: "done", id: 1 });
+    expect(rig.bans.added).toMatchObject([added]);
+    const { ttl_ms, reason } = fields as { ttl_ms?: number; reason?: string };
+    if (ttl_ms) expect(rig.bans.added).toMatchObject([{ ttlMs: ttl_ms, reason }]);
+  });
+
+  test.each([
+    [{ session: "gone" }, { session: "gone", reason: "no such session" }],
+    [
+      { session: "s1", by: "ja4" },
+      { session: "s1", reason: "the session has no ja4" },
+    ],
+    [{ whom: "broken" }, { reason: "not banned: registry cannot be reached: it is away" }],
+    [{}, { reason: "session: expected text" }],
+    [{ session: "s1", by: 7 }, { reason: "by: expected text" }],
+    [{ session: "s1", whom: "192.0.2.1" }, { reason: "whom: expected no session beside it" }],
+    [{ whom: 7 }, { reason: "whom: expected text" }],
+    [{ whom: "x".repeat(1_025) }, { reason: "whom: expected text" }],
+    [{ session: "s1", ttl_ms: 0 }, { reason: "ttl_ms: expected more than 0" }],
+    [{ session: "s1", ttl_ms: "soon" }, { reason: "ttl_ms: expected more than 0" }],
+    [{ session: "s1", reason: 7 }, { reason: "reason: expected text" }],
+  ])("with %j is refused", async (fields, refused) => {
+    await using server = await GameServerRig.open(polite);
+    await using rig = new LinksRig();
+    rig.sessions.add("s1");
+    const side = await rig.linkedTo(server);
+    side.send(request(fields));
+    expect(await side.heard("refused")).toEqual({ type: "refused", id: 1, ...refused });
+    expect(rig.bans.added).toEqual([]);
+  });
+});
