@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { dialIn, exchange, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
+import { tell } from "../support/operated.ts";
 
 // Dictionaries of a gateway: one truth for all of its processes, which survives them and its configurations.
 
@@ -45,6 +46,25 @@ describe.each([1, 2])("a dictionary of %i workers", (workers) => {
     expect(await counted(gateway)).toMatchObject({ value: SESSIONS + 1_000, generation: 2 });
   });
 });
+
+test.each([1, 2])(
+  "a dictionary of %i workers is kept by what serves, whatever was built in between",
+  async (workers) => {
+    const path = (gateway: Gateway): string => join(gateway.folder, "restyconf.config.ts");
+    await using gateway = await Gateway.start(config(workers));
+    expect(await counted(gateway)).toMatchObject({ value: 1 });
+    writeFileSync(path(gateway), config(workers).replace(`shared: { counts: "1m" },`, ""));
+    expect(await tell(gateway, "reload")).toMatchObject({ stdout: "reloaded: generation 2\n" });
+    expect(await tell(gateway, "rollback")).toMatchObject({ stdout: "rolled back: generation 1\n" });
+    expect(await counted(gateway)).toMatchObject({ value: 2 });
+    writeFileSync(path(gateway), config(workers));
+    expect(await tell(gateway, "reload")).toMatchObject({ stdout: "reloaded: generation 3\n" });
+    expect(await counted(gateway)).toMatchObject({ value: 3, generation: 3 });
+    writeFileSync(path(gateway), "export default {");
+    expect(await tell(gateway, "reload")).toMatchObject({ code: 1 });
+    expect(await counted(gateway)).toMatchObject({ value: 4, generation: 3 });
+  },
+);
 
 test("a dictionary survives the death of a worker", async () => {
   await using gateway = await Gateway.start(config(2));
