@@ -1,7 +1,8 @@
+import { closeSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Engine, EVENT_FIELDS } from "../../src/stream/carrier/addon.ts";
+import { type Engine, EVENT_FIELDS, type HandedOver } from "../../src/stream/carrier/addon.ts";
 import { RUNS } from "../laws/sniffer-laws.ts";
 import { eventually } from "../support/eventually.ts";
 import { echo } from "../support/servers.ts";
@@ -23,9 +24,9 @@ const METHODS = [
   "close",
   "kill",
   "drain",
+  "recall",
   "limit",
   "counters",
-
   "addresses",
   "release",
 ] as const;
@@ -38,6 +39,11 @@ function call(engine: Engine, method: (typeof METHODS)[number], self: unknown, a
     expect(cause).toBeInstanceOf(Error);
     return undefined;
   }
+}
+
+function shutAll(taken: HandedOver | undefined): void {
+  if (taken) closeSync(taken.fd);
+  if (taken?.peer !== undefined) closeSync(taken.peer);
 }
 
 const anything = fc.oneof(
@@ -91,6 +97,8 @@ test("whatever is done to a session in whatever order, the engine goes on", asyn
       "close",
       "kill",
       "drain",
+      "recall",
+      "takeOver",
       "limit",
       "counters",
       "addresses",
@@ -112,6 +120,8 @@ test("whatever is done to a session in whatever order, the engine goes on", asyn
           rig.engine.relay(session, ...peer(number === 0 ? 1 : server.port, { skip: number % 4 }));
         else if (method === "close") rig.engine.close(session, number % 2 === 0);
         else if (method === "kill") rig.engine.kill(session, number % 8);
+        else if (method === "recall") rig.engine.recall(session, number % 2);
+        else if (method === "takeOver") shutAll(rig.engine.takeOver(session));
         else if (method === "limit") rig.engine.limit(session, number, number);
         else if (method === "take") rig.engine.take();
         else rig.engine[method](session);
@@ -152,10 +162,12 @@ test("misuse is a TypeError, and a session that is gone answers false", () => {
   expect(() => engine.kill(2 ** 20, 8)).toThrow(TypeError);
   expect(() => engine.limit(2 ** 20, -1, 0)).toThrow(TypeError);
   expect(() => engine.more(2 ** 20, 1, Number.NaN)).toThrow(TypeError);
+  expect(() => engine.recall(2 ** 20, -1)).toThrow(TypeError);
   expect(() => rig.listen({ host: undefined })).toThrow(TypeError);
   expect(engine.kill(2 ** 20, 5)).toBe(false);
   expect(engine.relay(2 ** 20, ...peer(1))).toBe(false);
   expect(engine.takeOver(2 ** 20)).toBeUndefined();
+  expect(engine.recall(2 ** 20, 0)).toBe(false);
 });
 
 test("more bytes cannot be skipped than there are", async () => {
