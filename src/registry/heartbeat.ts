@@ -13,6 +13,8 @@ export interface HeartbeatOptions {
   readonly ttlMs?: number;
   /** Time between two beats; less than a third of the time to live. */
   readonly beatMs?: number;
+  /** False: nobody is told, not even of the first beat and of the end; see {@link PutOptions}. Default true. */
+  readonly announce?: boolean;
   /** Gets a sentence when the registry does not take the key, once per outage. */
   readonly warn: (message: string) => void;
 }
@@ -66,6 +68,10 @@ class RegistryHeartbeat implements Heartbeat {
     this.#start();
   }
 
+  get #isTold(): boolean {
+    return this.#options.announce ?? true;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -80,7 +86,8 @@ class RegistryHeartbeat implements Heartbeat {
     this.#last = undefined;
     if (!last) return;
     try {
-      if ((await this.#registry.get(last.key)) === last.value) await this.#registry.delete(last.key);
+      if ((await this.#registry.get(last.key)) === last.value)
+        await this.#registry.delete(last.key, { announce: this.#isTold });
     } catch {}
   }
 
@@ -105,7 +112,7 @@ class RegistryHeartbeat implements Heartbeat {
     if (isNew) await this.#remove();
     if (!kept) return;
     const { key, value } = kept;
-    const announce = this.#isNews || isNew;
+    const announce = this.#isTold && (this.#isNews || isNew);
     this.#isNews = false;
     this.#last = kept;
     try {

@@ -48,7 +48,7 @@ function closing(registry: Registry, link: RedisLink): Registry {
     get: (key) => registry.get(key),
     list: (prefix) => registry.list(prefix),
     put: (key, value, options) => registry.put(key, value, options),
-    delete: (key) => registry.delete(key),
+    delete: (key, options) => registry.delete(key, options),
     watch: (prefix, signal) => registry.watch(prefix, signal),
     async [Symbol.asyncDispose]() {
       await registry[Symbol.asyncDispose]();

@@ -4,15 +4,19 @@ export interface Change {
   readonly value: string | undefined;
 }
 
-/** How a key is put. */
-export interface PutOptions {
-  /** The key goes away unless it is put again in time. */
-  readonly ttlMs?: number;
+/** How a key is changed. */
+export interface ChangeOptions {
   /**
    * False: other processes need not hear of it at once, their next full sync is soon enough. For heartbeats whose value
-   * changes each time. Default true.
+   * changes each time, and for what many processes do in one moment. Default true.
    */
   readonly announce?: boolean;
+}
+
+/** How a key is put. */
+export interface PutOptions extends ChangeOptions {
+  /** The key goes away unless it is put again in time. */
+  readonly ttlMs?: number;
 }
 
 /**
@@ -27,7 +31,7 @@ export interface Registry extends AsyncDisposable {
   /** Rejects with `RC_REGISTRY` where Redis cannot be reached: nothing is queued. */
   put(key: string, value: string, options?: PutOptions): Promise<void>;
   /** True when there was something to delete. Rejects as `put` does. */
-  delete(key: string): Promise<boolean>;
+  delete(key: string, options?: ChangeOptions): Promise<boolean>;
   /** Changes from now on, until `signal` aborts. */
   watch(prefix: string, signal: AbortSignal): AsyncIterable<Change>;
 }

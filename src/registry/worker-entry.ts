@@ -21,8 +21,9 @@ export interface WorkerFacts {
 }
 
 /**
- * Registers a worker until what is returned is disposed, then takes it out. `facts` is asked for each beat, every 3 s; only
- * the first is announced, and those that `beat()` calls for: others read the rest with their next full sync. A worker that
+ * Registers a worker until what is returned is disposed, then takes it out. `facts` is asked for each beat, every 3 s.
+ * None is announced: each announcement reaches all workers of all gateways, and when these come back to an emptied Redis all
+ * start in one moment. Who wants to know reads the list, or follows it and sees a change within 2 s. A worker that
  * got another id is registered under that one; one without an id (`facts` answers undefined) is not registered.
  */
 export function registerWorker(
@@ -34,7 +35,7 @@ export function registerWorker(
     const said = facts();
     return said && { key: `${WORKER_KEYS}${said.id}`, value: JSON.stringify(said) };
   };
-  return heartbeat(registry, kept, options);
+  return heartbeat(registry, kept, { ...options, announce: false });
 }
 
 /** All workers that are registered, in the order of their ids; what is no entry is left out. Rejects with RC_REGISTRY. */

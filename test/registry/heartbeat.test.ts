@@ -53,6 +53,21 @@ test("beats are told to nobody, but for the first and those that are asked for",
   await eventually(async () => expect(Number(await other.get("worker:1"))).toBeGreaterThan(10));
 });
 
+test("of a worker's entry nobody is told, and who follows the list sees it in time all the same", async () => {
+  await using registry = await openRegistry(config(), { log });
+  await using other = await openRegistry(config(), { log });
+  other.watch("worker:", new AbortController().signal);
+  expect(await other.list("worker:")).toEqual(new Map());
+  await server.cli("CONFIG", "RESETSTAT");
+  const facts = { id: 1, address: "", pid: 1, startedAt: "", sessions: 0, generation: 1 };
+  const entry = registerWorker(registry, () => facts, { warn, beatMs: 100 });
+  await eventually(async () => expect([...(await other.list("worker:")).keys()]).toEqual(["worker:1"]), 2_500);
+  await entry[Symbol.asyncDispose]();
+  expect(await server.cli("EXISTS", "restyconf:worker:1")).toBe("0");
+  await eventually(async () => expect(await other.list("worker:")).toEqual(new Map()), 2_500);
+  expect(await server.cli("INFO", "commandstats")).not.toContain("publish");
+});
+
 test("while Redis is away it goes on trying, says so once, and is back soon after it", async () => {
   await using registry = await openRegistry(config(), { log });
   await using _beat = heartbeat(registry, () => ({ key: "worker:1", value: "x" }), { warn, beatMs: 50 });

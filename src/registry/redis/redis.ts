@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Change, type PutOptions, type Registry, ttlOf } from "../registry.ts";
+import { type Change, type ChangeOptions, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { Table } from "../table.ts";
 import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
 import { Follow, isRegistryKey } from "./follow.ts";
@@ -97,12 +97,12 @@ class RedisRegistry implements Registry {
     if (options.announce !== false && before !== value) this.#tell(key);
   }
 
-  async delete(key: string): Promise<boolean> {
+  async delete(key: string, { announce = true }: ChangeOptions = {}): Promise<boolean> {
     this.#mustBeOpen();
     if (!isRegistryKey(key)) return false;
     const wasThere = (await this.#link.send("DEL", key)) === 1;
     this.#wrote(key, undefined);
-    if (wasThere) this.#tell(key);
+    if (wasThere && announce) this.#tell(key);
     return wasThere;
   }
 
