@@ -33,6 +33,7 @@ void note_bytes(struct stream *stream, size_t count) {
   if (bytes == 0 && stream->direction == DOWN)
     session->first_byte_ms = (float)(clock_us() - session->began_us) / 1000;
   atomic_store_explicit(&stream->flow->bytes, bytes + count, memory_order_relaxed);
+  session->answered = stream->direction == DOWN;
   note_moved(session, stream->engine->now_ms);
 }
 

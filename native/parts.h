@@ -113,6 +113,7 @@ struct session {
   uint8_t state;                 // engine
   bool on_ring : 1;              // engine: the ring has both sockets, and epoll none
   bool running : 1;              // engine: in the list of those who yielded
+  bool answered : 1;             // engine, until `recalled` is told: the last bytes were the peer's
   uint8_t calm;                  // engine: so often nothing but messages moved
   uint8_t draining;              // engine
   _Atomic uint32_t moved_ms;     // when a byte moved; see idle_ms_of

@@ -75,6 +75,7 @@ static void put_recalled(struct engine *engine, struct filling *filling, struct 
   double *event = begin_event(filling, session, EVENT_RECALLED);
   event[3] = is_given;
   put_counts(session, event + 4);
+  event[6] = is_given && session->answered;
   session->notes &= (uint8_t)~ASKED_BACK;
   if (is_given) session->hold = HELD_BOTH;
   if (is_given || !session->recalled) return;

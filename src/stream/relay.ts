@@ -17,6 +17,8 @@ export type RelayCause = Extract<
 export interface Recalled {
   readonly client: Inlet;
   readonly peer: Inlet;
+  /** Whose bytes were the last ones; the client's, too, when there were none. */
+  readonly spokeLast: "client" | "peer";
 }
 
 /** A session's bytes on their way between the client and its peer, whoever carries them. */
@@ -151,7 +153,8 @@ export class NodeRelay implements Relay {
     this.#down.leave();
     const recalled = { client: again(this.#client), peer: again(this.#peer) };
     for (const unwatch of this.#unwatch) unwatch(); // from here on the inlets listen
-    return recalled;
+    const wasAnswered = this.#down.bytes > 0 && this.#down.movedAt > this.#up.movedAt;
+    return { ...recalled, spokeLast: wasAnswered ? "peer" : "client" };
   }
 
   #watch(side: Inlet, cause: "client_reset" | "peer_reset"): void {

@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Connection } from "../stream/connection.ts";
-import type { Look } from "../stream/farewell/look.ts";
 
 /** At each step so many hear of it at least: clients come back at once, and a hundred in a second hurt nobody. */
 const LEAST_PER_STEP = 25;
@@ -11,12 +10,6 @@ const MOST_PER_TURN = 16;
 /** Sessions that wait for their last response: each takes some 20 KB, as all that JavaScript carries. */
 const MOST_WAITING = 10_000;
 
-/** A session, and what was seen of it last. */
-interface Seen {
-  readonly session: Connection;
-  readonly look: Look;
-}
-
 /** Announces the end to sessions whose protocol has a word for it in its next answer: `Connection: close`. */
 export class Announcer {
   #isBusy = false;
@@ -24,19 +17,19 @@ export class Announcer {
   #from = 0;
 
   /** Goes on with those that have not heard of it, evenly in so many steps; to be called at each of them. */
-  async next(sessions: readonly Seen[], stepsLeft: number): Promise<void> {
+  async next(sessions: readonly Connection[], stepsLeft: number): Promise<void> {
     if (this.#isBusy) return;
     this.#isBusy = true;
     for (const batch of this.#batches(sessions, stepsLeft)) {
-      await Promise.all(batch.map(({ session, look }) => session.farewell?.announce(look)));
+      await Promise.all(batch.map(({ farewell }) => farewell?.announce()));
       await nextTurn();
     }
     this.#isBusy = false;
   }
 
-  #batches(sessions: readonly Seen[], stepsLeft: number): readonly (readonly Seen[])[] {
-    const announceable = sessions.filter(({ session }) => session.farewellKind === "response");
-    const open = announceable.filter(({ session }) => session.farewell?.isAnnounced === false);
+  #batches(sessions: readonly Connection[], stepsLeft: number): readonly (readonly Connection[])[] {
+    const announceable = sessions.filter(({ farewellKind }) => farewellKind === "response");
+    const open = announceable.filter(({ farewell }) => farewell?.isAnnounced === false);
     const room = MOST_WAITING - (announceable.length - open.length);
     const share = Math.max(LEAST_PER_STEP, Math.ceil(open.length / Math.max(1, stepsLeft)));
     const size = Math.min(open.length, room, share);

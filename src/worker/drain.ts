@@ -1,5 +1,4 @@
 import type { Connection } from "../stream/connection.ts";
-import { type Look, lookAt } from "../stream/farewell/look.ts";
 import { Announcer } from "./announcer.ts";
 
 /** How often sessions are told to go: often enough that a minute's drain is even, seldom enough that looking at all of them costs nothing. */
@@ -30,9 +29,10 @@ interface Drained {
 /** A session that may be ended. */
 interface Candidate {
   readonly session: Connection;
-  readonly look: Look;
-  /** It has something to say first, for which it must be between two messages. */
-  readonly isPolite: boolean;
+  /** No byte has moved since the look before. */
+  readonly isIdle: boolean;
+  /** What it has to say first, for which it must be between two messages. */
+  readonly kind: Connection["farewellKind"];
 }
 
 /**
@@ -50,7 +50,8 @@ export class Drain {
   readonly #announcer = new Announcer();
   /** Had a turn, and were in the midst of something. */
   readonly #postponed = new WeakSet<Connection>();
-  #looks: ReadonlyMap<Connection, Look> = new Map();
+  /** Bytes at the last look. */
+  #moved: ReadonlyMap<Connection, number> = new Map();
   #step = 0;
   #last: NodeJS.Timeout | undefined;
 
@@ -72,7 +73,10 @@ export class Drain {
   #next(): void {
     this.#step++;
     const left = this.#look();
-    void this.#announcer.next(left, this.#announceSteps - this.#step + 1);
+    void this.#announcer.next(
+      left.map(({ session }) => session),
+      this.#announceSteps - this.#step + 1,
+    );
     if (this.#steps === Number.POSITIVE_INFINITY) return;
     this.#endShare(left);
     if (this.#step < this.#steps) return;
@@ -82,15 +86,16 @@ export class Drain {
 
   /** Looks at each session once. */
   #look(): readonly Candidate[] {
-    const looks = new Map<Connection, Look>();
+    const moved = new Map<Connection, number>();
     const left: Candidate[] = [];
     for (const session of this.#sessions.all) {
       if (session.isOver) continue;
-      const look = lookAt(session, this.#looks.get(session));
-      looks.set(session, look);
-      left.push({ session, look, isPolite: session.farewellKind !== undefined });
+      const bytes = session.bytesReceived + session.bytesSent;
+      moved.set(session, bytes);
+      const isIdle = this.#moved.get(session) === bytes;
+      left.push({ session, isIdle, kind: session.farewellKind });
     }
-    this.#looks = looks;
+    this.#moved = moved;
     return left;
   }
 
@@ -100,19 +105,20 @@ export class Drain {
     const urgent = left.length - this.#most * stepsAfter;
     const { quiet, busy } = this.#inOrder(left);
     const count = Math.max(Math.min(share, quiet.length), urgent);
-    [...quiet, ...busy].slice(0, count).forEach(({ session, isPolite }, place) => {
-      if (isPolite) void this.#endPolitely(session, place < urgent);
+    [...quiet, ...busy].slice(0, count).forEach(({ session, kind }, place) => {
+      if (kind) void this.#endPolitely(session, place < urgent);
       else session.stop("drained");
     });
   }
 
-  /** Idle ones first. Busy is who is known to be in the midst of something that should not be cut. */
+  /** Idle ones first. Busy is who is known to be in the midst of something that should not be cut, or may still hear the announcement. */
   #inOrder(left: readonly Candidate[]): Record<"quiet" | "busy", readonly Candidate[]> {
     const [idle, active, postponed, busy]: [Candidate[], Candidate[], Candidate[], Candidate[]] = [[], [], [], []];
+    const isAnnouncing = this.#step <= this.#announceSteps;
     for (const candidate of left) {
-      const { session, look, isPolite } = candidate;
-      if (!isPolite) (look.isIdle ? idle : active).push(candidate);
-      else if (!look.isIdle) busy.push(candidate);
+      const { session, isIdle, kind } = candidate;
+      if (!kind) (isIdle ? idle : active).push(candidate);
+      else if (!isIdle || (kind === "response" && isAnnouncing)) busy.push(candidate);
       else (this.#postponed.has(session) ? postponed : idle).push(candidate);
     }
     return { quiet: [...idle, ...active, ...postponed], busy };

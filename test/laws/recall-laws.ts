@@ -81,6 +81,17 @@ export function recallLaws(name: string, make: (options: RelayBenchOptions) => P
       expect([relay.bytesUp, relay.bytesDown]).toEqual([30 * QUESTION.length, 30 * ANSWER.length]);
     });
 
+    test("it is told whose bytes were the last ones", async () => {
+      const answered = await spoken();
+      expect((await rested(answered.relay)).spokeLast).toBe("peer");
+      const asked = await spoken();
+      asked.client.write("and?");
+      await once(asked.peer, "data");
+      expect((await rested(asked.relay)).spokeLast).toBe("client");
+      const silent = await bench();
+      expect((await rested(silent.relay)).spokeLast).toBe("client");
+    });
+
     test("a large message afterwards is whole", async () => {
       const { relay, client, peer } = await spoken();
       const { client: from, peer: to } = await rested(relay);

@@ -19,7 +19,7 @@ async function running(rig: Rig, port: number): Promise<{ readonly client: Clien
 async function recalled(rig: Rig, session: number): Promise<void> {
   await eventually(async () => {
     expect(rig.engine.recall(session, 0)).toBe(true);
-    expect(await rig.next("recalled")).toMatchObject({ a: 1, b: 5, c: 5 });
+    expect(await rig.next("recalled")).toMatchObject({ a: 1, b: 5, c: 5, d: 1 });
   });
 }
 

@@ -43,7 +43,7 @@ export const EVENT_FIELDS = 12;
  * - `connected`: `a` milliseconds that it took.
  * - `failed`: `a` errno, or 0 when the time was over.
  * - `ended`: `a` cause, `b` bytes from the client, `c` bytes to the client, `d` milliseconds from the start of the connect to the peer's first byte, -1 if none came.
- * - `recalled`: `a` 1, or 0 when it was not at rest; `b` bytes from the client, `c` bytes to the client.
+ * - `recalled`: `a` 1, or 0 when it was not at rest; `b` bytes from the client, `c` bytes to the client, `d` 1 when the last ones were the peer's.
  * - `trouble`: `a` clients turned away, `b` failed accepts, `c` errno of the last one, since the last such event.
  */
 export const eventField = {

@@ -161,7 +161,8 @@ export class Carrier {
     else if (kind === eventKinds.broke) this.#sessions[slot]?.broke();
     else if (kind === eventKinds.connected) this.#sessions[slot]?.connected();
     else if (kind === eventKinds.failed) this.#sessions[slot]?.failed(a);
-    else if (kind === eventKinds.recalled) this.#sessions[slot]?.recalled(a === 1, { up: b, down: c });
+    else if (kind === eventKinds.recalled)
+      this.#sessions[slot]?.recalled(a === 1, { up: b, down: c }, d === 1 ? "peer" : "client");
     else this.#sessions[slot]?.ended(relayCauses[a] ?? "client_closed", b, c);
   }
 

@@ -202,7 +202,7 @@ export class NativeIncoming implements Incoming, Relay {
   }
 
   /** The engine's answer to a recall. Whoever has ended the relay since then has taken it back: then nothing is handed over. */
-  recalled(isAtRest: boolean, counts: Counts): void {
+  recalled(isAtRest: boolean, counts: Counts, spokeLast: Recalled["spokeLast"]): void {
     const taken = isAtRest ? this.#carrier.engine.takeOver(this.#session) : undefined;
     const recalling = this.#recalling;
     this.#recalling = undefined;
@@ -214,7 +214,7 @@ export class NativeIncoming implements Incoming, Relay {
     this.#counts = counts;
     const client = this.#ownHead().become(inletOf(taken.fd));
     if (this.#onClosed) client.whenClosed(() => this.#release());
-    recalling?.({ client, peer: inletOf(taken.peer) });
+    recalling?.({ client, peer: inletOf(taken.peer), spokeLast });
   }
 
   /** Both sockets are closed. */

@@ -3,10 +3,9 @@ import { LastResponse } from "../../codecs/http/last-response.ts";
 import { FilterRelay } from "../filter/filter-relay.ts";
 import { isHttp } from "../filter/header-filter.ts";
 import type { MakeStages } from "../filter/stage.ts";
-import type { Relay } from "../relay.ts";
+import type { Recalled, Relay } from "../relay.ts";
 import { lastResponseStages } from "./last-response-stages.ts";
 import { lastWordsOf, type Speaking } from "./last-words.ts";
-import { type Look, lookAt } from "./look.ts";
 
 /**
  * So long no byte may have moved before words go in: longer than a sender pauses within a message, and than a lost packet takes to
@@ -18,7 +17,6 @@ export const REST_MS = 250;
 export interface FarewellHost extends Speaking {
   readonly relayed: Relay | undefined;
   readonly isOver: boolean;
-  readonly bytesReceived: number;
   readonly idleTimeoutMs: number;
   /** This relay has the bytes from now on; the one before was recalled. Ends it, if the session was ended meanwhile. */
   goOnBy(relay: Relay): void;
@@ -58,13 +56,13 @@ export class Farewell {
 
   /**
    * Makes the next response the last one, wherever the session is in its conversation. Does nothing while bytes are under way.
-   * `before`: what was seen of it last. Never rejects.
+   * Never rejects.
    */
-  async announce(before: Look): Promise<void> {
+  async announce(): Promise<void> {
     const { relayed, isOver } = this.#session;
     if (this.#last || !relayed || isOver) return;
-    if (relayed instanceof FilterRelay) this.#announceIn(relayed, before);
-    else await this.#recall(relayed, 0, () => this.#stagesFor(before));
+    if (relayed instanceof FilterRelay) this.#announceIn(relayed);
+    else await this.#recall(relayed, 0, (spokeLast) => this.#stagesFor(spokeLast));
   }
 
   /** Ends the session, if it is between two messages. False: it is not, and goes on. Never rejects. */
@@ -89,14 +87,14 @@ export class Farewell {
     return true;
   }
 
-  #announceIn(relay: FilterRelay, before: Look): void {
-    const last = new LastResponse(lookAt(this.#session, before).spokeLast);
+  #announceIn(relay: FilterRelay): void {
+    const last = new LastResponse(relay.spokeLast);
     this.#last = last;
     relay.append(lastResponseStages(last, () => this.#end(relay)));
   }
 
-  #stagesFor(before: Look): MakeStages {
-    const last = new LastResponse(lookAt(this.#session, before).spokeLast);
+  #stagesFor(spokeLast: Recalled["spokeLast"]): MakeStages {
+    const last = new LastResponse(spokeLast);
     this.#last = last;
     return (control) => {
       const { up, down } = lastResponseStages(last, () => this.#end(control));
@@ -111,11 +109,16 @@ export class Farewell {
   }
 
   /** Takes the bytes into JavaScript. Undefined: they were not at rest. */
-  async #recall(relay: Relay, restMs: number, stages: () => MakeStages): Promise<FilterRelay | undefined> {
+  async #recall(
+    relay: Relay,
+    restMs: number,
+    stagesFor: (spokeLast: Recalled["spokeLast"]) => MakeStages,
+  ): Promise<FilterRelay | undefined> {
     const sides = await relay.recall(restMs);
     if (!sides) return undefined;
     const { idleTimeoutMs } = this.#session;
-    const next = new FilterRelay(sides.client, sides.peer, { idleTimeoutMs, filters: stages(), before: relay });
+    const filters = stagesFor(sides.spokeLast);
+    const next = new FilterRelay(sides.client, sides.peer, { idleTimeoutMs, filters, before: relay });
     this.#session.goOnBy(next);
     return next;
   }

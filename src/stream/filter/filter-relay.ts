@@ -35,6 +35,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   readonly #idle: Deadline;
   readonly #before: Pick<Relay, "bytesUp" | "bytesDown">;
   #movedAt = performance.now();
+  #spoke: Flow | undefined;
   /** The last bytes to the client, when it has ended. */
   #words: Buffer | undefined;
   #cause: RelayCause | undefined;
@@ -157,7 +158,13 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
     return performance.now() - this.#movedAt >= restMs && this.#up.isAtRest && this.#down.isAtRest;
   }
 
-  onMove(): void {
+  /** Whose bytes were the last ones. */
+  get spokeLast(): "client" | "peer" {
+    return this.#spoke === this.#up ? "client" : "peer";
+  }
+
+  onMove(read?: Flow): void {
+    if (read) this.#spoke = read;
     if (this.#drain) return;
     this.#movedAt = performance.now();
     this.#idle.rearm();

@@ -19,8 +19,8 @@ const MAX_STEPS = 1_024;
 export interface FlowHost {
   /** Somebody injects more than a socket takes. */
   readonly isHeldUp: boolean;
-  /** A byte moved. */
-  onMove(): void;
+  /** A byte moved; of that flow, where it was read. */
+  onMove(read?: Flow): void;
   /** The source has ended. True when the end is one, and may be passed on. */
   onSourceEnd(flow: Flow): boolean;
   /** All that will ever go this way is with the sink. */
@@ -175,7 +175,7 @@ export class Flow {
   readonly #onData = (chunk: Buffer): void => {
     const admitted = this.#rate ? this.#rate.admit(this.#from.stream, chunk) : chunk;
     if (admitted.length > 0) {
-      this.#host.onMove();
+      this.#host.onMove(this);
       this.#take(admitted);
     }
     this.run();

@@ -7,7 +7,7 @@ import { LATER, type Writer } from "./wires.ts";
 /** What becomes of a lane's bytes, its end and its faults. */
 export interface LaneEvents {
   /** A byte moved. */
-  onMove(): void;
+  onMove(from: Lane): void;
   /** No byte will follow, and all of them are with the kernel. */
   onLaneEnd(lane: Lane): void;
   /** The end of a lane that was cut has come. */
@@ -151,7 +151,7 @@ export class Lane implements Writer {
 
   #send(bytes: Uint8Array): void {
     this.#wasIdle = false;
-    this.#events.onMove();
+    this.#events.onMove(this);
     const answer = this.wire.wires.write(this.#to.handle, bytes, this);
     if (answer === LATER) {
       this.#isLent = true;
@@ -165,7 +165,7 @@ export class Lane implements Writer {
     if (!this.wire.isOpen) this.release();
     if (!this.wire.isOpen && !this.#isCut) return; // one that was cut still has its end to pass on
     if (status < 0) this.#events.onBreak(this.#to);
-    else this.#events.onMove();
+    else this.#events.onMove(this);
     if (this.wire.isOpen || this.#isCut) this.#goOn();
   }
 

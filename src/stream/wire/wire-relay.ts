@@ -27,6 +27,7 @@ export class WireRelay implements Relay, LaneEvents {
   #drain: Drain | undefined;
   #open = 2; // wires not closed yet
   #movedAt = 0;
+  #movedLast: Lane | undefined;
   #recall: "none" | "asked" | "done" = "none";
   #listener: ((cause: RelayCause) => void) | undefined;
 
@@ -40,7 +41,7 @@ export class WireRelay implements Relay, LaneEvents {
     this.#client = new Lane(from, to, this);
     this.#peer = new Lane(to, from, this);
     for (const lane of [this.#client, this.#peer]) lane.wire.whenClosed(() => this.#onClosed(lane));
-    this.onMove();
+    this.onMove(this.#client);
     if (reset) this.onBreak(from);
     else this.#start(preface ? Buffer.concat([preface, unread]) : unread, ended);
   }
@@ -118,10 +119,12 @@ export class WireRelay implements Relay, LaneEvents {
 
   #giveBack(): Recalled {
     this.#idle.stop();
-    return { client: new Inlet(this.#client.leave()), peer: new Inlet(this.#peer.leave()) };
+    const spokeLast = this.#movedLast === this.#client ? "client" : "peer";
+    return { client: new Inlet(this.#client.leave()), peer: new Inlet(this.#peer.leave()), spokeLast };
   }
 
-  onMove(): void {
+  onMove(from: Lane): void {
+    this.#movedLast = from;
     if (this.#drain) return;
     this.#movedAt = performance.now();
     this.#idle.set(this.#movedAt + this.#idleTimeoutMs);
