@@ -1,4 +1,5 @@
-// `npm run bench:dict -- [--seconds N]`: calls per second on a shared dictionary, by one process, and by two on the same key.
+// `npm run bench:dict -- [--seconds N]`: calls per second on a shared dictionary, by one process, with few keys and with very many in no
+// order, and by several processes on the same key.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
@@ -9,6 +10,9 @@ import { build, isBuilt } from "../scripts/build.mjs";
 const SIZE = "10m";
 const KEYS = Array.from({ length: 1_000 }, (_, index) => `session:${index}`);
 const TEXT = "x".repeat(100);
+/** What does not fit into the caches of a processor is bound by memory: a table with a million keys of 100 bytes takes 256 MB. */
+const LARGE_SIZE = "512m";
+const TABLES = [1_000, 100_000, 1_000_000];
 /** Calls between looks at the clock. */
 const BATCH = 10_000;
 
@@ -29,6 +33,45 @@ const CALLS = {
     dict.lpop("list");
   },
 };
+
+/** What is done to keys in no order, `pick()`. Each key is a new string, as if it had just been read from a socket. */
+const RANDOM_CALLS = {
+  "only the key": (_dict, pick) => pick().charCodeAt(0),
+  "get, a number": (dict, pick) => dict.get(`n${pick()}`),
+  "get, 100 bytes": (dict, pick) => dict.get(pick()),
+  "set, 100 bytes": (dict, pick) => dict.set(pick(), TEXT),
+  incr: (dict, pick) => dict.incr(`n${pick()}`, 1),
+};
+
+/** Keys in no order, the same with each run (xorshift). */
+function picker(keys) {
+  let seed = 2_463_534_242;
+  return () => {
+    seed ^= seed << 13;
+    seed ^= seed >>> 17;
+    seed ^= seed << 5;
+    return `session:${(seed >>> 0) % keys}`;
+  };
+}
+
+/** Each table has as many texts as numbers. Some rounds of `get` first: what was stored in order is then used in no order. */
+function large(openDicts, ms) {
+  for (const keys of TABLES) {
+    const { dict } = openDicts({ dict: LARGE_SIZE }, { isShared: true }).dicts;
+    for (let index = 0; index < keys; index++) {
+      dict.set(`session:${index}`, TEXT);
+      dict.set(`nsession:${index}`, 0);
+    }
+    const pick = picker(keys);
+    for (let index = 0; index < 2 * keys; index++) dict.get(pick());
+    console.log(`\n${keys.toLocaleString("en")} keys`.padEnd(25), "  by clock", "by CPU time".padStart(12));
+    for (const [name, call] of Object.entries(RANDOM_CALLS)) {
+      measure(() => call(dict, pick), dict, ms / 4);
+      const { perSecond, perCpuSecond } = measure(() => call(dict, pick), dict, ms);
+      console.log(name.padEnd(24), millions(perSecond), millions(perCpuSecond).padStart(12));
+    }
+  }
+}
 
 /** Calls in `ms`; what the process itself took of a core, too: others may have had it for a while. */
 function measure(call, dict, ms) {
@@ -96,6 +139,7 @@ if (values.job !== undefined) {
   const ms = Number(values.seconds) * 1_000;
   const { dicts, handles } = openDicts({ dict: SIZE }, { isShared: true });
   await alone(dicts.dict, ms);
+  large(openDicts, ms);
   for (const workers of [2, 4]) {
     console.log(`\nincr by ${workers} processes, one key`);
     await together(dicts.dict, handles.dict, { workers, ms, key: () => "sum" });
