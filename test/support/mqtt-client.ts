@@ -9,6 +9,11 @@ export class MqttClient {
   fault: Error | undefined;
   /** The other side has ended, and whether it was a clean end. */
   end: "clean" | "broken" | undefined;
+  /** Bytes of a packet that is not whole. */
+  unread = 0;
+  /** Bytes in all, of TLS the clear text. */
+  read = 0;
+  written = 0;
   readonly #socket: Duplex;
   readonly #version: number;
 
@@ -29,7 +34,10 @@ export class MqttClient {
       .on("error", (cause) => {
         this.fault = cause;
       });
-    socket.on("data", (chunk: Buffer) => reader.parse(chunk));
+    socket.on("data", (chunk: Buffer) => {
+      this.read += chunk.length;
+      this.unread = reader.parse(chunk);
+    });
     socket.once("end", () => {
       this.end ??= "clean";
       socket.end();
@@ -40,7 +48,9 @@ export class MqttClient {
   }
 
   send(packet: Packet): void {
-    this.#socket.write(generate(packet, { protocolVersion: this.#version }));
+    const bytes = generate(packet, { protocolVersion: this.#version });
+    this.written += bytes.length;
+    this.#socket.write(bytes);
   }
 
   async subscribe(topic: string): Promise<void> {
