@@ -55,7 +55,7 @@ static int open_port(struct port *port, socklen_t size) {
   if (error == 0) error = port_set_client_options(port->fd, &port->options.rules, family);
   if (error != 0) return error;
   if (bind(port->fd, &port->target.any, size) != 0) return errno;
-  if (listen(port->fd, port->options.backlog) != 0) return errno;
+  if (port->options.backlog > 0 && listen(port->fd, port->options.backlog) != 0) return errno;
   note_path(port);
   socklen_t named = sizeof port->target;
   return getsockname(port->fd, &port->target.any, &named) == 0 ? 0 : errno;

@@ -17,6 +17,14 @@ const ACCEPT_PAUSE_MS = 100;
 /** Addresses that stand for all of the machine's. */
 const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 
+/** A socket that listens already, opened by another process. */
+export interface Inherited {
+  /** A handle of Node's; it is the listener's to close. */
+  readonly socket: object;
+  /** Another copy of it, after this process had to close the one that it had. */
+  readonly again: () => Promise<{ close(): void }>;
+}
+
 /** One open address, by `node:net`. */
 export class Listener implements Port {
   readonly server: NetServer;
@@ -28,11 +36,12 @@ export class Listener implements Port {
   #only: Address | undefined;
   #wires: Wires | undefined;
   #retry: NodeJS.Timeout | undefined;
+  readonly #inherited: Inherited | undefined;
   #closed = false;
-  #isInherited = false;
 
-  private constructor(endpoint: Endpoint, options: PortOptions) {
+  private constructor(endpoint: Endpoint, options: PortOptions, inherited: Inherited | undefined) {
     this.#options = options;
+    this.#inherited = inherited;
     this.#bound = endpoint;
     this.#local = { host: formatEndpoint(endpoint), port: 0 };
     this.#trouble = new PortTrouble(options.log, () => this.address);
@@ -40,17 +49,15 @@ export class Listener implements Port {
     this.server = createServer(tcp, (socket) => this.#accept(socket));
   }
 
-  /** Opens the address, or listens at a handle that the process was given. @throws BindError */
-  static open(endpoint: Endpoint, options: PortOptions, inherited?: object): Promise<Listener> {
-    const isOpen = inherited !== undefined;
+  /** Opens the address, or listens at a socket that the process was given. @throws BindError */
+  static open(endpoint: Endpoint, options: PortOptions, inherited?: Inherited): Promise<Listener> {
     const open = async (): Promise<Listener> => {
-      const listener = new Listener(endpoint, options);
-      listener.#isInherited = isOpen;
+      const listener = new Listener(endpoint, options, inherited);
       listener.#wires = endpoint.kind === "tcp" ? await loadWires() : undefined;
-      await listener.#listen(inherited);
+      await listener.#listen(inherited?.socket);
       return listener;
     };
-    return bind(endpoint, open, { isOpen });
+    return bind(endpoint, open, { isOpen: inherited !== undefined });
   }
 
   get address(): string {
@@ -122,11 +129,15 @@ export class Listener implements Port {
   /** libuv asks again at once after a failed accept (EMFILE): only closing the port stops it from spinning. */
   readonly #pause = (cause: Error): void => {
     this.#trouble.acceptFailed(messageOf(cause));
-    if (this.#isInherited) return; // it could not be opened again: the address is the master's
     this.server.off("error", this.#pause);
     this.server.close();
-    this.#retry = setTimeout(() => {
-      if (!this.#closed) this.#listen().catch(this.#pause);
-    }, ACCEPT_PAUSE_MS);
+    this.#retry = setTimeout(() => void this.#reopen().catch(this.#pause), ACCEPT_PAUSE_MS);
   };
+
+  /** Clients that come meanwhile wait in the kernel's queue where another process has the socket, too; else they are refused. */
+  async #reopen(): Promise<void> {
+    const socket = await this.#inherited?.again();
+    if (this.#closed) socket?.close();
+    else await this.#listen(socket);
+  }
 }

@@ -10,7 +10,7 @@ export interface WorkerIds {
 }
 
 /** Worker id = master id × this + number. With more workers the master has as many consecutive ids as it needs. */
-const NUMBERS_PER_MASTER = 10;
+export const NUMBERS_PER_MASTER = 10;
 
 /** Which worker this is, and the ids that it makes. The master's number may change, when its lease was lost and another is had. */
 export class Identity {

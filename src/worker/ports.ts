@@ -3,12 +3,14 @@ import type { Incoming } from "../stream/incoming.ts";
 import type { Log } from "../stream/log.ts";
 import type { Port, PortOptions } from "../stream/port.ts";
 import type { Server } from "../stream/server.ts";
+import type { SocketName } from "./master/inherited-sockets.ts";
+import type { OpenPorts } from "./port-opener.ts";
 
 /** What a worker's ports need of it. */
 interface PortsParts {
   readonly log: Log;
   /** Opens an address by whoever accepts there; for one that is open, what there is to accept at besides. @throws BindError */
-  readonly open: (key: string, endpoint: Endpoint, server: Server, options: PortOptions) => Promise<readonly Port[]>;
+  readonly open: OpenPorts;
   readonly hasRoom: (server: Server) => boolean;
   readonly serve: (incoming: Incoming, server: Server) => void;
 }
@@ -17,8 +19,8 @@ interface PortsParts {
 interface OpenPort {
   server: Server;
   readonly endpoint: Endpoint;
-  /** One, unless several processes accept at the address. */
-  readonly ports: Port[];
+  /** By the places of their sockets: one, unless several processes accept at the address. */
+  readonly ports: Map<number, Port>;
 }
 
 /** An address of a server, with the name by which a reload finds it again. */
@@ -45,6 +47,8 @@ export class Ports {
   /** Changes that may come, and have their ports open. */
   readonly #prepared = new Set<PortChange>();
   #open = new Map<string, OpenPort>();
+  #accepting: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
 
   constructor(parts: PortsParts) {
     this.#parts = parts;
@@ -52,7 +56,8 @@ export class Ports {
 
   /** In the order of the configuration. */
   get listening(): { readonly address: string; readonly server: string }[] {
-    return [...this.#open.values()].flatMap(({ ports: [port], server }) => {
+    return [...this.#open.values()].flatMap(({ ports, server }) => {
+      const [port] = ports.values();
       return port ? [{ address: port.address, server: server.name }] : [];
     });
   }
@@ -78,16 +83,22 @@ export class Ports {
   commit(change: PortChange): void {
     const before = this.#open;
     this.#open = new Map();
-    for (const { key, endpoint, server } of change.wanted) {
+    for (const { key, server } of change.wanted) {
       const open = before.get(key) ?? change.added.get(key);
       if (!open) continue;
-      const isNew = open.server === server;
-      open.server = server;
-      if (!isNew) for (const port of open.ports) port.adopt(server, this.#optionsOf(open, endpoint));
+      this.#hand(open, server);
       this.#open.set(key, open);
     }
     this.#prepared.delete(change);
     this.#closeUnused([...before.values()]);
+  }
+
+  /** Clients of the addresses that are new with a change are its own from here on; perhaps they were another change's. */
+  tryOut({ added, wanted }: PortChange): void {
+    for (const { key, server } of wanted) {
+      const open = added.get(key);
+      if (open) this.#hand(open, server);
+    }
   }
 
   abandon(change: PortChange): void {
@@ -97,6 +108,7 @@ export class Ports {
 
   /** Whatever was prepared is closed, too. */
   close(): void {
+    this.#isClosed = true;
     for (const open of this.#open.values()) closeAll(open);
     for (const { added } of this.#prepared) for (const open of added.values()) closeAll(open);
     this.#prepared.clear();
@@ -117,30 +129,63 @@ export class Ports {
   /** Something has changed that the rules of ports depend on. */
   adjust(): void {
     for (const open of this.#open.values())
-      for (const port of open.ports) port.adopt(open.server, this.#optionsOf(open, open.endpoint));
+      for (const port of open.ports.values()) port.adopt(open.server, this.#optionsOf(open));
   }
 
-  /** Accepts besides at what has come for the addresses that are open. */
-  async acceptMore(): Promise<void> {
-    for (const [key, open] of this.#open) {
-      const { endpoint, server, ports } = open;
-      ports.push(...(await this.#parts.open(key, endpoint, server, this.#optionsOf(open, endpoint))));
+  /** Accepts besides at sockets that were sent before. Rejects when one of them is not here. */
+  accept(sockets: readonly SocketName[]): Promise<void> {
+    const accepted = this.#accepting.then(async () => {
+      for (const key of new Set(sockets.map((name) => name.key))) await this.#acceptMore(key);
+      const missing = sockets.filter(({ key, place }) => !this.#find(key)?.ports.has(place));
+      if (missing.length > 0) throw new Error(`no socket for ${missing.map(({ key }) => key).join(", ")}`);
+    });
+    this.#accepting = accepted.catch(() => {});
+    return accepted;
+  }
+
+  /** Accepts there no more: another process does. */
+  leave(sockets: readonly SocketName[]): void {
+    for (const { key, place } of sockets) {
+      const ports = this.#find(key)?.ports;
+      ports?.get(place)?.close();
+      ports?.delete(place);
+    }
+  }
+
+  #find(key: string): OpenPort | undefined {
+    return this.#open.get(key) ?? this.#preparedAt(key);
+  }
+
+  async #acceptMore(key: string): Promise<void> {
+    const open = this.#find(key);
+    if (!open) return;
+    const more = await this.#parts.open(key, open.endpoint, open.server, this.#optionsOf(open));
+    for (const [place, port] of more) {
+      if (this.#isClosed || this.#find(key) !== open || open.ports.has(place)) port.close();
+      else open.ports.set(place, port);
     }
   }
 
   async #openOne(key: string, endpoint: Endpoint, server: Server): Promise<OpenPort> {
-    const open: OpenPort = { server, endpoint, ports: [] };
-    open.ports.push(...(await this.#parts.open(key, endpoint, server, this.#optionsOf(open, endpoint))));
+    const open: OpenPort = { server, endpoint, ports: new Map() };
+    const ports = await this.#parts.open(key, endpoint, server, this.#optionsOf(open));
+    for (const [place, port] of ports) open.ports.set(place, port);
     return open;
   }
 
-  #optionsOf(open: OpenPort, endpoint: Endpoint): PortOptions {
+  #hand(open: OpenPort, server: Server): void {
+    if (open.server === server) return;
+    open.server = server;
+    for (const port of open.ports.values()) port.adopt(server, this.#optionsOf(open));
+  }
+
+  #optionsOf(open: OpenPort): PortOptions {
     const { noDelay, keepAliveMs, listen } = open.server;
     const { log, hasRoom, serve } = this.#parts;
     return {
       noDelay,
       keepAliveMs,
-      ipv6Only: hasV4Twin(endpoint, listen),
+      ipv6Only: hasV4Twin(open.endpoint, listen),
       log,
       hasRoom: () => hasRoom(open.server),
       onIncoming: (incoming) => serve(incoming, open.server),
@@ -149,7 +194,7 @@ export class Ports {
 }
 
 function closeAll({ ports }: OpenPort): void {
-  for (const port of ports) port.close();
+  for (const port of ports.values()) port.close();
 }
 
 /** All addresses of all servers. Those with port 0 are known by their server and place, since each is another port. */

@@ -4,6 +4,12 @@ import type { Log } from "../stream/log.ts";
 /** Sessions that a quick stop has told to end get so long for their log hooks. */
 export const QUICK_STOP_MS = 5_000;
 
+/** A worker ends so much earlier than its master gives up on it: the master sees it end, and its last lines are in the log. */
+const WORKER_LEAD_MS = 500;
+
+/** For a worker's own quick stop. */
+export const WORKER_STOP_MS: number = QUICK_STOP_MS - WORKER_LEAD_MS;
+
 /** After an exception that nobody caught the state may be broken, and without a master nobody stops us: sessions get so long to end by themselves. */
 export const LAST_DRAIN_MS = 30_000;
 

@@ -8,11 +8,27 @@ const INIT_WORKER_MS = 25_000;
 /** Whoever stops a process waits for it. */
 const EXIT_WORKER_MS = 5_000;
 
-/** Runs a configuration's `initWorker` beside another one that serves. @throws what the hook throws; Error when it takes too long */
+/** Runs a configuration's `initWorker`. Rejects with what the hook throws. */
 export async function initWorker({ config, worker }: Generation): Promise<void> {
+  await config.phases?.initWorker?.(worker);
+}
+
+/** Waits for `initWorker` beside another configuration that serves: for 25 s at most, and not longer than it is wanted. */
+export async function inTime(hook: Promise<void>, unless: AbortSignal): Promise<void> {
   using limit = new Deadline(INIT_WORKER_MS);
-  const begun = Promise.resolve(config.phases?.initWorker?.(worker));
-  await limit.limit(begun, () => new Error(`initWorker: not finished within ${INIT_WORKER_MS} ms`));
+  const unwanted = new Promise<never>((_, reject) => {
+    const giveUp = (): void => reject(unless.reason);
+    if (unless.aborted) giveUp();
+    unless.addEventListener("abort", giveUp, { once: true });
+  });
+  const late = (): Error => new Error(`initWorker: not finished within ${INIT_WORKER_MS} ms`);
+  await limit.limit(Promise.race([hook, unwanted]), late);
+}
+
+/** Resolves when a hook is over that nobody waits for any more: only then all that it has opened can be closed. After 25 s it is over. */
+export async function settled(hook: Promise<void>): Promise<void> {
+  using limit = new Deadline(INIT_WORKER_MS);
+  await limit.limit(hook, () => new Error("late")).catch(() => {});
 }
 
 /** Runs a configuration's `exitWorker`: what fails there is said, and changes nothing. */

@@ -7,12 +7,31 @@ import { failureOf } from "./master/failure.ts";
 import { InheritedSockets } from "./master/inherited-sockets.ts";
 import { loadSource } from "./master/load-source.ts";
 import { LocalWorker } from "./master/local-worker.ts";
-import { isFault, LAST_DRAIN_MS, QUICK_STOP_MS } from "./process-end.ts";
+import { watchOrphan } from "./orphan-watch.ts";
+import { isFault, LAST_DRAIN_MS, WORKER_STOP_MS } from "./process-end.ts";
 import { Worker } from "./worker.ts";
 
 // What a worker's process runs: it serves, and does what its master says. Without a master it ends.
 
-const sockets = new InheritedSockets();
+/** How this process ends: its sessions at once, by themselves, or over a time. */
+interface End {
+  readonly how: "quick" | "drain";
+  readonly overMs?: number | undefined;
+  /** Nobody has said when it is to be over, so it is by then. */
+  readonly limitMs?: number;
+  /** No other worker takes its number. */
+  readonly isLast?: boolean;
+}
+
+/** What there is once it has started. */
+interface Serving {
+  readonly worker: Worker;
+  readonly calls: LocalWorker;
+  readonly log: OpenLog;
+  readonly hasLease: boolean;
+}
+
+const sockets = new InheritedSockets((name) => tell({ kind: "again", ...name }));
 let onEvents: (delivery: EventDelivery) => void = () => {};
 const events: EventTransport = {
   send: (messages, done) => tell({ kind: "events", messages }, done),
@@ -20,33 +39,38 @@ const events: EventTransport = {
     onEvents = listener;
   },
 };
-let serving: { readonly worker: Worker; readonly calls: LocalWorker; readonly log: OpenLog } | undefined;
+let serving: Serving | undefined;
 let isEnding = false;
+const noticed = watchOrphan();
 
 process.on("message", (message: ToWorker, handle: unknown) => {
   // What comes over this channel was sent by our own code of the same version.
-  if (message.kind === "socket") sockets.add(message.key, handle);
+  if (message.kind === "socket") sockets.add(message, handle);
   else if (message.kind === "start") void start(message);
   else if (message.kind === "events") onEvents(message.delivery);
   else if (message.kind === "held") serving?.worker.hold(message.masterId, message.untilMs);
   else if (message.kind === "lost") serving?.worker.identity.lose(message.why);
   else if (message.kind === "call") void answer(message);
-  else void end(message.how, message.overMs);
+  else void end(message);
 });
-process.on("disconnect", () => void end("drain")); // the master has gone, and with it whoever would replace or stop us
+process.on("disconnect", () => {
+  noticed(); // the master has gone, and with it whoever would replace or stop us
+  void end({ how: "drain", limitMs: LAST_DRAIN_MS });
+});
 for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"]) process.on(signal, () => {}); // a terminal's are the master's to hear
-process.on("SIGTERM", () => void end("quick"));
-process.on("SIGQUIT", () => void end("drain"));
+process.on("SIGTERM", () => void end({ how: "quick" }));
+process.on("SIGQUIT", () => void end({ how: "drain" }));
 process.on("exit", () => serving?.log.flush());
 process.on("uncaughtException", (cause, origin) => {
   if (!isFault(cause, origin, serving?.log)) return;
   process.exitCode = 1;
   if (isEnding) return;
+  giveUpNumber(); // before the master hears of it: another worker may have it then
   tell({ kind: "crashed" });
-  void end("drain");
+  void end({ how: "drain", limitMs: LAST_DRAIN_MS }); // the state may be broken
 });
 
-async function start({ source, ids, stateDir }: StartMessage): Promise<void> {
+async function start({ source, ids, hasLease, stateDir }: StartMessage): Promise<void> {
   try {
     const { config, loaded } = await loadSource(source);
     const log = createLog(config.log, loaded);
@@ -62,7 +86,7 @@ async function start({ source, ids, stateDir }: StartMessage): Promise<void> {
       dicts,
       events,
     });
-    serving = { worker, calls: new LocalWorker(worker, log), log };
+    serving = { worker, calls: new LocalWorker(worker, log), log, hasLease };
     tell({ kind: "ready" });
   } catch (cause) {
     tell({ kind: "failed", reason: failureOf(cause) });
@@ -84,11 +108,12 @@ async function answer({ id, name, parameters }: CallMessage): Promise<void> {
   }
 }
 
-async function end(how: "quick" | "drain", overMs?: number): Promise<void> {
-  const limitMs = how === "quick" ? QUICK_STOP_MS : process.connected ? undefined : LAST_DRAIN_MS;
-  if (limitMs !== undefined) setTimeout(() => process.exit(), limitMs).unref();
+async function end({ how, overMs, limitMs, isLast = false }: End): Promise<void> {
+  const endMs = how === "quick" ? WORKER_STOP_MS : limitMs;
+  if (endMs !== undefined) setTimeout(() => process.exit(), endMs).unref();
   isEnding = true;
   sockets.clear();
+  if (!isLast) giveUpNumber();
   try {
     const closing = serving?.worker.close(how, overMs); // from here on it accepts no more
     tell({ kind: "closing" });
@@ -98,6 +123,11 @@ async function end(how: "quick" | "drain", overMs?: number): Promise<void> {
     serving?.log.error("stop failed", { err: cause });
   }
   process.exit();
+}
+
+/** Its sessions go on, and make no ids: whoever takes its place does, by the same number. */
+function giveUpNumber(): void {
+  if (serving && !serving.hasLease) serving.worker.identity.lose("the worker is ending, and another has its number");
 }
 
 function tell(message: ToMaster, done = (): void => {}): void {

@@ -1,4 +1,3 @@
-import type { Endpoint } from "../codecs/address.ts";
 import type { GatewayConfig } from "../gateway.ts";
 import type { RedisLink } from "../registry/redis/redis-link.ts";
 import { registeredWorkers, type WorkerFacts } from "../registry/worker-entry.ts";
@@ -9,10 +8,7 @@ import { EventRelay } from "../shared/events/relay.ts";
 import { timers } from "../shared/timer.ts";
 import type { BanTable } from "../stream/bans/ban-table.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
-import { NativePort } from "../stream/carrier/native-port.ts";
-import { Listener } from "../stream/listener.ts";
 import type { Log } from "../stream/log.ts";
-import { BACKLOG, type Port, type PortOptions } from "../stream/port.ts";
 import type { Server } from "../stream/server.ts";
 import type { Bans } from "../stream/worker-context.ts";
 import { advertisedAddress } from "./advertised.ts";
@@ -23,11 +19,12 @@ import { compileGeneration, type Generation } from "./generation.ts";
 import type { Identity, WorkerIds } from "./identity.ts";
 import { Lasting } from "./lasting.ts";
 import type { LiveSession } from "./live-session.ts";
-import type { InheritedSocket, InheritedSockets } from "./master/inherited-sockets.ts";
+import type { InheritedSockets, SocketName } from "./master/inherited-sockets.ts";
+import { portOpener } from "./port-opener.ts";
 import { type PortChange, Ports } from "./ports.ts";
 import { type Ends, Sessions } from "./sessions.ts";
 import { logTimers } from "./timer-log.ts";
-import { exitWorker, initWorker } from "./worker-hooks.ts";
+import { exitWorker, initWorker, inTime, settled } from "./worker-hooks.ts";
 
 /** So long may callbacks of timers take that a stop has called early. */
 const TIMERS_END_MS = 5_000;
@@ -40,7 +37,7 @@ export interface WorkerOptions {
   readonly generation?: number;
   /** The first generation's dictionaries. Default: none. */
   readonly dicts?: Dicts;
-  /** Sockets that the master has opened, by the key of their port. Undefined: the worker opens its ports itself. */
+  /** Sockets that the master opens, and sends when it is time to accept there. Undefined: the worker opens its ports itself. */
   readonly sockets?: InheritedSockets;
   /** Where what survives this process is kept. */
   readonly stateDir?: string | undefined;
@@ -75,7 +72,7 @@ export class Worker {
   /** What each generation has, for as long as it may serve. */
   readonly #dicts = new Map<number, Dicts>();
   /** By the number of the generation, as are those that are ready. */
-  readonly #preparing = new Map<number, Promise<void>>();
+  readonly #preparing = new Map<number, AbortController>();
   readonly #candidates = new Map<number, Candidate>();
   #current: Generation;
   /** The candidate that serves a share of the new sessions. */
@@ -83,6 +80,7 @@ export class Worker {
   /** The one before, kept whole for a rollback. */
   #previous: Generation | undefined;
   #closing: Promise<void> | undefined;
+  #isShown = false;
 
   private constructor(first: Generation, end: AbortController, lasting: Lasting, options: WorkerOptions) {
     const { sessions: max, openFiles } = sessionLimit(first.servers.flatMap(({ listen }) => listen).length);
@@ -97,7 +95,7 @@ export class Worker {
     this.#sessions = new Sessions({ max, carrier: this.#carrier, onUnused: (number) => this.#unused(number) });
     this.#ports = new Ports({
       log,
-      open: (key, endpoint, server, port) => this.#open(key, endpoint, server, port),
+      open: portOpener(this.#carrier, options.sockets),
       hasRoom: (server) => this.#sessions.hasRoom(server),
       serve: (incoming, server) => this.#sessions.serve(incoming, this.#serverFor(server)),
     });
@@ -112,13 +110,13 @@ export class Worker {
     const worker = await Worker.#build(config, { number, dicts, end: new AbortController(), lasting, options });
     logTimers(log);
     try {
-      await config.phases?.initWorker?.(worker.#current.worker);
+      await initWorker(worker.#current);
       worker.#ports.commit(await worker.#ports.prepare(worker.#current.servers));
     } catch (cause) {
       await worker.close("quick");
       throw cause;
     }
-    worker.#show();
+    if (!options.sockets) worker.#show();
     return worker;
   }
 
@@ -147,6 +145,8 @@ export class Worker {
   }
 
   #show(): void {
+    if (this.#isShown) return;
+    this.#isShown = true;
     const startedAt = new Date().toISOString();
     const address = (): string => advertisedAddress(this.#current.config.advertise, this.listening[0]?.address);
     const facts = (): { startedAt: string; sessions: number; generation: number } => {
@@ -211,36 +211,42 @@ export class Worker {
 
   /** Builds a generation off to the side and opens its new ports, as a candidate. What fails leaves everything as it was. */
   async prepare(config: GatewayConfig, number: number, dicts: Dicts): Promise<void> {
-    const preparing = this.#prepare(config, number, dicts);
-    this.#preparing.set(number, preparing);
+    const unwanted = new AbortController();
+    this.#preparing.set(number, unwanted);
     try {
-      await preparing;
+      await this.#prepare(config, { number, dicts }, unwanted.signal);
     } finally {
       this.#preparing.delete(number);
     }
   }
 
-  async #prepare(config: GatewayConfig, number: number, dicts: Dicts): Promise<void> {
+  async #prepare(
+    config: GatewayConfig,
+    { number, dicts }: { readonly number: number; readonly dicts: Dicts },
+    unless: AbortSignal,
+  ): Promise<void> {
     const end = new AbortController();
     const generation = await compile(config, { number, dicts, end, lasting: this.#lasting, options: this.#options });
     this.#ends.set(number, end);
     this.#dicts.set(number, dicts);
+    const hook = initWorker(generation);
     try {
-      await initWorker(generation);
+      await inTime(hook, unless);
       const ports = await this.#ports.prepare(generation.servers);
-      if (this.#closing !== undefined) this.#ports.abandon(ports);
-      if (this.#closing !== undefined) throw new Error("the worker is ending");
+      if (unless.aborted) this.#ports.abandon(ports);
+      unless.throwIfAborted();
       this.#candidates.set(number, { generation, ports });
     } catch (cause) {
-      await this.#end(generation);
+      void settled(hook).then(() => this.#end(generation)); // what the hook opens last is closed, too
       throw cause;
     }
   }
 
   /** Lets a candidate serve a share of the new sessions, from 0 to 1, at the addresses that it has in common with the current one. Another one that did is dropped. */
   async tryOut(number: number, share: number): Promise<void> {
-    const { generation } = this.#candidate(number);
+    const { generation, ports } = this.#candidate(number);
     const before = this.#canary?.generation.number;
+    this.#ports.tryOut(ports);
     this.#canary = { generation, share };
     if (before !== undefined && before !== number) await this.abandon(before);
   }
@@ -277,15 +283,20 @@ export class Worker {
     for (const other of this.#candidates.keys()) await this.abandon(other);
   }
 
-  /** Forgets a candidate, also one that is being prepared: then resolves when that is over. */
+  /** Forgets a candidate, also one that is being prepared: that fails then. */
   async abandon(number: number): Promise<void> {
-    await this.#preparing.get(number)?.catch(() => {});
+    this.#preparing.get(number)?.abort(new Error("it was given up"));
     const candidate = this.#candidates.get(number);
     if (!candidate) return;
     this.#candidates.delete(number);
     if (this.#canary?.generation === candidate.generation) this.#canary = undefined;
     this.#ports.abandon(candidate.ports);
     this.#retire(candidate.generation); // a new port may have had its first client already
+  }
+
+  /** Number of the generation before, if there is one to go back to. */
+  get previous(): number | undefined {
+    return this.#previous?.number;
   }
 
   /** Goes back to the generation before, at once. False: there is none. @throws BindError where a port of it was closed and is taken now */
@@ -304,6 +315,7 @@ export class Worker {
 
   /** Stops accepting; `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time, and says so to them where their protocol has words for it. May be told more than once. */
   close(how: "quick" | "drain", overMs?: number): Promise<void> {
+    for (const unwanted of this.#preparing.values()) unwanted.abort(new Error("the worker is ending"));
     this.#closing ??= this.#close();
     if (how === "quick") this.#sessions.stop();
     else this.#sessions.drain(overMs);
@@ -323,25 +335,15 @@ export class Worker {
     await this.#lasting[Symbol.asyncDispose]();
   }
 
-  /** The ports of one address: several where the master has handed down several sockets of it. */
-  async #open(key: string, endpoint: Endpoint, server: Server, options: PortOptions): Promise<readonly Port[]> {
-    const { sockets } = this.#options;
-    if (!sockets) return [await this.#openOne(endpoint, server, options)];
-    const ports: Port[] = [];
-    for (const socket of sockets.take(key)) ports.push(await this.#openOne(endpoint, server, options, socket));
-    return ports;
+  /** Accepts besides at sockets that the master has sent. From the first time on the worker is there for everybody. */
+  async accept(sockets: readonly SocketName[]): Promise<void> {
+    await this.#ports.accept(sockets);
+    this.#show();
   }
 
-  #openOne(endpoint: Endpoint, server: Server, options: PortOptions, socket?: InheritedSocket): Promise<Port> {
-    if (!this.#carrier) return Listener.open(endpoint, options, socket);
-    socket?.listen(BACKLOG); // the engine wants one that listens; nobody accepts before the event loop turns
-    const opened = NativePort.open(this.#carrier, endpoint, server, { ...options, listenFd: socket?.fd });
-    return opened.finally(() => socket?.close()); // the engine has its own copy
-  }
-
-  /** Accepts at what the master has sent besides. */
-  acceptMore(): Promise<void> {
-    return this.#ports.acceptMore();
+  /** Accepts there no more: another process does. */
+  leave(sockets: readonly SocketName[]): void {
+    this.#ports.leave(sockets);
   }
 
   #retire(generation: Generation): void {

@@ -5,6 +5,7 @@ import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { Ends } from "../sessions.ts";
+import type { SocketName } from "./inherited-sockets.ts";
 
 /** A configuration as the master has read it: every worker builds its generation from the same texts. */
 export interface Source {
@@ -31,6 +32,8 @@ export interface WorkerStatus {
   readonly carrier: "native" | "node";
   /** While a generation is tried out: how its sessions end, and the others'. */
   readonly canary: { readonly generation: number; readonly own: Ends; readonly others: Ends } | undefined;
+  /** It does not answer: this is what it said last. */
+  readonly isSilent?: true;
 }
 
 /** What the master asks of a worker, in its own process or in another. All may fail with what the worker says. */
@@ -41,11 +44,14 @@ export interface WorkerCalls {
   commit(generation: number): Promise<void>;
   /** Lets what was prepared serve a share of the new sessions, from 0 to 1, until `commit` or `abandon`. It takes the place of another one. */
   tryOut(generation: number, share: number): Promise<void>;
+  /** Also while it is still being prepared: `prepare` fails then. */
   abandon(generation: number): Promise<void>;
-  /** Accepts at the sockets that were sent besides, for addresses that are open. */
-  acceptMore(): Promise<void>;
-  /** Back to the generation before. False: there is none. */
-  rollback(): Promise<boolean>;
+  /** Accepts at sockets that were sent before. Fails when one of them has not arrived. */
+  accept(sockets: readonly SocketName[]): Promise<void>;
+  /** Accepts there no more: another process does. */
+  leave(sockets: readonly SocketName[]): Promise<void>;
+  /** Back to the generation before. False: that is another one, or there is none. */
+  rollback(generation: number): Promise<boolean>;
   sessions(): Promise<readonly LiveSession[]>;
   kill(session: string): Promise<boolean>;
   /** The same for a session of any worker of any gateway. */
@@ -76,6 +82,8 @@ export interface StartMessage {
   readonly kind: "start";
   readonly source: Source;
   readonly ids: WorkerIds;
+  /** Nobody else gets its numbers while it lives. Else its successor does, and it gives them up when it ends. */
+  readonly hasLease: boolean;
   /** Where what survives the gateway is kept, if anywhere. */
   readonly stateDir: string | undefined;
 }
@@ -83,24 +91,36 @@ export interface StartMessage {
 /** What the master sends. */
 export type ToWorker =
   | CallMessage
-  /** The first message: the sockets have come before it. */
+  /** The first message. */
   | StartMessage
-  /** With a handle: a listening socket, by its name among the ports. */
-  | { readonly kind: "socket"; readonly key: string }
+  /** With a handle: a listening socket. */
+  | ({ readonly kind: "socket" } & SocketName)
   /** The lease of its numbers was renewed, or another was had; or it was lost. */
   | { readonly kind: "held"; readonly masterId: number; readonly untilMs: number }
   | { readonly kind: "lost"; readonly why: string }
   /** Of other workers. */
   | { readonly kind: "events"; readonly delivery: EventDelivery }
   /** No answer: the process ends when it is done. */
-  | { readonly kind: "close"; readonly how: "quick" | "drain"; readonly overMs: number | undefined };
+  | CloseMessage;
+
+/** How a worker is to end. */
+export interface CloseMessage {
+  readonly kind: "close";
+  /** `quick` ends sessions at once, `drain` waits for their own end, or ends them over a time. */
+  readonly how: "quick" | "drain";
+  readonly overMs: number | undefined;
+  /** The whole gateway ends: its number is not to be another worker's. */
+  readonly isLast: boolean;
+}
 
 /** What a worker sends. */
 export type ToMaster =
   /** It serves. */
   | { readonly kind: "ready" }
-  /** It was told to end, and accepts no more. */
+  /** It was told to end, by the master or by a signal: it accepts no more, and its numbers are free as far as they are not leased. */
   | { readonly kind: "closing" }
+  /** Accepting there has failed for want of file descriptors, and it has closed its copy of the socket: it is to be sent again. */
+  | ({ readonly kind: "again" } & SocketName)
   /** It serves no new session, and ends when the others have: another one is to take its place. */
   | { readonly kind: "crashed" }
   /** It does not, and ends. */

@@ -3,6 +3,7 @@ import { leaseMasterIds, type MasterIds, masterIdsFor } from "../../registry/mas
 import { openRedis } from "../../registry/redis/open-redis.ts";
 import type { RedisLink } from "../../registry/redis/redis-link.ts";
 import type { Log } from "../../stream/log.ts";
+import { NUMBERS_PER_MASTER } from "../identity.ts";
 
 /** Who is told of the master's number. */
 interface LeaseHost {
@@ -19,11 +20,19 @@ export class Lease implements AsyncDisposable {
   masterId: number;
   /** Until when it is sure. Undefined: for ever. */
   untilMs: number | undefined;
+  /** Worker numbers below this one have an id by it. */
+  readonly capacity: number;
   #ids: MasterIds | undefined;
 
-  private constructor(masterId: number, untilMs: number | undefined) {
+  private constructor(masterId: number, untilMs: number | undefined, capacity: number) {
     this.masterId = masterId;
     this.untilMs = untilMs;
+    this.capacity = capacity;
+  }
+
+  /** Why the number is not had; undefined: it is. */
+  get trouble(): string | undefined {
+    return this.#ids?.error?.message;
   }
 
   /** For so many workers. Resolves when the number is had, or Redis has not answered: then it comes later. */
@@ -33,9 +42,10 @@ export class Lease implements AsyncDisposable {
     { workers, host }: { workers: number; host: LeaseHost },
   ): Promise<Lease> {
     const own = config.masterId ?? 0;
-    if (!redis) return new Lease(own, undefined);
-    const lease = new Lease(own, 0);
-    lease.#ids = await leaseMasterIds(redis, masterIdsFor(workers), {
+    if (!redis) return new Lease(own, undefined, Number.POSITIVE_INFINITY);
+    const count = masterIdsFor(workers);
+    const lease = new Lease(own, 0, count * NUMBERS_PER_MASTER);
+    lease.#ids = await leaseMasterIds(redis, count, {
       ...(config.machineBits !== undefined && { machineBits: config.machineBits }),
       onHeld: (masterId, untilMs) => {
         lease.masterId = masterId;

@@ -6,14 +6,37 @@ import type { WorkerIds } from "../identity.ts";
 import { Lease, redisOf } from "./lease.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
-/** The numbers of a gateway's workers: new ones each time that new workers start beside old ones, so that no two that live share an id. */
+/** Numbers for a worker that is about to start. */
+export interface TakenIds {
+  readonly ids: WorkerIds;
+  /** Nobody else gets them while it lives. */
+  readonly hasLease: boolean;
+  /** Who has them from here on, until it ends. */
+  holdBy(process: WorkerProcess): void;
+}
+
+/** For whom numbers are. */
+export interface IdsWanted {
+  readonly config: GatewayConfig;
+  readonly workers: number;
+  /** Nothing but a wish brings it about: without a lease it had better not. */
+  readonly isPlanned: boolean;
+}
+
+/**
+ * The numbers of a gateway's workers. A process that starts beside a living one never makes ids by its number: with Redis it has
+ * another, by a lease that is shared by all for whom it is free; without, the other one gives it up first.
+ */
 export class Leases implements AsyncDisposable {
   readonly #redis: RedisLink | undefined;
   readonly #log: Log;
   /** To other gateways; undefined: the configuration names no Redis. */
   readonly cluster: RedisEvents | undefined;
+  /** Who lives, by the lease of its numbers. */
   readonly #holders = new Map<Lease, Set<WorkerProcess>>();
+  /** Taken last. */
   #current: Lease | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(redis: RedisLink | undefined, log: Log) {
     this.#redis = redis;
@@ -27,14 +50,65 @@ export class Leases implements AsyncDisposable {
     { baseDir, log }: { baseDir: string; log: Log },
   ): Promise<Leases> {
     const leases = new Leases(await redisOf(config, baseDir, log), log);
-    await leases.renumber(config, workers);
+    await leases.#lease(config, workers);
     return leases;
   }
 
-  /** Workers that start from here on have other numbers. Without Redis there are none to be had. */
-  async renumber(config: GatewayConfig, workers: number): Promise<void> {
+  /** Numbers for a worker that starts now. @throws Error when it is planned and there is no lease to be had; all is as it was then */
+  take(number: number, wanted: IdsWanted): Promise<TakenIds> {
+    const taken = this.#turn.then(() => this.#take(number, wanted));
+    this.#turn = taken.catch(() => {});
+    return taken;
+  }
+
+  /** Resolves when nobody else makes ids by the numbers of a worker; it does from then on. */
+  async handOver(process: WorkerProcess): Promise<void> {
+    if (this.#redis) return; // they are leased: it has had them from its start
+    await Promise.all(this.#rivals(process.ids.number, process).map(({ left }) => left));
+    process.held(process.ids.masterId, Number.POSITIVE_INFINITY);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cluster?.close();
+    for (const lease of this.#holders.keys()) await lease[Symbol.asyncDispose]();
+    await this.#redis?.[Symbol.asyncDispose]();
+  }
+
+  async #take(number: number, { config, workers, isPlanned }: IdsWanted): Promise<TakenIds> {
     const before = this.#current;
-    if (before && !this.#redis) return;
+    const lease = this.#free(number) ?? (await this.#lease(config, Math.max(workers, number + 1)));
+    if (isPlanned && lease.trouble !== undefined) {
+      this.#current = before;
+      this.#releaseUnused(lease);
+      throw new Error(`no lease of ids: ${lease.trouble}`);
+    }
+    if (before) this.#releaseUnused(before);
+    const { masterId } = lease;
+    const untilMs = this.#redis || this.#rivals(number).length === 0 ? lease.untilMs : 0;
+    return {
+      ids: { number, masterId, untilMs },
+      hasLease: this.#redis !== undefined,
+      holdBy: (process) => this.#hold(lease, process),
+    };
+  }
+
+  /** A lease by which no living worker has the number. Without Redis there is but one. */
+  #free(number: number): Lease | undefined {
+    if (!this.#redis) return this.#current;
+    const all = [...(this.#current ? [this.#current] : []), ...this.#holders.keys()];
+    return all.find((lease) => lease.capacity > number && !this.#isTaken(lease, number));
+  }
+
+  #isTaken(lease: Lease, number: number): boolean {
+    return [...(this.#holders.get(lease) ?? [])].some(({ ids }) => ids.number === number);
+  }
+
+  #rivals(number: number, self?: WorkerProcess): readonly WorkerProcess[] {
+    const all = [...this.#holders.values()].flatMap((processes) => [...processes]);
+    return all.filter((process) => process !== self && process.ids.number === number);
+  }
+
+  async #lease(config: GatewayConfig, workers: number): Promise<Lease> {
     const holders = new Set<WorkerProcess>();
     const host = {
       log: this.#log,
@@ -45,29 +119,18 @@ export class Leases implements AsyncDisposable {
         for (const process of holders) process.lost(why);
       },
     };
-    this.#current = await Lease.take(this.#redis, config, { workers, host });
-    this.#holders.set(this.#current, holders);
-    if (before) this.#releaseUnused(before);
+    const lease = await Lease.take(this.#redis, config, { workers, host });
+    this.#holders.set(lease, holders);
+    this.#current = lease;
+    return lease;
   }
 
-  idsOf(number: number): WorkerIds {
-    return { number, masterId: this.#current?.masterId ?? 0, untilMs: this.#current?.untilMs };
-  }
-
-  started(process: WorkerProcess): void {
-    const lease = this.#current;
-    if (!lease) return;
+  #hold(lease: Lease, process: WorkerProcess): void {
     this.#holders.get(lease)?.add(process);
     void process.ended.then(() => {
       this.#holders.get(lease)?.delete(process);
       this.#releaseUnused(lease);
     });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.cluster?.close();
-    for (const lease of this.#holders.keys()) await lease[Symbol.asyncDispose]();
-    await this.#redis?.[Symbol.asyncDispose]();
   }
 
   #releaseUnused(lease: Lease): void {

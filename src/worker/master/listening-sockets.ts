@@ -1,6 +1,8 @@
 import { formatEndpoint } from "../../codecs/address.ts";
 import { bind } from "../../stream/port.ts";
 import type { WantedPort } from "../ports.ts";
+import type { ListeningSocket } from "./given-sockets.ts";
+import type { SocketName } from "./inherited-sockets.ts";
 import { openMore, openSockets, type SocketHandle } from "./socket-handle.ts";
 
 /** An open address of the gateway. */
@@ -8,30 +10,30 @@ interface OpenAddress {
   /** With the real port where 0 was asked for. */
   readonly address: string;
   readonly port: number;
-  /** One for each worker, or one for all. */
+  /** One for each worker, or one for all; their places never change. */
   readonly handles: SocketHandle[];
   server: string;
 }
 
-/** Handles by the key of their port: what one worker is to accept at. */
-export type Share = ReadonlyMap<string, readonly SocketHandle[]>;
+type Addresses = ReadonlyMap<string, OpenAddress>;
 
 /** What a reload would change: addresses that are new, and sockets for workers that are. */
 export interface SocketChange {
   readonly wanted: readonly WantedPort[];
   readonly workers: number;
-  readonly added: ReadonlyMap<string, OpenAddress>;
+  /** Not open for what serves; perhaps for another change. */
+  readonly added: Addresses;
   readonly more: ReadonlyMap<string, readonly SocketHandle[]>;
 }
 
 /**
- * The listening sockets of a gateway with several workers. The master opens them, hands them to the workers and never accepts: as
- * long as it lives no client is refused or forgotten, whatever becomes of the workers.
+ * The sockets of a gateway with several workers. The master opens them and never accepts: as long as it lives no client is refused or
+ * forgotten, whatever becomes of the workers. None listens before the first worker accepts there; from then on each is always somebody's.
  */
 export class ListeningSockets {
   #open = new Map<string, OpenAddress>();
   /** Addresses of changes that may come. */
-  readonly #prepared = new Set<SocketChange["added"]>();
+  readonly #prepared = new Set<Addresses>();
   #workers = 0;
 
   /** In the order of the configuration. */
@@ -39,37 +41,41 @@ export class ListeningSockets {
     return [...this.#open.values()].map(({ address, server }) => ({ address, server }));
   }
 
-  /** What a worker accepts at. Those of workers that are no more go to the first one: clients may wait in their queues. */
-  shareOf(number: number): Share {
-    return sharesOf(this.#open, number, this.#workers);
+  /** Which sockets workers are to accept at, by their numbers: those that serve now. */
+  shares(serving: readonly number[]): ReadonlyMap<number, readonly ListeningSocket[]> {
+    return sharesOf(this.#open, serving, this.#workers);
   }
 
-  /** The part of a change that is new to a worker. */
-  newTo(number: number, { added, workers }: SocketChange): Share {
-    return sharesOf(added, number, workers);
+  /** The same for the addresses that are new with a change, and those that are ready for it. */
+  sharesOf(
+    { added, workers }: SocketChange,
+    ready: readonly number[],
+  ): ReadonlyMap<number, readonly ListeningSocket[]> {
+    return sharesOf(added, ready, workers);
+  }
+
+  /** For a worker that has lost its copy. */
+  find({ key, place }: SocketName): SocketHandle | undefined {
+    return (this.#open.get(key) ?? this.#preparedAt(key))?.handles[place];
   }
 
   /** Opens what is new, all of it or nothing. @throws BindError */
   async prepare(wanted: readonly WantedPort[], workers: number): Promise<SocketChange> {
     const added = new Map<string, OpenAddress>();
     const more = new Map<string, readonly SocketHandle[]>();
+    this.#prepared.add(added);
     try {
       for (const port of wanted) {
-        const open = this.#open.get(port.key);
-        if (!open) added.set(port.key, this.#preparedAt(port.key) ?? (await openAddress(port, workers)));
+        const open = this.#open.get(port.key) ?? this.#preparedAt(port.key);
+        if (!open) added.set(port.key, await openAddress(port, workers));
         else more.set(port.key, await openMore(port, open.port, workers - open.handles.length));
+        if (open && !this.#open.has(port.key)) added.set(port.key, open);
       }
     } catch (cause) {
       this.abandon({ added, more });
       throw cause;
     }
-    this.#prepared.add(added);
     return { wanted, workers, added, more };
-  }
-
-  /** Open for another change: a second time it could not be had. */
-  #preparedAt(key: string): OpenAddress | undefined {
-    return [...this.#prepared].map((added) => added.get(key)).find((open) => open !== undefined);
   }
 
   /** What is not wanted any more is closed here; it is gone when the last worker has closed it, too. */
@@ -88,12 +94,6 @@ export class ListeningSockets {
     this.#closeUnused(before);
   }
 
-  #closeUnused(addresses: SocketChange["added"]): void {
-    const used = new Set([this.#open, ...this.#prepared].flatMap((all) => [...all.values()]));
-    for (const address of addresses.values())
-      if (!used.has(address)) for (const handle of address.handles) handle.close();
-  }
-
   abandon({ added, more }: Pick<SocketChange, "added" | "more">): void {
     this.#prepared.delete(added);
     this.#closeUnused(added);
@@ -107,14 +107,40 @@ export class ListeningSockets {
     this.#prepared.clear();
     for (const all of [before, ...prepared]) this.#closeUnused(all);
   }
+
+  /** Open for another change: a second time it could not be had. */
+  #preparedAt(key: string): OpenAddress | undefined {
+    return [...this.#prepared].map((added) => added.get(key)).find((open) => open !== undefined);
+  }
+
+  #closeUnused(addresses: Addresses): void {
+    const used = new Set([this.#open, ...this.#prepared].flatMap((all) => [...all.values()]));
+    for (const address of addresses.values())
+      if (!used.has(address)) for (const handle of address.handles) handle.close();
+  }
 }
 
-function sharesOf(addresses: ReadonlyMap<string, OpenAddress>, number: number, workers: number): Share {
-  const shares = [...addresses].map(([key, { handles }]): [string, readonly SocketHandle[]] => {
-    if (handles.length === 1) return [key, handles];
-    return [key, handles.filter((_, index) => index === number || (number === 0 && index >= workers))];
-  });
-  return new Map(shares);
+function sharesOf(
+  addresses: Addresses,
+  serving: readonly number[],
+  workers: number,
+): ReadonlyMap<number, readonly ListeningSocket[]> {
+  const shares = new Map<number, ListeningSocket[]>(serving.map((number) => [number, []]));
+  for (const [key, { handles }] of addresses) {
+    for (const [place, handle] of handles.entries()) {
+      const accepting = handles.length === 1 ? serving : accepterOf(place, serving, workers);
+      for (const number of accepting) shares.get(number)?.push({ key, place, handle });
+    }
+  }
+  return shares;
+}
+
+/** Each socket has its worker; while that one does not serve, another stands in for it. So do others for workers that are no more. */
+function accepterOf(place: number, serving: readonly number[], workers: number): readonly number[] {
+  const own = place % workers;
+  const standIn = serving[place % serving.length];
+  if (serving.includes(own)) return [own];
+  return standIn === undefined ? [] : [standIn];
 }
 
 function openAddress(port: WantedPort, workers: number): Promise<OpenAddress> {

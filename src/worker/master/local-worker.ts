@@ -5,6 +5,7 @@ import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { OpenLog } from "../log.ts";
 import type { Worker } from "../worker.ts";
 import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
+import type { SocketName } from "./inherited-sockets.ts";
 import { loadSource } from "./load-source.ts";
 
 /** A worker as the master sees it, in the worker's own process. */
@@ -41,12 +42,16 @@ export class LocalWorker implements WorkerCalls {
     return this.#worker.abandon(generation);
   }
 
-  acceptMore(): Promise<void> {
-    return this.#worker.acceptMore();
+  accept(sockets: readonly SocketName[]): Promise<void> {
+    return this.#worker.accept(sockets);
   }
 
-  rollback(): Promise<boolean> {
-    return this.#worker.rollback();
+  async leave(sockets: readonly SocketName[]): Promise<void> {
+    this.#worker.leave(sockets);
+  }
+
+  async rollback(generation: number): Promise<boolean> {
+    return this.#worker.previous === generation && (await this.#worker.rollback());
   }
 
   async sessions(): Promise<ReturnType<Worker["sessions"]>> {

@@ -1,7 +1,6 @@
 import type { Log } from "../../stream/log.ts";
-import type { WorkerIds } from "../identity.ts";
 import type { Source } from "./calls.ts";
-import type { Share } from "./listening-sockets.ts";
+import type { TakenIds } from "./leases.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 /** A worker that has served for so long was no failure of the start: the next pause is the first again. */
@@ -10,37 +9,53 @@ const HEALTHY_MS = 60_000;
 /** Pauses before a worker that has ended is started anew: the first at once, then longer, so that a broken one does not spin. */
 const PAUSES_MS = [0, 1_000, 2_000, 5_000, 10_000, 30_000];
 
-/** Ends of a worker that say nothing of its code. */
-const FROM_OUTSIDE: ReadonlySet<number | NodeJS.Signals> = new Set([0, "SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT"]);
-
-/** What a slot asks its master. */
+/** What a slot asks of those whose worker it is. */
 export interface SlotHost {
   readonly log: Log;
   /** What a worker that starts now is to serve. */
   readonly source: Source;
   /** For what survives the gateway, if there is a place. */
   readonly stateDir: string | undefined;
-  shareOf(number: number): Share;
-  /** Numbers for a worker that starts now. */
-  idsOf(number: number): WorkerIds;
-  /** It has those numbers until it ends. */
+  /** Workers serve already; this one is not the first. */
+  readonly isServing: boolean;
+  /** Numbers that it may have. */
+  takeIds(number: number, isPlanned: boolean): Promise<TakenIds>;
+  /** It lives. */
   started(process: WorkerProcess): void;
+  /** Has it serve what the others do. Rejects when it cannot. */
+  update(process: WorkerProcess): Promise<void>;
+  /** Resolves when the ids of its number are its own. */
+  handOver(process: WorkerProcess): Promise<void>;
+  /** Somebody serves, or does no more: resolves when each listening socket has its accepter again. */
+  settle(): Promise<void>;
   /** It serves, and is to have what the others have besides. Never rejects. */
   joins(process: WorkerProcess): Promise<void>;
   /** A worker has gone down by itself: its code is broken. */
   crashed(): void;
 }
 
+/** How a worker is started. */
+export interface SlotStart {
+  /** Default: what serves. */
+  readonly source?: Source;
+  /** Somebody wishes it, and does without it if something lacks. */
+  readonly isPlanned?: boolean;
+}
+
 /** The place of one worker, by its number: whoever has it dies, another takes it. */
 export class Slot {
   readonly number: number;
   readonly #host: SlotHost;
-  /** Those that end: crashed, or replaced. */
+  /** Those that end: crashed, replaced, or told to. */
   readonly #leaving = new Set<WorkerProcess>();
+  /** It does not serve yet. */
+  #next: WorkerProcess | undefined;
   #process: WorkerProcess | undefined;
-  #startedAt = 0;
+  #servesSince = 0;
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #starts = 0;
   #isClosed = false;
 
   constructor(number: number, host: SlotHost) {
@@ -53,83 +68,162 @@ export class Slot {
     return this.#process;
   }
 
+  /** Who starts. */
+  get next(): WorkerProcess | undefined {
+    return this.#next;
+  }
+
   /** Those that end, and still have sessions. */
   get leaving(): ReadonlySet<WorkerProcess> {
     return this.#leaving;
   }
 
   /** Starts a worker, and resolves when it serves; the one before it, if any, serves until then and is drained. */
-  async start(): Promise<void> {
-    const { source, stateDir } = this.#host;
-    const ids = this.#host.idsOf(this.number);
-    const process = new WorkerProcess({ source, ids, stateDir }, this.#host.shareOf(this.number));
-    this.#host.started(process);
-    try {
-      await process.ready;
-    } catch (cause) {
-      void process.close("quick");
-      throw cause;
-    }
-    const before = this.#process;
-    this.#process = process;
-    this.#startedAt = performance.now();
-    process.onCrash = () => this.#leave(process);
-    void process.ended.then((how) => this.#onEnded(process, how));
-    if (before) await this.#drain(before);
-    await this.#host.joins(process);
-    if (this.#isClosed) await process.close("quick");
+  start(how: SlotStart = {}): Promise<void> {
+    clearTimeout(this.#retry);
+    this.#starts++;
+    const started = this.#turn.then(() => this.#start(how));
+    this.#turn = started.then(
+      () => this.#onStarted(),
+      () => this.#onStarted(),
+    );
+    return started;
   }
 
-  /** Ends all of its workers. */
-  async close(how: "quick" | "drain", overMs?: number): Promise<void> {
+  /** Starts one that is ready to serve, and does not yet: see {@link serve}. Rejects when there is none. */
+  async hire(source: Source): Promise<void> {
+    await this.#begin({ source });
+  }
+
+  /** The one that was hired serves, or another when it has died since. */
+  async serve(): Promise<void> {
+    const hired = this.#next;
+    const isServing = hired && (await this.#takeOver(hired).then(isDone, isNotDone));
+    if (!isServing) await this.renew();
+  }
+
+  /** Starts one until it succeeds; what goes wrong is in the log. Resolves after the first try. */
+  async renew(): Promise<void> {
+    try {
+      await this.start();
+      this.#host.log.info("worker replaced", { worker: this.number, pid: this.#process?.pid });
+    } catch (cause) {
+      if (!this.#isClosed) this.#host.log.error("worker not started", { worker: this.number, err: cause });
+      if (this.#process) this.#plan(); // it serves something else than the others
+    }
+  }
+
+  /** Whoever is here goes on until {@link close}, and nobody comes after it. */
+  retire(): void {
     this.#isClosed = true;
     clearTimeout(this.#retry);
-    const all = [...this.#leaving, ...(this.#process ? [this.#process] : [])];
-    for (const process of all) void process.close(how, overMs);
+  }
+
+  /** Ends all of its workers, and resolves when they have ended. `isLast`: no other gets the number. */
+  async close(
+    how: "quick" | "drain",
+    { overMs, isLast }: { overMs?: number | undefined; isLast: boolean },
+  ): Promise<void> {
+    this.retire();
+    const all = [...this.#leaving, this.#process, this.#next].filter((process) => process !== undefined);
+    for (const process of all) process.close({ how: process === this.#next ? "quick" : how, overMs, isLast });
     await Promise.all(all.map(({ ended }) => ended));
   }
 
-  /** Resolves when it accepts no more. */
-  #drain(process: WorkerProcess): Promise<void> {
-    this.#setAside(process);
-    return process.close("drain");
+  async #start(how: SlotStart): Promise<void> {
+    await this.#takeOver(await this.#begin(how));
   }
 
-  /** It ends by itself, when its sessions have: its place is free now. */
-  #leave(process: WorkerProcess): void {
-    if (this.#process !== process) return;
-    this.#host.crashed();
+  /** A worker that could serve, and does not accept yet. */
+  async #begin({ source = this.#host.source, isPlanned = false }: SlotStart): Promise<WorkerProcess> {
+    const { log, stateDir, isServing } = this.#host;
+    const { ids, hasLease, holdBy } = await this.#host.takeIds(this.number, isPlanned);
+    if (this.#isClosed) throw new Error("the gateway is ending");
+    const process = new WorkerProcess({ source, ids, hasLease, stateDir, log, isUrgent: isServing });
+    holdBy(process);
+    this.#next = process;
+    void process.ended.then(() => this.#forget(process));
+    this.#host.started(process);
+    try {
+      await process.ready;
+      return process;
+    } catch (cause) {
+      process.close({ how: "quick", overMs: undefined, isLast: false });
+      throw cause;
+    }
+  }
+
+  /** The one before accepts no more, and makes no more ids, before this one begins. Meanwhile others stand in for both. */
+  async #takeOver(process: WorkerProcess): Promise<void> {
+    await this.#update(process);
+    const before = this.#process;
+    if (before) await this.#drain(before);
+    await this.#host.handOver(process);
+    await this.#update(process); // there may have been a reload meanwhile
+    if (this.#isClosed) throw new Error("the gateway is ending");
+    this.#next = undefined;
+    this.#process = process;
+    this.#servesSince = performance.now();
+    void process.left.then((by) => this.#onLeft(process, by === "fault"));
+    void process.ended.then((how) => this.#onEnded(process, how));
+    await this.#host.settle();
+    await this.#host.joins(process);
+  }
+
+  async #update(process: WorkerProcess): Promise<void> {
+    try {
+      await this.#host.update(process);
+    } catch (cause) {
+      process.close({ how: "quick", overMs: undefined, isLast: false });
+      throw cause;
+    }
+  }
+
+  async #drain(process: WorkerProcess): Promise<void> {
     this.#setAside(process);
-    this.#replace();
+    await this.#host.settle();
+    process.close({ how: "drain", overMs: undefined, isLast: false });
+    await process.left;
   }
 
   #setAside(process: WorkerProcess): void {
+    if (this.#process === process) this.#process = undefined;
+    if (process.hasEnded) return;
     this.#leaving.add(process);
     void process.ended.then(() => this.#leaving.delete(process));
   }
 
-  #onEnded(process: WorkerProcess, how: number | NodeJS.Signals): void {
+  #onLeft(process: WorkerProcess, isFault: boolean): void {
     if (this.#process !== process) return;
-    if (!FROM_OUTSIDE.has(how)) this.#host.crashed();
-    if (!this.#isClosed) this.#host.log.error("worker ended", { worker: this.number, pid: process.pid, how });
-    this.#replace();
+    if (isFault) this.#host.crashed();
+    this.#setAside(process);
+    void this.#host.settle();
+    this.#plan();
   }
 
-  #replace(): void {
-    this.#process = undefined;
-    if (this.#isClosed) return;
-    if (performance.now() - this.#startedAt > HEALTHY_MS) this.#failures = 0;
+  #onEnded(process: WorkerProcess, how: number | NodeJS.Signals): void {
+    if (this.#process !== process || this.#isClosed) return;
+    this.#host.log.error("worker ended", { worker: this.number, pid: process.pid, how });
+  }
+
+  #onStarted(): void {
+    this.#starts--;
+    if (!this.#process) this.#plan();
+  }
+
+  #forget(process: WorkerProcess): void {
+    if (this.#next === process) this.#next = undefined;
+  }
+
+  /** Another one starts soon, unless one does already. */
+  #plan(): void {
+    if (this.#isClosed || this.#starts > 0) return;
+    clearTimeout(this.#retry);
+    if (performance.now() - this.#servesSince > HEALTHY_MS) this.#failures = 0;
     const pauseMs = PAUSES_MS[Math.min(this.#failures++, PAUSES_MS.length - 1)] ?? 0;
-    this.#retry = setTimeout(() => this.#restart(), pauseMs);
-  }
-
-  #restart(): void {
-    this.start().then(
-      () => this.#host.log.info("worker replaced", { worker: this.number, pid: this.#process?.pid }),
-      (cause: unknown) => {
-        this.#host.log.error("worker not started", { worker: this.number, err: cause });
-        if (!this.#process) this.#replace();
-      },
-    );
+    this.#retry = setTimeout(() => void this.renew(), pauseMs);
   }
 }
+
+const isDone = (): boolean => true;
+const isNotDone = (): boolean => false;

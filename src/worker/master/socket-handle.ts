@@ -27,7 +27,8 @@ const IPV6_ONLY = 1;
 
 /**
  * Opens sockets that several processes accept at: so many as there are workers, between which the kernel shares the clients out
- * (SO_REUSEPORT; nginx: `reuseport`), or one for all where the platform has no such thing. Throws the system's errors.
+ * (SO_REUSEPORT; nginx: `reuseport`), or one for all where the platform has no such thing. They do not listen: who accepts begins
+ * with that, so that no client waits where nobody is. Throws the system's errors.
  */
 export async function openSockets({ endpoint, ipv6Only }: WantedPort, count: number): Promise<OpenedSockets> {
   if (endpoint.kind === "unix") return { handles: [create(endpoint.path, -1, -1, 0)], port: 0 };
@@ -47,7 +48,7 @@ export async function openMore(wanted: WantedPort, port: number, count: number):
   const { addon } = loadAddon();
   if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return [];
   const { address: host } = await ipOf(endpoint);
-  return Array.from({ length: count }, () => opened(addon, { host, port, ipv6Only, reusePort: true }).handle);
+  return severalAt(addon, { host, port, ipv6Only }, Math.max(0, count));
 }
 
 type Addon = NonNullable<ReturnType<typeof loadAddon>["addon"]>;
@@ -60,23 +61,35 @@ interface Address {
 
 /** Sockets that share a port would also share it with a stranger of the same user: one that does not share tells whether it is free. */
 function shared(addon: Addon, address: Address, count: number): OpenedSockets {
-  if (address.port !== 0) opened(addon, { ...address, reusePort: false }).handle.close();
-  const { handle, port } = opened(addon, { ...address, reusePort: true });
-  const handles = [handle];
+  if (address.port !== 0) addressIsFree(addon, address);
+  const { handle, port } = opened(addon, address);
   try {
-    while (handles.length < count) handles.push(opened(addon, { ...address, port, reusePort: true }).handle);
+    return { handles: [handle, ...severalAt(addon, { ...address, port }, count - 1)], port };
+  } catch (cause) {
+    handle.close();
+    throw cause;
+  }
+}
+
+function severalAt(addon: Addon, address: Address, count: number): readonly SocketHandle[] {
+  const handles: SocketHandle[] = [];
+  try {
+    while (handles.length < count) handles.push(opened(addon, address).handle);
+    return handles;
   } catch (cause) {
     for (const one of handles) one.close();
     throw cause;
   }
-  return { handles, port };
 }
 
-function opened(
-  addon: Addon,
-  options: Address & { readonly reusePort: boolean },
-): { handle: SocketHandle; port: number } {
-  const { fd, port } = addon.open({ ...options, ...UNUSED, backlog: BACKLOG });
+function addressIsFree(addon: Addon, address: Address): void {
+  const { fd } = addon.open({ ...address, ...UNUSED, reusePort: false, backlog: BACKLOG });
+  create(null, 0, -1, 0, fd).close();
+}
+
+/** Without a backlog the address is taken, and nobody can connect yet. */
+function opened(addon: Addon, address: Address): { handle: SocketHandle; port: number } {
+  const { fd, port } = addon.open({ ...address, ...UNUSED, reusePort: true, backlog: 0 });
   return { handle: create(null, 0, -1, 0, fd), port };
 }
 

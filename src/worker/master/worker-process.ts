@@ -3,71 +3,114 @@ import { fileURLToPath } from "node:url";
 import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import type { EventDelivery, EventMessage } from "../../shared/events/message.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
+import type { Log } from "../../stream/log.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
-import type { CallMessage, Source, StartMessage, ToMaster, ToWorker, WorkerCalls, WorkerStatus } from "./calls.ts";
+import type {
+  CallMessage,
+  CloseMessage,
+  Source,
+  StartMessage,
+  ToMaster,
+  ToWorker,
+  WorkerCalls,
+  WorkerStatus,
+} from "./calls.ts";
 import { errorOf } from "./failure.ts";
-import type { Share } from "./listening-sockets.ts";
+import { GivenSockets } from "./given-sockets.ts";
+import type { SocketName } from "./inherited-sockets.ts";
+import { answerLimitMs, BUILD_MS, CRASH_LIMIT_MS, drainLimitMs, QUICK_LIMIT_MS } from "./limits.ts";
+import { OpenCalls } from "./open-calls.ts";
+import { Pulse } from "./pulse.ts";
 import type { SocketHandle } from "./socket-handle.ts";
 
 /** What a worker's process runs. */
 const ENTRY = fileURLToPath(new URL("../worker-main.js", import.meta.url));
 
-/** A worker that does not answer for so long is stuck: whoever waits for it is told. */
-const ANSWER_MS = 30_000;
+/** These are how an operator ends a process; what else ends one is its own fault, or that of the code that it runs. */
+const ORDERS: readonly (number | NodeJS.Signals)[] = ["SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", 0];
 
-interface Waiting {
-  resolve(value: unknown): void;
-  reject(cause: Error): void;
+/** Why a worker accepts no more: the master has told it so, somebody else has, or it has failed. */
+export type LeftBy = "order" | "signal" | "fault";
+
+/** What a worker's process begins with, and how long that may take. */
+export interface WorkerStart extends Omit<StartMessage, "kind"> {
+  readonly log: Log;
+  /** A gateway serves meanwhile, and waits for it. Else it takes as long as it likes. */
+  readonly isUrgent: boolean;
 }
 
 /** A worker in a process of its own, as the master sees it. */
 export class WorkerProcess implements WorkerCalls {
   readonly ids: WorkerIds;
+  /** Where it accepts. */
+  readonly sockets: GivenSockets;
   /** Resolves with its exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
-  /** Resolves when it serves; rejects with why it does not. */
+  /** Resolves when it could accept; rejects with why it never will. */
   readonly ready: Promise<void>;
-  /** It has told that it is going down by itself. */
-  onCrash: (() => void) | undefined;
+  /** Resolves when it accepts no more, makes no more ids by a number that is not leased, and is about to end. */
+  readonly left: Promise<LeftBy>;
   /** It has published events. */
   onEvents: ((messages: readonly EventMessage[]) => void) | undefined;
+  /** It needs a socket again. */
+  onAgain: ((name: SocketName) => void) | undefined;
   readonly #child: ChildProcess;
-  readonly #waiting = new Map<number, Waiting>();
-  readonly #given = new WeakSet<SocketHandle>();
-  #calls = 0;
-  #onClosing: () => void = () => {};
+  readonly #log: Log;
+  readonly #calls = new OpenCalls();
+  #generation: number;
+  #hasEnded = false;
+  #isTold = false;
+  #isKilled = false;
+  #pulse: Pulse | undefined;
+  #killsAt = Number.POSITIVE_INFINITY;
+  #kill: NodeJS.Timeout | undefined;
+  #said: WorkerStatus | undefined;
+  #onLeft: (how: LeftBy) => void = () => {};
 
-  /** Starts a process and hands it the sockets. */
-  constructor({ source, ids, stateDir }: Omit<StartMessage, "kind">, sockets: Share) {
+  constructor({ source, ids, hasLease, stateDir, log, isUrgent }: WorkerStart) {
     this.ids = ids;
+    this.#log = log;
+    this.#generation = source.generation;
     this.#child = fork(ENTRY, { stdio: ["ignore", "inherit", "inherit", "ipc"], serialization: "advanced" });
     this.#child.on("error", () => {}); // an exit follows, or the send's own callback tells
+    this.sockets = new GivenSockets({
+      send: (name, handle) => this.#send({ kind: "socket", ...name }, handle),
+      accept: (names) => this.accept(names),
+      leave: (names) => this.leave(names),
+    });
     this.ended = new Promise((resolve) => {
       this.#child.once("exit", (code, signal) => resolve(code ?? signal ?? 1));
     });
+    this.left = new Promise((resolve) => {
+      this.#onLeft = resolve;
+    });
     this.ready = new Promise((resolve, reject) => this.#listen(resolve, reject));
     this.ready.catch(() => {}); // whoever waits for it hears of it
-    this.giveSockets(sockets);
-    this.#send({ kind: "start", source, ids, stateDir });
+    void this.ended.then((how) => this.#end(how));
+    this.#send({ kind: "start", source, ids, hasLease, stateDir });
+    if (isUrgent) this.#killIn(BUILD_MS, "it has not started");
   }
 
   get pid(): number {
     return this.#child.pid ?? 0;
   }
 
-  /** Each once. */
-  giveSockets(sockets: Share): void {
-    for (const [key, handles] of sockets) {
-      for (const handle of handles) {
-        if (!this.#given.has(handle)) this.#send({ kind: "socket", key }, handle);
-        this.#given.add(handle);
-      }
-    }
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
-  async acceptMore(): Promise<void> {
-    await this.#call({ name: "acceptMore", parameters: [] });
+  /** What new sessions get from it. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  async accept(sockets: readonly SocketName[]): Promise<void> {
+    await this.#call({ name: "accept", parameters: [sockets] });
+  }
+
+  async leave(sockets: readonly SocketName[]): Promise<void> {
+    await this.#call({ name: "leave", parameters: [sockets] });
   }
 
   async prepare(source: Source): Promise<void> {
@@ -76,6 +119,7 @@ export class WorkerProcess implements WorkerCalls {
 
   async commit(generation: number): Promise<void> {
     await this.#call({ name: "commit", parameters: [generation] });
+    this.#generation = generation;
   }
 
   async tryOut(generation: number, share: number): Promise<void> {
@@ -86,8 +130,10 @@ export class WorkerProcess implements WorkerCalls {
     await this.#call({ name: "abandon", parameters: [generation] });
   }
 
-  async rollback(): Promise<boolean> {
-    return (await this.#call({ name: "rollback", parameters: [] })) === true;
+  async rollback(generation: number): Promise<boolean> {
+    const isBack = await this.#call<boolean>({ name: "rollback", parameters: [generation] });
+    if (isBack) this.#generation = generation;
+    return isBack;
   }
 
   sessions(): Promise<readonly LiveSession[]> {
@@ -118,15 +164,21 @@ export class WorkerProcess implements WorkerCalls {
     return this.#call<readonly WorkerFacts[]>({ name: "registered", parameters: [] });
   }
 
-  status(): Promise<WorkerStatus> {
-    return this.#call<WorkerStatus>({ name: "status", parameters: [] });
+  /** Of one that does not answer: what it said last. */
+  async status(): Promise<WorkerStatus> {
+    try {
+      return await this.#ask();
+    } catch (cause) {
+      if (this.#hasEnded || !this.#said) throw cause;
+      return { ...this.#said, isSilent: true };
+    }
   }
 
   async reopen(): Promise<void> {
     await this.#call({ name: "reopen", parameters: [] });
   }
 
-  /** Its numbers are sure until then; see {@link Lease}. */
+  /** Its numbers are sure until then, in milliseconds since 1970; infinity: for ever. */
   held(masterId: number, untilMs: number): void {
     this.#send({ kind: "held", masterId, untilMs });
   }
@@ -140,17 +192,20 @@ export class WorkerProcess implements WorkerCalls {
     this.#send({ kind: "events", delivery }, undefined, done);
   }
 
-  /** Tells it to end; see {@link ended}. Resolves when it accepts no more. */
-  close(how: "quick" | "drain", overMs?: number): Promise<void> {
-    const closing = new Promise<void>((resolve) => {
-      this.#onClosing = resolve;
-      void this.ended.then(() => resolve());
-    });
-    this.#send({ kind: "close", how, overMs });
-    return closing;
+  /** Sends it a socket that it has asked for; without one, since there is none any more, it learns that. */
+  giveAgain(name: SocketName, handle: SocketHandle | undefined): void {
+    this.#send({ kind: "socket", ...name }, handle);
   }
 
-  /** For a process that does not end by itself. */
+  /** Tells it to end; see {@link left} and {@link ended}. What has not ended in its time is killed. */
+  close({ how, overMs, isLast }: Omit<CloseMessage, "kind">): void {
+    this.#isTold = true;
+    if (how === "quick") this.#killIn(QUICK_LIMIT_MS, "it has not ended");
+    else if (overMs !== undefined) this.#killIn(drainLimitMs(overMs), "its drain is over");
+    this.#send({ kind: "close", how, overMs, isLast });
+  }
+
+  /** Ends it now, whatever it does. */
   destroy(): void {
     this.#child.kill("SIGKILL");
   }
@@ -158,42 +213,76 @@ export class WorkerProcess implements WorkerCalls {
   #listen(onReady: () => void, onFailed: (cause: Error) => void): void {
     // What comes over this channel was sent by our own code of the same version.
     this.#child.on("message", (message: ToMaster) => {
-      if (message.kind === "ready") onReady();
-      else if (message.kind === "failed") onFailed(errorOf(message.reason));
-      else if (message.kind === "crashed") this.onCrash?.();
-      else if (message.kind === "closing") this.#onClosing();
+      if (message.kind === "ready") {
+        this.#begin();
+        onReady();
+      } else if (message.kind === "failed") onFailed(errorOf(message.reason));
+      else if (message.kind === "crashed") this.#leave("fault");
+      else if (message.kind === "closing") this.#leave(this.#isTold ? "order" : "signal");
+      else if (message.kind === "again") this.onAgain?.({ key: message.key, place: message.place });
       else if (message.kind === "events") this.onEvents?.(message.messages);
-      else if (message.kind === "answer") this.#waiting.get(message.id)?.resolve(message.value);
-      else this.#waiting.get(message.id)?.reject(errorOf(message.reason));
+      else if (message.kind === "answer") this.#calls.answered(message.id, message.value);
+      else this.#calls.refused(message.id, errorOf(message.reason));
     });
-    void this.ended.then((how) => {
-      const gone = new Error(`worker ${this.ids.number} has ended: ${how}`);
-      onFailed(gone);
-      for (const { reject } of this.#waiting.values()) reject(gone);
-    });
+    void this.ended.then((how) => onFailed(this.#gone(how)));
+  }
+
+  #begin(): void {
+    if (!this.#isTold) this.#clearKill();
+    void this.#ask().catch(() => {});
+    this.#pulse = new Pulse(
+      () => this.#ask(),
+      () => this.#destroy("it does not answer"),
+    );
+  }
+
+  #leave(how: LeftBy): void {
+    if (how === "fault") this.#killIn(CRASH_LIMIT_MS, "it has crashed, and not ended");
+    this.#onLeft(how);
+  }
+
+  #end(how: number | NodeJS.Signals): void {
+    this.#hasEnded = true;
+    this.#pulse?.stop();
+    this.#clearKill();
+    this.#calls.end(this.#gone(how));
+    if (this.#isTold) this.#onLeft("order");
+    else this.#onLeft(ORDERS.includes(how) && !this.#isKilled ? "signal" : "fault");
+  }
+
+  #gone(how: number | NodeJS.Signals): Error {
+    return new Error(`worker ${this.ids.number} has ended: ${how}`);
+  }
+
+  /** The earliest of several limits counts. */
+  #killIn(ms: number, reason: string): void {
+    const at = performance.now() + ms;
+    if (at >= this.#killsAt) return;
+    this.#clearKill();
+    this.#killsAt = at;
+    this.#kill = setTimeout(() => this.#destroy(reason), ms);
+  }
+
+  #clearKill(): void {
+    clearTimeout(this.#kill);
+    this.#killsAt = Number.POSITIVE_INFINITY;
+  }
+
+  #destroy(reason: string): void {
+    if (this.#hasEnded || this.#isKilled) return;
+    this.#isKilled = true;
+    this.#log.error("worker killed", { worker: this.ids.number, pid: this.pid, reason });
+    this.destroy();
+  }
+
+  async #ask(): Promise<WorkerStatus> {
+    this.#said = await this.#call<WorkerStatus>({ name: "status", parameters: [] });
+    return this.#said;
   }
 
   #call<Value>(call: Pick<CallMessage, "name" | "parameters">): Promise<Value> {
-    const id = ++this.#calls;
-    return new Promise<Value>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`worker ${this.ids.number} did not answer within ${ANSWER_MS} ms: ${call.name}`)),
-        ANSWER_MS,
-      );
-      const settle = (): void => {
-        clearTimeout(timer);
-        this.#waiting.delete(id);
-      };
-      this.#waiting.set(id, {
-        resolve: (value) => {
-          settle();
-          resolve(value as Value);
-        },
-        reject: (cause) => {
-          settle();
-          reject(cause);
-        },
-      });
+    const what = `worker ${this.ids.number}: ${call.name}`;
+    return this.#calls.ask(what, answerLimitMs(call.name), (id) => {
       this.#send({ kind: "call", id, ...call } as CallMessage);
     });
   }
