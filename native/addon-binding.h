@@ -31,8 +31,16 @@ bool begin_call(napi_env env, napi_callback_info info, size_t arguments, struct 
 /** `open`: a socket that listens, without an engine. */
 napi_value open_function(napi_env env, napi_callback_info info);
 
+/** The memory that is shared with JavaScript; no room once the engine is stopped. */
+bool shared_of(const struct call *call, struct taken *to);
+
+#define METHOD(text, function) {.utf8name = text, .method = function, .attributes = napi_enumerable}
+#define GETTER(text, function) {.utf8name = text, .getter = function, .attributes = napi_enumerable}
+
 /** Gives the engine's methods to `object`. */
 bool define_engine(napi_env env, napi_value object);
+/** Those about buckets. */
+bool define_buckets(napi_env env, napi_value object);
 
 void stop_binding(napi_env env, struct binding *binding);
 

@@ -151,7 +151,7 @@ static napi_value silent_method(napi_env env, napi_callback_info info) {
 }
 
 /** Where the shared arrays are now. An engine that was stopped has given them back: then they have no room. */
-static bool shared_of(const struct call *call, struct taken *to) {
+bool shared_of(const struct call *call, struct taken *to) {
   *to = (struct taken){.events_room = 0};
   if (call->binding->stopped) return true;
   napi_value events;
@@ -347,8 +347,6 @@ static napi_value kind_getter(napi_env env, napi_callback_info info) {
   return begin_call(env, info, 0, &call) ? to_text(env, engine_kind(call.binding->engine)) : NULL;
 }
 
-#define METHOD(text, function) {.utf8name = text, .method = function, .attributes = napi_enumerable}
-#define GETTER(text, function) {.utf8name = text, .getter = function, .attributes = napi_enumerable}
 
 bool define_engine(napi_env env, napi_value object) {
   const napi_property_descriptor properties[] = {
@@ -361,5 +359,6 @@ bool define_engine(napi_env env, napi_value object) {
       METHOD("release", release_method),   METHOD("stop", stop_method),         GETTER("sessions", sessions_getter),
       GETTER("kind", kind_getter),
   };
-  return napi_define_properties(env, object, sizeof properties / sizeof *properties, properties) == napi_ok;
+  return napi_define_properties(env, object, sizeof properties / sizeof *properties, properties) == napi_ok &&
+         define_buckets(env, object);
 }

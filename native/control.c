@@ -155,6 +155,18 @@ bool engine_limit(struct engine *engine, double id, double up, double down) {
   return true;
 }
 
+bool engine_share(struct engine *engine, double id, double number) {
+  struct session *session = find_held(engine, id);
+  struct bucket *bucket = bucket_at(engine, number);
+  if (session == NULL || bucket == NULL) return false;
+  struct limit *limit = atomic_load_explicit(&session->limit, memory_order_relaxed);
+  const bool is_new = limit == NULL;
+  if (is_new && (limit = limit_new()) == NULL) return false;
+  const bool shares = limit_share(limit, bucket);
+  if (is_new) atomic_store_explicit(&session->limit, limit, memory_order_release);
+  return shares;
+}
+
 static double bytes_of(const struct session *session, enum direction direction) {
   return (double)atomic_load_explicit(&session->flows[direction].bytes, memory_order_relaxed);
 }

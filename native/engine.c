@@ -83,6 +83,7 @@ void engine_free(struct engine *engine) {
   loop_close(&engine->loop);
   lanes_close(engine->lanes);
   pipes_free(engine->pipes);
+  buckets_free(engine);
   for (size_t at = 0; at < CHUNKS; at++) free(atomic_load_explicit(&engine->chunks[at], memory_order_relaxed));
   pthread_cond_destroy(&engine->answered);
   pthread_mutex_destroy(&engine->lock);

@@ -130,6 +130,21 @@ struct counters {
   double idle_ms;
 };
 
+/** How one direction of a bucket fills; `add`: bytes put in now. */
+struct inflow {
+  double rate; // bytes per second; infinity: no limit
+  double burst;
+  double add;
+};
+
+/** What is known of one direction of a bucket. */
+struct level {
+  double served; // bytes that have come in
+  double taken;  // and were taken or promised
+  double waiting;
+  double rate;
+};
+
 /** Text of an address: an IPv6 address with its zone, or `unix:` and a path. */
 #define ADDRESS_TEXT 128
 
@@ -187,6 +202,15 @@ enum answer engine_kill(struct engine *engine, double session, double cause);
 bool engine_drain(struct engine *engine, double session);
 bool engine_recall(struct engine *engine, double session, uint32_t rest_ms);
 bool engine_limit(struct engine *engine, double session, double up, double down);
+/** A bucket that sessions share; its number, or -1: no memory. */
+double engine_bucket(struct engine *engine);
+bool engine_drop(struct engine *engine, double bucket);
+/** How its directions fill from now on. */
+bool engine_fill(struct engine *engine, double bucket, const struct inflow inflows[2]);
+bool engine_levels(struct engine *engine, double bucket, struct level levels[2]);
+bool engine_pay(struct engine *engine, double bucket, double bytes_up);
+/** The session takes from it, too, before it moves bytes; false: there is none such, or it is relayed already. */
+bool engine_share(struct engine *engine, double session, double bucket);
 bool engine_counters(struct engine *engine, double session, struct counters *out);
 bool engine_addresses(struct engine *engine, double session, struct address_pair *out);
 bool engine_release(struct engine *engine, double session);

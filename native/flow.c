@@ -91,8 +91,6 @@ static enum step read_end(struct stream *stream) {
 static enum step pass_on(struct stream *stream, size_t count) {
   size_t sent = 0;
   note_bytes(stream, count);
-  struct limit *limit = atomic_load_explicit(&stream->session->limit, memory_order_relaxed);
-  if (limit != NULL) limit_use(limit, stream->direction, count);
   enum step step = send_bytes(stream, stream->engine->buffer, count, &sent);
   if (step != STEP_COPY || sent == count) return step;
   // Without memory for what could not be sent, the session cannot go on: bytes would be missing.
@@ -109,6 +107,8 @@ static enum step move(struct stream *stream) {
     return STEP_WAIT;
   }
   ssize_t count = kernel_recv(from->fd, stream->engine->buffer, room);
+  struct limit *limit = atomic_load_explicit(&stream->session->limit, memory_order_relaxed);
+  if (limit != NULL) limit_use(limit, stream->direction, count > 0 ? (size_t)count : 0);
   if (count == 0) return read_end(stream);
   if (count < 0) {
     if (!is_blocked(errno)) return STEP_FROM_RESET;

@@ -86,6 +86,8 @@ enum draining { NOT_DRAINING, FLUSHING, LINGERING };
 /** In the place of events: released, but still in their queue. No event has this bit. */
 #define ORPHANED 1
 
+struct bucket;  // bucket.c
+struct buckets; // bucket.c
 struct order;   // dial.c
 struct lane;    // lane.c
 struct lanes;   // lane.c
@@ -194,6 +196,7 @@ struct engine {
   uint32_t last_port;        // driver
   struct pipes *pipes;       // engine
   struct lanes *lanes;       // engine; NULL: epoll alone
+  struct buckets *buckets;   // driver; NULL: there was none yet
   uint8_t buffer[BUFFER_BYTES];
 };
 
@@ -354,11 +357,35 @@ void splice_end(struct engine *engine, struct flow *flow);
 
 // limit.c
 struct limit *limit_new(void);
+void limit_free(struct limit *limit);
 void limit_set(struct limit *limit, double up, double down);
+/** Before the relay begins: takes from this bucket, too. False: no memory. */
+bool limit_share(struct limit *limit, struct bucket *bucket);
 bool limit_applies(const struct limit *limit, enum direction direction);
 /** How many bytes may move now; 0: `limit_wait_ms` says when some may. */
 size_t limit_allows(struct limit *limit, enum direction direction, int64_t now_ms);
+/** So many were read after the last `limit_allows`. */
 void limit_use(struct limit *limit, enum direction direction, size_t bytes);
-uint32_t limit_wait_ms(const struct limit *limit, enum direction direction);
+uint32_t limit_wait_ms(const struct limit *limit, enum direction direction, int64_t now_ms);
+
+// bucket.c
+void bucket_join(struct bucket *bucket);
+/** The last who leaves gives its memory back. */
+void bucket_leave(struct bucket *bucket);
+bool bucket_limits(const struct bucket *bucket, enum direction direction);
+/** How many of these bytes may be used at once; 0: so few that it is better to have some promised. */
+size_t bucket_available(struct bucket *bucket, enum direction direction, size_t wanted, int64_t now_ms);
+void bucket_use(struct bucket *bucket, enum direction direction, double bytes);
+/** What one who waits is promised; infinity: there is no limit. */
+double bucket_promise_bytes(struct bucket *bucket, enum direction direction);
+/** Answers what must have come in before these bytes may be used: see `bucket_wait_ms`. */
+double bucket_promise(struct bucket *bucket, enum direction direction, double bytes);
+/** Who was promised bytes has used them, but for these. */
+void bucket_settle(struct bucket *bucket, enum direction direction, double unused);
+/** How long to wait for what was promised, or to look again; 0: it is there. */
+uint32_t bucket_wait_ms(struct bucket *bucket, enum direction direction, double due, int64_t now_ms);
+/** The driver's bucket of this number; NULL: there is none. */
+struct bucket *bucket_at(struct engine *engine, double number);
+void buckets_free(struct engine *engine);
 
 #endif

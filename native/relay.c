@@ -16,7 +16,7 @@ static void look_again(struct engine *engine, struct session *session) {
   if (!(session->peer.flags & PROBED) && moved_ms + KEEP_ALIVE_MS < due_ms) due_ms = moved_ms + KEEP_ALIVE_MS;
   for (int at = UP; limit != NULL && at <= DOWN; at++) {
     if (!session->flows[at].throttled) continue;
-    int64_t free_ms = now_ms + limit_wait_ms(limit, (enum direction)at);
+    int64_t free_ms = now_ms + limit_wait_ms(limit, (enum direction)at, now_ms);
     if (free_ms < due_ms) due_ms = free_ms;
   }
   if (due_ms != INT64_MAX) timer_arm(&engine->wheel, &session->timer, due_ms);

@@ -87,7 +87,7 @@ static void clear(struct engine *engine, struct session *session) {
   }
   free(session->order); // or its lane: the ring is gone then
   session->order = NULL;
-  free(atomic_exchange_explicit(&session->limit, NULL, memory_order_relaxed));
+  limit_free(atomic_exchange_explicit(&session->limit, NULL, memory_order_relaxed));
   session->state = FREE;
   if (session->port != NULL) port_leave(engine, session->port);
   session->port = NULL;

@@ -1,5 +1,6 @@
 import { GatewayError } from "../errors.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
+import { type Buckets, nodeBuckets } from "./bucket.ts";
 import { type CarryOptions, carry } from "./carry.ts";
 import type { Head, Incoming } from "./incoming.ts";
 import type { Inlet } from "./inlet.ts";
@@ -126,6 +127,11 @@ export class Client {
     this.#written += bytes.length;
     this.#later = later;
     this.inlet.stream.write(bytes);
+  }
+
+  /** Where a relay of its bytes takes from, if nobody puts filters or TLS in between. */
+  get buckets(): Buckets {
+    return this.#inlet ? nodeBuckets : this.#incoming.buckets;
   }
 
   /** Connects to a peer, and hands the bytes over: below JavaScript where nothing here wants to see them. */

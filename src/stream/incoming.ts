@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Address } from "../codecs/address.ts";
 import { unmappedText } from "../codecs/ip.ts";
 import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
+import { type Buckets, nodeBuckets } from "./bucket.ts";
 import { type CarryOptions, carry } from "./carry.ts";
 import { type Growth, Inlet } from "./inlet.ts";
 import type { Relay, RelayCause } from "./relay.ts";
@@ -35,6 +36,8 @@ export interface Incoming {
   readonly local: Address;
   /** Who has the socket at this moment: the engine, or Node. */
   readonly carrier: "native" | "node";
+  /** Where its relay would take from, were it relayed as it is. */
+  readonly buckets: Buckets;
   /** When, by `performance.now()`. */
   readonly acceptedAt: number;
   /** Somebody has ended it before it said anything: all that is left is to say so. */
@@ -56,6 +59,7 @@ export interface Incoming {
 /** A client accepted by Node: a socket, or the bare handle of one. */
 export class NodeIncoming implements Incoming {
   readonly carrier = "node";
+  readonly buckets: Buckets = nodeBuckets;
   readonly remote: Address;
   readonly local: Address;
   readonly acceptedAt: number = performance.now();

@@ -7,6 +7,7 @@ import type { PeerEndpoint } from "../upstream/peer-endpoint.ts";
 import type { JudgePeer } from "../upstream/peer-verdict.ts";
 import type { SessionSsl } from "../upstream/session-facts.ts";
 import type { RejectAction } from "./action.ts";
+import { nodeBuckets } from "./bucket.ts";
 import type { Connection } from "./connection.ts";
 import { stagesOf } from "./filter/body-filter.ts";
 import { headerStages } from "./filter/header-filter.ts";
@@ -66,14 +67,18 @@ async function connectHooked(session: Connection, peer: PeerEndpoint): Promise<R
 function carryTo(session: Connection, peer: PeerEndpoint, judge?: JudgePeer): Promise<Relay> {
   session.phase = "proxy";
   session.idleTimeoutMs = peer.idleTimeoutMs ?? session.settings.idleTimeoutMs;
-  return session.client.relayTo(peer, {
+  const { client, limits } = session;
+  const filters = filtersFor(session);
+  const turn = limits?.enter(peer.ssl || filters ? nodeBuckets : client.buckets, client.head.size);
+  const options = {
     idleTimeoutMs: session.idleTimeoutMs,
     preface: peer.proxyProtocol && proxyHeader(session, peer.proxyProtocol),
     life: session,
     judge,
-    filters: filtersFor(session),
-    rates: session.limits?.rates,
-  });
+    filters,
+    rates: limits?.rates,
+  };
+  return turn === undefined ? client.relayTo(peer, options) : turn.then(() => client.relayTo(peer, options));
 }
 
 function filtersFor(session: Connection): MakeStages | undefined {

@@ -1,6 +1,6 @@
 import type { Deadline } from "./deadline.ts";
 import type { Inlet } from "./inlet.ts";
-import { Throttle } from "./throttle.ts";
+import { isPaced, type Pace, Throttle } from "./throttle.ts";
 
 /** One direction of a `NodeRelay`. Its handlers are made once; a chunk costs a write, no promise and no closure. */
 export class Pump {
@@ -33,10 +33,10 @@ export class Pump {
     else this.#goOn();
   }
 
-  /** Bytes per second from now on; 0: as many as there are. */
-  limit(rate: number): void {
-    if (rate > 0) this.#throttle ??= new Throttle(this.#goOn);
-    this.#throttle?.setRate(rate);
+  /** From now on. */
+  limit(pace: Pace): void {
+    if (isPaced(pace)) this.#throttle ??= new Throttle(this.#goOn);
+    this.#throttle?.set(pace);
   }
 
   stop(): void {

@@ -1,11 +1,12 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { EndCause, GatewayError } from "../errors.ts";
+import type { Buckets } from "./bucket.ts";
 import { Deadline } from "./deadline.ts";
 import { Drain } from "./drain.ts";
 import { Inlet } from "./inlet.ts";
 import { Pump } from "./pump.ts";
 import { wasReset } from "./reset.ts";
-import { type RelayRates, ratesOf } from "./throttle.ts";
+import { pacesOf, type RelayRates } from "./throttle.ts";
 
 /** How a relay ends. */
 export type RelayCause = Extract<
@@ -27,6 +28,8 @@ export interface Relay {
   readonly bytesUp: number;
   /** Bytes to the client so far. */
   readonly bytesDown: number;
+  /** Where buckets are that it can take from; undefined: in JavaScript. */
+  readonly buckets?: Buckets;
   /**
    * Ends both sides now. `drained` does it gently: no byte is taken in any more, those that were are sent on, then both sides see
    * the end, and are closed when they have ended theirs, within {@link DRAIN_MS} and {@link LINGER_MS}. Any cause after it cuts it short.
@@ -105,7 +108,7 @@ export class NodeRelay implements Relay {
   }
 
   limit(bytesPerSecond: RelayRates | undefined): void {
-    const { up, down } = ratesOf(bytesPerSecond);
+    const { up, down } = pacesOf(bytesPerSecond);
     if (this.#drain || this.#open === 0 || this.#recall === "done") return;
     this.#up.limit(up);
     this.#down.limit(down);

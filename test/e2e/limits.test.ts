@@ -257,9 +257,9 @@ import { defineGateway, on, proxy } from "restyconf";
 import { bytes } from "restyconf/preread";
 export default defineGateway({ upstreams: { echo: { peers: ["${peer.address}"] } },
   servers: { edge: { listen: "127.0.0.1:0", routes: [${routes}] } } });`;
-    const old = `on(bytes("old"), proxy("echo"), ${once})`;
+    const old = `on(bytes("older"), proxy("echo"), ${once})`;
     await using reloaded = await Gateway.start(config(old));
-    expect(await exchange(reloaded.port(), "old")).toBe("old");
+    expect(await exchange(reloaded.port(), "older")).toBe("older");
     writeFileSync(
       join(reloaded.folder, "restyconf.config.ts"),
       config(`on(bytes("new"), proxy("echo"), ${once}), ${old}`),
@@ -267,7 +267,7 @@ export default defineGateway({ upstreams: { echo: { peers: ["${peer.address}"] }
     reloaded.process.kill("SIGHUP");
     await reloaded.line(({ msg }) => /reload/.test(String(msg)));
     expect(await exchange(reloaded.port(), "new")).toBe("new");
-    expect(await exchange(reloaded.port(), "old")).toMatch(/^too many attempts/);
+    expect(await exchange(reloaded.port(), "older")).toMatch(/^too many attempts/);
   });
 
   test("a key that cannot be computed is a hook that failed", async () => {

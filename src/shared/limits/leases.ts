@@ -1,6 +1,8 @@
 import type { SharedDict } from "../dict/shared-dict.ts";
-import { hasOwnerEnded, newToken } from "../lock/owner.ts";
 import { keptIn, untilDone } from "./limiter.ts";
+import { LivingOwners, type Owners, processOwners } from "./living-owners.ts";
+
+export type { Owners } from "./living-owners.ts";
 
 /** Keys that nobody renews are forgotten after this time: those of workers that died, where nobody else ever asked for the key. */
 export const LEASE_TTL_MS = 600_000;
@@ -11,18 +13,6 @@ const BEATS = 60;
 /** … of one second: little work at a time, however many keys there are. What somebody has flushed or evicted is back within a minute. */
 const BEAT_MS = 1_000;
 
-/** To ask the system whether a process lives costs more than all else here: the answer is good for so long, but where it decides. */
-const LIVING_MS = 1_000;
-
-/** Names of the dead that are kept; when there are more, all are asked about anew. */
-const MAX_DEAD = 1_000;
-
-/** Tells processes apart, and who of them is dead. */
-export interface Owners {
-  newToken(): string;
-  hasOwnerEnded(token: string): boolean;
-}
-
 /** What `take` answers, besides how many hold the key now. */
 export type NotTaken = "rejected" | "shdict abused by other users" | "no memory";
 
@@ -32,18 +22,15 @@ export type NotTaken = "rejected" | "shdict abused by other users" | "no memory"
  */
 export class Leases {
   readonly #dict: SharedDict;
-  readonly #owners: Owners;
+  readonly #living: LivingOwners;
   readonly #token: string;
   readonly #held = new Map<string, number>();
-  readonly #dead = new Set<string>();
-  readonly #living = new Set<string>();
-  #livingSince = 0;
   #timer: NodeJS.Timeout | undefined;
   #round: Iterator<string> | undefined;
 
-  constructor(dict: SharedDict, owners: Owners = { newToken, hasOwnerEnded }) {
+  constructor(dict: SharedDict, owners: Owners = processOwners) {
     this.#dict = dict;
-    this.#owners = owners;
+    this.#living = new LivingOwners(owners);
     this.#token = owners.newToken();
   }
 
@@ -134,21 +121,8 @@ export class Leases {
 
   #alive(shares: readonly Share[], as: "known" | "asked now"): readonly Share[] {
     if (shares.length === 0) return shares;
-    const now = performance.now();
-    if (as === "asked now" || now - this.#livingSince > LIVING_MS) {
-      this.#living.clear();
-      this.#livingSince = now;
-    }
-    return shares.filter(({ token }) => !this.#hasEnded(token));
-  }
-
-  #hasEnded(token: string): boolean {
-    if (this.#living.has(token)) return false;
-    if (this.#dead.has(token)) return true;
-    const hasEnded = this.#owners.hasOwnerEnded(token);
-    if (this.#dead.size >= MAX_DEAD) this.#dead.clear();
-    (hasEnded ? this.#dead : this.#living).add(token);
-    return hasEnded;
+    this.#living.refresh(as);
+    return shares.filter(({ token }) => !this.#living.hasEnded(token));
   }
 
   /** The shares of all other owners that live. */

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.ts";
 
 /** Says how the native part and this file talk; a binary of another number is refused. */
-const CONTRACT = 4;
+const CONTRACT = 5;
 
 /** What one event says; see {@link EventField}. */
 export const eventKinds = {
@@ -152,6 +152,9 @@ export interface HandedOver {
   readonly peer?: number;
 }
 
+/** How one direction of a bucket fills: bytes per second, of which infinity is no limit; bytes that it holds; bytes put in now. */
+export type NativeFilling = readonly [rate: number, burst: number, add: number];
+
 /** A thread that accepts, reads first bytes, connects and relays. Misuse throws TypeError; a session that is gone answers false. */
 export interface Engine {
   /** The system's way to wait for many sockets: `epoll` or `io_uring`. */
@@ -201,6 +204,18 @@ export interface Engine {
   recall(session: number, restMs: number): boolean;
   /** Bytes per second, from the client and to it; 0: no limit. */
   limit(session: number, up: number, down: number): boolean;
+  /** Makes a bucket that sessions share, and tells its number. Nothing comes in before it is filled. @throws Error with ENOMEM */
+  bucket(): number;
+  /** Bytes from the client, then those to it. */
+  fill(bucket: number, ...ways: readonly [...up: NativeFilling, ...down: NativeFilling]): boolean;
+  /** Puts four numbers for each direction into the first shared event: what has come in, what was taken of it, who waits, the rate. */
+  levels(bucket: number): boolean;
+  /** Takes bytes from the client that were moved otherwise. */
+  pay(bucket: number, bytesUp: number): boolean;
+  /** The session takes from it, too, once it is relayed; before that only. */
+  share(session: number, bucket: number): boolean;
+  /** Its number is another's from now on. Sessions that take from it still do. */
+  drop(bucket: number): boolean;
   /** Puts bytes from the client, bytes to the client, and milliseconds since one moved into the first shared event. */
   counters(session: number): boolean;
   /** The client's address, and the one that it connected to: `[host, port, host, port]`. Known until `release`. */

@@ -1,4 +1,5 @@
 import type { Address } from "../../codecs/address.ts";
+import type { Buckets } from "../bucket.ts";
 import {
   type Addon,
   type Engine,
@@ -12,6 +13,7 @@ import {
   relayCauses,
 } from "./addon.ts";
 import { ip4Of } from "./ip4.ts";
+import { nativeBuckets } from "./native-bucket.ts";
 import { type Counts, NativeIncoming } from "./native-incoming.ts";
 
 /** Events per batch, and room for their first bytes. */
@@ -43,6 +45,7 @@ export interface SilentClient {
 /** The native carrier of a process: its engine, and who is to hear of the engine's events. */
 export class Carrier {
   readonly engine: Engine;
+  readonly buckets: Buckets;
   readonly #events = new Float64Array(BATCH * EVENT_FIELDS);
   readonly #bytes = Buffer.allocUnsafeSlow(BATCH_BYTES);
   readonly #sessions: (NativeIncoming | undefined)[] = [];
@@ -57,6 +60,7 @@ export class Carrier {
   constructor(addon: Addon, maxSessions: number, engine?: EngineKind) {
     const wake = (): void => this.#drain();
     this.engine = addon.start({ maxSessions, events: this.#events, bytes: this.#bytes, wake, engine });
+    this.buckets = nativeBuckets(this.engine, this.#events);
   }
 
   /** Opens a port. @throws Error with the system's `code` */

@@ -4,6 +4,7 @@ import { GatewayError, messageOf } from "../../errors.ts";
 import { connectFailure } from "../../upstream/connect-failure.ts";
 import type { PeerEndpoint } from "../../upstream/peer-endpoint.ts";
 import { acceptedSocket } from "../accepted-socket.ts";
+import { type Buckets, nodeBuckets } from "../bucket.ts";
 import { type CarryOptions, carry } from "../carry.ts";
 import type { Head, Incoming } from "../incoming.ts";
 import { Inlet } from "../inlet.ts";
@@ -12,6 +13,7 @@ import { type RelayRates, ratesOf } from "../throttle.ts";
 import { relayCauses } from "./addon.ts";
 import type { Carrier } from "./carrier.ts";
 import { ip4Text, NO_IP4 } from "./ip4.ts";
+import { NativeBucket } from "./native-bucket.ts";
 import { NativeHead } from "./native-head.ts";
 
 /** What an `open` event told. */
@@ -101,6 +103,10 @@ export class NativeIncoming implements Incoming, Relay {
     return (this.#counts ?? this.#carrier.counters(this.#session)).down;
   }
 
+  get buckets(): Buckets {
+    return this.#head?.inlet ? nodeBuckets : this.#carrier.buckets;
+  }
+
   get carrier(): "native" | "node" {
     return this.#head?.inlet ? "node" : "native";
   }
@@ -134,7 +140,11 @@ export class NativeIncoming implements Incoming, Relay {
 
   limit(bytesPerSecond: RelayRates | undefined): void {
     const { up, down } = ratesOf(bytesPerSecond);
-    this.#carrier.engine.limit(this.#session, up, down);
+    const { engine } = this.#carrier;
+    for (const bucket of bytesPerSecond?.buckets ?? []) {
+      if (bucket instanceof NativeBucket) engine.share(this.#session, bucket.number);
+    }
+    engine.limit(this.#session, up, down);
   }
 
   onEnd(listener: (cause: RelayCause) => void): void {

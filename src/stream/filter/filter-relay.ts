@@ -5,7 +5,7 @@ import { Drain } from "../drain.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Recalled, Relay, RelayCause } from "../relay.ts";
 import { wasReset } from "../reset.ts";
-import { type RelayRates, ratesOf } from "../throttle.ts";
+import { pacesOf, type RelayRates } from "../throttle.ts";
 import { bytesOf } from "./bytes-of.ts";
 import { Flow, type FlowHost } from "./flow.ts";
 import { Sink } from "./sink.ts";
@@ -96,7 +96,7 @@ export class FilterRelay implements Relay, FlowHost, FilterControl {
   }
 
   limit(bytesPerSecond: RelayRates | undefined): void {
-    const { up, down } = ratesOf(bytesPerSecond);
+    const { up, down } = pacesOf(bytesPerSecond);
     if (this.#open === 0) return;
     this.#up.limit(up);
     this.#down.limit(down);

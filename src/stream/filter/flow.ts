@@ -4,7 +4,7 @@ import type { HookWatch } from "../hook-watch.ts";
 import { isPending } from "../hooks.ts";
 import type { Inlet } from "../inlet.ts";
 import type { Awaitable } from "../session.ts";
-import { Throttle } from "../throttle.ts";
+import { isPaced, type Pace, Throttle } from "../throttle.ts";
 import { Link } from "./link.ts";
 import type { Sink } from "./sink.ts";
 import type { Pieces, Stage } from "./stage.ts";
@@ -166,10 +166,10 @@ export class Flow {
     return this.#isDone || this.#state === "stopped";
   }
 
-  /** Bytes per second that are read from now on; 0: as many as there are. */
-  limit(rate: number): void {
-    if (rate > 0) this.#rate ??= new Throttle(() => this.#throttle());
-    this.#rate?.setRate(rate);
+  /** How fast is read from now on. */
+  limit(pace: Pace): void {
+    if (isPaced(pace)) this.#rate ??= new Throttle(() => this.#throttle());
+    this.#rate?.set(pace);
   }
 
   readonly #onData = (chunk: Buffer): void => {

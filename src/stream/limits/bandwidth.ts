@@ -1,149 +1,193 @@
 import type { SharedDict } from "../../shared/dict/shared-dict.ts";
-import { Leases } from "../../shared/limits/leases.ts";
-import type { RelayRates } from "../throttle.ts";
-import { divide, type Use } from "./shares.ts";
+import { LivingOwners, type Owners, processOwners } from "../../shared/limits/living-owners.ts";
+import { type Bucket, type Buckets, bothWays, type Ways } from "../bucket.ts";
+import { burstOf, type RelayRates } from "../throttle.ts";
+import { type BookKeeper, KeyShare } from "./key-share.ts";
+import type { Rate } from "./rate-book.ts";
 
-/** How often the rate of a key is divided anew by what its sessions use … */
-const MEASURE_MS = 1_000;
+/** How often there is a turn while somebody shares a rate … */
+const TURN_MS = 100;
 
-/** … and how soon after one has come or gone: many may come at once, and one division is enough for them. */
-const SOON_MS = 100;
+/** … how long one may take at most: what it has not come to waits for the next … */
+const TURN_BUDGET_MS = 2;
 
-/** A relay as what divides a rate sees it. */
-export interface Flowing {
-  readonly bytesUp: number;
-  readonly bytesDown: number;
+/** … in how many all keys that several processes share are looked at, if there is time … */
+const LOOK_TURNS = 5;
+
+/** … and in how many all books are written anew, so that what somebody has flushed or evicted is back within a minute. */
+const RENEW_TURNS = 600;
+
+/** A key without sessions keeps its part for so long: the next one may come soon, and would have to wait for others to give it some. */
+const LINGER_MS = 1_000;
+
+/** Keys that others have asked this process to look at. More are forgotten, and seen when their book is written anew. */
+const MAX_CALLS = 10_000;
+/** Calls that nobody has answered for so long are for nobody. */
+const CALLS_TTL_MS = 60_000;
+
+/** What a session that shares a rate has. */
+export interface Membership {
+  /** What it takes from. */
+  readonly bucket: Bucket;
+  /** It takes no more. */
+  leave(): void;
 }
 
-/** One session's part of a key's rate. */
-class Member {
-  readonly #flowing: Flowing;
-  readonly #apply: (rates: RelayRates) => void;
-  #seen: Flowing = { bytesUp: 0, bytesDown: 0 };
-  rates: RelayRates = {};
-  /** Bytes per second in the last whole measure; undefined where there was none. */
-  moved: RelayRates = {};
+/** The shares of the sessions of one carrier. */
+class Shares {
+  readonly #buckets: Buckets;
+  readonly #keeper: BookKeeper;
+  readonly #shares = new Map<string, KeyShare>();
+  /** Shares without sessions, the longest first, and since when. */
+  readonly #emptied = new Map<KeyShare, number>();
+  readonly #contended = new Set<KeyShare>();
+  #looking: Iterator<KeyShare> = [].values();
+  #renewing: Iterator<KeyShare> = [].values();
+  #turns: NodeJS.Timeout | undefined;
 
-  constructor(flowing: Flowing, apply: (rates: RelayRates) => void) {
-    this.#flowing = flowing;
-    this.#apply = apply;
+  constructor(buckets: Buckets, keeper: BookKeeper) {
+    this.#buckets = buckets;
+    this.#keeper = keeper;
   }
 
-  measure(seconds: number): void {
-    const { bytesUp, bytesDown } = this.#flowing;
-    this.moved = { up: (bytesUp - this.#seen.bytesUp) / seconds, down: (bytesDown - this.#seen.bytesDown) / seconds };
-    this.#seen = { bytesUp, bytesDown };
+  join(key: string, rates: Ways<Rate>): Membership {
+    const share = this.#shares.get(key) ?? this.#open(key, rates);
+    share.setRates(rates);
+    if (share.members++ === 0) this.#emptied.delete(share);
+    let isMember = true;
+    return {
+      bucket: share.bucket,
+      leave: () => {
+        if (!isMember) return;
+        isMember = false;
+        if (--share.members === 0) this.#emptied.set(share, performance.now());
+      },
+    };
   }
 
-  use(way: "up" | "down"): Use {
-    return { moved: this.moved[way], allowed: this.rates[way] ?? 0 };
+  #open(key: string, rates: Ways<Rate>): KeyShare {
+    const share = new KeyShare(key, this.#buckets.open(), this.#keeper, rates);
+    this.#shares.set(key, share);
+    this.#synced(share, share.sync());
+    this.#turns ??= setInterval(() => this.#turn(), TURN_MS).unref();
+    return share;
   }
 
-  set(rates: RelayRates): void {
-    if (rates.up === this.rates.up && rates.down === this.rates.down) return;
-    this.rates = rates;
-    this.#apply(rates);
+  #turn(): void {
+    const until = performance.now() + TURN_BUDGET_MS;
+    this.#keeper.living.refresh("known");
+    this.#answerCalls(until);
+    this.#closeEmptied(until);
+    this.#lookAround(until);
+    this.#renewSome(until);
+    if (this.#shares.size === 0) this.#stop();
+  }
+
+  #closeEmptied(until: number): void {
+    for (const [share, since] of this.#emptied) {
+      if (performance.now() - since < LINGER_MS) return;
+      this.#close(share);
+      if (performance.now() > until) return;
+    }
+  }
+
+  /** Others have written what concerns this process. */
+  #answerCalls(until: number): void {
+    const { dict, token } = this.#keeper;
+    do {
+      const key = dict.lpop(callsOf(token)).value;
+      if (key === undefined) return;
+      const share = this.#shares.get(String(key));
+      if (share) this.#synced(share, share.sync());
+    } while (performance.now() <= until);
+  }
+
+  #lookAround(until: number): void {
+    const now = performance.now();
+    for (let left = Math.ceil(this.#contended.size / LOOK_TURNS); left > 0; left--) {
+      const { value: share, done } = this.#looking.next();
+      if (done) this.#looking = this.#contended.values();
+      else this.#synced(share, share.look(now));
+      if (performance.now() > until) return;
+    }
+  }
+
+  #renewSome(until: number): void {
+    for (let left = Math.ceil(this.#shares.size / RENEW_TURNS); left > 0; left--) {
+      const { value: share, done } = this.#renewing.next();
+      if (done) this.#renewing = this.#shares.values();
+      else this.#synced(share, share.sync("renewed"));
+      if (performance.now() > until) return;
+    }
+  }
+
+  #synced(share: KeyShare, concerned: readonly string[]): void {
+    if (share.isContended) this.#contended.add(share);
+    else this.#contended.delete(share);
+    this.#call(share, concerned);
+  }
+
+  #close(share: KeyShare): void {
+    this.#emptied.delete(share);
+    this.#shares.delete(share.key);
+    this.#contended.delete(share);
+    this.#call(share, share.close());
+  }
+
+  #call({ key }: KeyShare, concerned: readonly string[]): void {
+    const { dict } = this.#keeper;
+    for (const token of concerned) {
+      const calls = callsOf(token);
+      if ((dict.rpush(calls, key).value ?? 0) > MAX_CALLS) dict.rpop(calls);
+      dict.expire(calls, CALLS_TTL_MS);
+    }
+  }
+
+  #stop(): void {
+    clearInterval(this.#turns);
+    this.#turns = undefined;
+    this.#keeper.dict.delete(callsOf(this.#keeper.token));
   }
 }
 
-/** The sessions of this process that share the rate of one key. */
-interface Group {
-  readonly members: Set<Member>;
-  rates: RelayRates;
+function callsOf(token: string): string {
+  return `bandwidth:${token}`;
 }
 
 /**
- * Rates that several sessions share. Each worker has a part of a key's rate by how many of the key's sessions it has, and
- * divides that among them: equally when one comes or goes, then every second by what they use.
+ * Rates that several sessions share, in all processes that have the dictionary. What a key may move, its burst included, is divided
+ * among the processes by what their sessions use; in each of them they take from one bucket. Nothing is done per session but to
+ * join and to leave, and nothing per byte: what there is to do every now and then is done in turns of {@link TURN_BUDGET_MS}.
  */
 export class SharedBandwidth {
-  readonly #groups = new Map<string, Group>();
-  readonly #changed = new Set<Group>();
-  readonly #leases: Leases;
-  #ticks: NodeJS.Timeout | undefined;
-  #soon: NodeJS.Timeout | undefined;
-  #measuredAt = 0;
+  readonly #dict: SharedDict;
+  readonly #owners: Owners;
+  readonly #living: LivingOwners;
+  readonly #shares = new Map<Buckets, Shares>();
 
-  /** `dict`: tells the workers how many sessions of a key each of them has. */
-  constructor(dict: SharedDict) {
-    this.#leases = new Leases(dict);
+  constructor(dict: SharedDict, owners: Owners = processOwners) {
+    this.#dict = dict;
+    this.#owners = owners;
+    this.#living = new LivingOwners(owners);
   }
 
-  /** One more session of a key. `apply` is called with its part of the rate, now and whenever that changes. Returns how it leaves. */
-  join(key: string, rates: RelayRates, flowing: Flowing, apply: (rates: RelayRates) => void): () => void {
-    const group = this.#groups.get(key) ?? { members: new Set(), rates };
-    group.rates = rates;
-    this.#groups.set(key, group);
-    const member = new Member(flowing, apply);
-    group.members.add(member);
-    this.#leases.take(key, Number.POSITIVE_INFINITY);
-    const inAll = Math.max(this.#leases.count(key), group.members.size);
-    member.set({ up: partOf(rates.up, 1 / inAll), down: partOf(rates.down, 1 / inAll) });
-    this.#divideSoon(group);
-    this.#tick();
-    return () => this.#leave(key, group, member);
-  }
-
-  #leave(key: string, group: Group, member: Member): void {
-    if (!group.members.delete(member)) return;
-    this.#leases.give(key);
-    if (group.members.size > 0) this.#divideSoon(group);
-    else this.#groups.delete(key);
-    if (this.#groups.size > 0) return;
-    clearInterval(this.#ticks);
-    this.#ticks = undefined;
-  }
-
-  #divideSoon(group: Group): void {
-    this.#changed.add(group);
-    this.#soon ??= setTimeout(() => this.#divideChanged(), SOON_MS).unref();
-  }
-
-  #divideChanged(): void {
-    this.#soon = undefined;
-    for (const [key, group] of this.#groups) {
-      if (!this.#changed.has(group)) continue;
-      for (const member of group.members) member.moved = {};
-      this.#divide(key, group);
-    }
-    this.#changed.clear();
-  }
-
-  #tick(): void {
-    if (this.#ticks) return;
-    this.#measuredAt = performance.now();
-    this.#ticks = setInterval(() => this.#measure(), MEASURE_MS).unref();
-  }
-
-  #measure(): void {
-    const now = performance.now();
-    const seconds = (now - this.#measuredAt) / 1_000;
-    this.#measuredAt = now;
-    for (const [key, group] of this.#groups) {
-      for (const member of group.members) member.measure(seconds);
-      this.#divide(key, group);
-    }
-  }
-
-  #divide(key: string, { members, rates }: Group): void {
-    const all = [...members];
-    const part = all.length / Math.max(this.#leases.count(key), all.length);
-    const ups = sharesOf(
-      partOf(rates.up, part),
-      all.map((member) => member.use("up")),
+  /** One more session of a key; `buckets`: those of its carrier. What the key has at this moment is there for it, and no more. */
+  join(key: string, { up, down }: RelayRates, buckets: Buckets): Membership {
+    return this.#sharesOf(buckets).join(
+      key,
+      bothWays((way) => rateOf(way === "up" ? up : down)),
     );
-    const downs = sharesOf(
-      partOf(rates.down, part),
-      all.map((member) => member.use("down")),
-    );
-    for (const [at, member] of all.entries()) member.set({ up: ups[at], down: downs[at] });
+  }
+
+  #sharesOf(buckets: Buckets): Shares {
+    const known = this.#shares.get(buckets);
+    if (known) return known;
+    const shares = new Shares(buckets, { dict: this.#dict, token: this.#owners.newToken(), living: this.#living });
+    this.#shares.set(buckets, shares);
+    return shares;
   }
 }
 
-function partOf(rate: number | undefined, part: number): number | undefined {
-  return rate === undefined ? undefined : rate * part;
-}
-
-function sharesOf(rate: number | undefined, uses: readonly Use[]): readonly number[] {
-  return rate === undefined ? [] : divide(rate, uses);
+function rateOf(rate = Number.POSITIVE_INFINITY): Rate {
+  return { rate, burst: burstOf(rate) };
 }

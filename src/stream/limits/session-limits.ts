@@ -2,11 +2,14 @@ import { MAX_TIMER_MS } from "../../codecs/timer.ts";
 import { tlsOpening } from "../../codecs/tls/opening.ts";
 import { GatewayError } from "../../errors.ts";
 import type { LimitAnswer } from "../../shared/limits/limiter.ts";
+import { sleep } from "../../shared/sleep.ts";
+import { type Bucket, type Buckets, nodeBuckets } from "../bucket.ts";
 import { recognise } from "../choose-route.ts";
 import type { Connection } from "../connection.ts";
 import { readHello } from "../hello.ts";
 import type { Relay } from "../relay.ts";
 import type { RelayRates } from "../throttle.ts";
+import type { Membership } from "./bandwidth.ts";
 import type { Gate, Limit, Pace, ServerLimits } from "./compile-limits.ts";
 import type { LimitConfig } from "./limit-config.ts";
 import { type Stage, stages } from "./limit-key.ts";
@@ -25,8 +28,10 @@ export class SessionLimits {
   readonly #asked = new Set<Limit>();
   readonly #giveBack: (() => void)[] = [];
   readonly #paces: { readonly pace: Pace; readonly key: string }[] = [];
-  /** Takes the relay's part in rates that it shares with others away. */
-  readonly #leaves: (() => void)[] = [];
+  /** Rates that it shares with others, by the carrier whose sessions take from the same buckets. */
+  #shared: { readonly buckets: Buckets; readonly memberships: readonly Membership[] } | undefined;
+  /** First bytes that the shared rates have been paid for. */
+  #paidBytes = 0;
   #delayMs = 0;
 
   constructor(session: Connection) {
@@ -109,33 +114,77 @@ export class SessionLimits {
     });
   }
 
-  /** The rates that are known before the bytes are on their way; undefined: none holds. */
+  /** What holds for the relay; undefined: nothing does. */
   get rates(): RelayRates | undefined {
-    const own = this.#paces.filter(({ pace }) => !pace.isDry).map(({ pace }) => pace.rates);
-    return own.length > 0 ? slowest(own) : undefined;
+    const paces = this.#holding;
+    if (paces.length === 0) return undefined;
+    const own = paces.filter(({ pace }) => !pace.shared).map(({ pace }) => pace.rates);
+    return { ...slowest(own), buckets: this.#shared?.memberships.map(({ bucket }) => bucket) };
+  }
+
+  /** Joins those it shares rates with, before it is relayed. A promise where it has to wait until its first bytes may go. */
+  enter(buckets: Buckets, firstBytes: number): Promise<void> | undefined {
+    const memberships = this.#join(buckets);
+    const unpaid = firstBytes - this.#paidBytes;
+    if (unpaid <= 0 || memberships.length === 0) return undefined;
+    this.#paidBytes += unpaid;
+    const bills = memberships.map(({ bucket }) => billFor(bucket, unpaid));
+    return bills.every((bill) => bill() === 0) ? undefined : this.#paid(bills);
+  }
+
+  async #paid(bills: readonly (() => number)[]): Promise<void> {
+    const { signal } = this.#session;
+    for (;;) {
+      const waitMs = Math.max(...bills.map((bill) => bill()));
+      if (waitMs === 0) return;
+      await sleep(waitMs, { signal });
+    }
   }
 
   /** The bytes are on their way, by this relay from now on. */
   relayed(relay: Relay): void {
-    for (const leave of this.#leaves.splice(0)) leave();
-    const paces = this.#paces.filter(({ pace }) => !pace.isDry);
-    if (paces.length === 0) return;
-    const rates = paces.map(({ pace }) => pace.rates);
-    relay.limit(slowest(rates));
-    paces.forEach(({ pace, key }, place) => {
-      const leave = pace.shared?.join(`${pace.zone}:${key}`, pace.rates, relay, (share) => {
-        rates[place] = share;
-        relay.limit(slowest(rates));
-      });
-      if (leave) this.#leaves.push(leave);
-    });
+    this.#join(relay.buckets ?? nodeBuckets);
+    const { rates } = this;
+    if (rates) relay.limit(rates);
+  }
+
+  get #holding(): readonly { readonly pace: Pace; readonly key: string }[] {
+    return this.#paces.filter(({ pace }) => !pace.isDry);
+  }
+
+  #join(buckets: Buckets): readonly Membership[] {
+    if (this.#shared?.buckets === buckets) return this.#shared.memberships;
+    this.#leave();
+    const memberships = this.#holding.flatMap(
+      ({ pace, key }) => pace.shared?.join(`${pace.zone}:${key}`, pace.rates, buckets) ?? [],
+    );
+    this.#shared = { buckets, memberships };
+    return memberships;
+  }
+
+  #leave(): void {
+    for (const { leave } of this.#shared?.memberships ?? []) leave();
+    this.#shared = undefined;
   }
 
   /** The session has ended. */
   release(): void {
-    for (const leave of this.#leaves.splice(0)) leave();
+    this.#leave();
     for (const giveBack of this.#giveBack.splice(0)) giveBack();
   }
+}
+
+/** Longest pause before somebody who waits for his first bytes looks again: the rate may have changed. */
+const MAX_PAUSE_MS = 100;
+
+/** Takes the bytes. Answers how long to wait until they may go, or to ask again; 0: they may. */
+function billFor(bucket: Bucket, bytes: number): () => number {
+  bucket.pay(bytes);
+  const due = bucket.look().up.taken;
+  return () => {
+    const { served, rate } = bucket.look().up;
+    return served >= due ? 0 : Math.min(Math.max(((due - served) * 1_000) / rate, 1), MAX_PAUSE_MS);
+  };
 }
 
 function slowest(rates: readonly RelayRates[]): RelayRates {

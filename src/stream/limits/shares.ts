@@ -1,40 +1,36 @@
-/** Who has moved nearly all that it was allowed may want any amount. */
-const SATED_PARTS = 0.9;
-
-/** Who has moved less is allowed twice as much … */
-const GROWTH = 2;
-
-/** … and at least this part of an equal share, so that it can begin again. */
+/** Of an equal share, everybody has at least this part, so that he can begin again. */
 const MIN_PARTS = 1 / 8;
 
-/** What one of several has moved since the last division. */
-export interface Use {
-  /** Per second; undefined: it is new. */
-  readonly moved: number | undefined;
-  /** What it was allowed. */
-  readonly allowed: number;
+/** What one of several would like to have. */
+export interface Want {
+  /** Of what is divided; infinity: as much as there is. */
+  readonly amount: number;
+  /** Sessions that want it: who has twice as many gets twice as much, where there is not enough for all. */
+  readonly weight: number;
 }
 
 /**
- * Divides a rate among those who share it: equally, but what some do not use goes to the others. The sum is the rate, or less by
- * rounding errors; nobody has less than an eighth of an equal share.
+ * Divides an amount among those who share it: by how many want it, but what some do not want goes to the others. The sum is the
+ * amount, or less by rounding errors; nobody has less than an eighth of an equal share.
  */
-export function divide(rate: number, uses: readonly Use[]): readonly number[] {
-  const equal = rate / uses.length;
-  const wants = uses.map((use) => wantOf(use, equal));
-  const shares = wants.map(() => 0);
-  const order = wants.map((_, place) => place).sort((one, other) => (wants[one] ?? 0) - (wants[other] ?? 0));
-  let left = rate;
-  order.forEach((place, before) => {
-    const share = Math.min(wants[place] ?? 0, left / (order.length - before));
-    shares[place] = share;
+export function divide(amount: number, wants: readonly Want[]): readonly number[] {
+  const least = (amount / wants.length) * MIN_PARTS;
+  const more = wants.map((want) => ({ ...want, amount: Math.max(want.amount - least, 0) }));
+  const shares = more.map(() => least);
+  const order = more.map((_, place) => place).sort((one, other) => urgency(more[one]) - urgency(more[other]));
+  let left = amount - least * wants.length;
+  let weights = more.reduce((sum, { weight }) => sum + weight, 0);
+  for (const place of order) {
+    const { amount: wanted, weight } = more[place] ?? { amount: 0, weight: 0 };
+    const share = Math.min(wanted, (left * weight) / weights);
+    shares[place] = least + share;
     left -= share;
-  });
-  const rest = left > 0 ? left / shares.length : 0; // nobody wants it now, but whoever comes first may have it
+    weights -= weight;
+  }
+  const rest = Math.max(left, 0) / shares.length; // nobody wants it now, but whoever comes first may have it
   return shares.map((share) => share + rest);
 }
 
-function wantOf({ moved, allowed }: Use, equal: number): number {
-  if (moved === undefined || moved >= allowed * SATED_PARTS) return Number.POSITIVE_INFINITY;
-  return Math.max(moved * GROWTH, equal * MIN_PARTS);
+function urgency({ amount, weight }: Want = { amount: 0, weight: 1 }): number {
+  return amount / weight;
 }

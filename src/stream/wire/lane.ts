@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { Throttle } from "../throttle.ts";
+import { isPaced, type Pace, Throttle } from "../throttle.ts";
 import { LARGE_BYTES, SMALL_BYTES } from "./read-buffers.ts";
 import type { Wire } from "./wire.ts";
 import { LATER, type Writer } from "./wires.ts";
@@ -73,10 +73,10 @@ export class Lane implements Writer {
     if (!this.#isLent) this.#goOn();
   }
 
-  /** Bytes per second from now on; 0: as many as there are. */
-  limit(rate: number): void {
-    if (rate > 0) this.#throttle ??= new Throttle(() => this.#afterWait());
-    this.#throttle?.setRate(rate);
+  /** From now on. */
+  limit(pace: Pace): void {
+    if (isPaced(pace)) this.#throttle ??= new Throttle(() => this.#afterWait());
+    this.#throttle?.set(pace);
   }
 
   /** Nothing of it is under way, and more may come. */

@@ -3,7 +3,7 @@ import { Alarm } from "../alarm.ts";
 import { Drain } from "../drain.ts";
 import { Inlet } from "../inlet.ts";
 import type { Recalled, Relay, RelayCause } from "../relay.ts";
-import { type RelayRates, ratesOf } from "../throttle.ts";
+import { pacesOf, type RelayRates } from "../throttle.ts";
 import { Lane, type LaneEvents } from "./lane.ts";
 import type { Wire } from "./wire.ts";
 
@@ -66,7 +66,7 @@ export class WireRelay implements Relay, LaneEvents {
   }
 
   limit(bytesPerSecond: RelayRates | undefined): void {
-    const { up, down } = ratesOf(bytesPerSecond);
+    const { up, down } = pacesOf(bytesPerSecond);
     if (this.#drain || this.#open === 0 || this.#recall === "done") return;
     this.#client.limit(up);
     this.#peer.limit(down);
