@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { parser } from "mqtt-packet";
 import { describe, expect, test } from "vitest";
 import { encodeConnect } from "../../src/codecs/mqtt/connect.ts";
@@ -20,7 +21,9 @@ import {
   tls,
   xmpp,
 } from "../../src/preread/index.ts";
+import { importFresh } from "../../src/worker/config/bundle.ts";
 import { goodbyeLaws } from "../laws/goodbye-laws.ts";
+import { TempFolder } from "../worker/temp-folder.ts";
 
 const talking: readonly Sniffer[] = [
   amqp(),
@@ -132,5 +135,27 @@ describe("other protocols", () => {
       Buffer.concat([Buffer.of(0, 4), told(mqtt(), connect, drained) ?? Buffer.alloc(0)]),
     );
     expect(lengthPrefixed({ size: 2 }).goodbye).toBeUndefined();
+  });
+});
+
+describe("docs/goodbye.md", () => {
+  const page = readFileSync(new URL("../../docs/goodbye.md", import.meta.url), "utf8");
+
+  test.each(talking.map(({ name }) => name))("says what %s says, and so does its own page", (name) => {
+    const file = name === "lengthPrefixed" ? "length-prefixed" : name;
+    expect(page).toMatch(new RegExp(`^\\| \\[${name}\\]\\(sniffers/${file}\\.md\\)`, "m"));
+    const own = readFileSync(new URL(`../../docs/sniffers/${file}.md`, import.meta.url), "utf8");
+    expect(own).toContain("**[Goodbye](../goodbye.md).**");
+  });
+
+  test("shows a sniffer of one's own that says it", async () => {
+    const code = /```ts\n([\s\S]*?)```/.exec(page)?.[1] ?? "";
+    using folder = new TempFolder({ "game.ts": code });
+    const { game } = await importFresh(`${folder.path}/game.ts`);
+    const sniffer = (game as () => Sniffer)();
+    expect(told(sniffer, "GAME\x02", drained)?.toString()).toBe("MOVE\n");
+    expect(told(sniffer, "GAME\x02", shutdown)?.toString()).toBe("CLOSED\n");
+    expect(told(sniffer, "GAME\x02", unanswered)).toBeUndefined();
+    expect(told(sniffer, "GAME\x01", drained)).toBeUndefined();
   });
 });
