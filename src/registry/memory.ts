@@ -1,4 +1,4 @@
-import { type Change, type PutOptions, type Registry, ttlOf } from "./registry.ts";
+import { type Change, mustFit, type PutOptions, type Registry, ttlOf } from "./registry.ts";
 import { Table } from "./table.ts";
 
 /** The registry of a gateway that stands alone: same interface and laws as the shared ones, kept in this process only. */
@@ -22,6 +22,7 @@ class MemoryRegistry implements Registry {
 
   async put(key: string, value: string, options: PutOptions = {}): Promise<void> {
     this.#mustBeOpen();
+    mustFit(value);
     this.#table.set(key, value, performance.now() + (ttlOf(options) ?? Number.POSITIVE_INFINITY));
   }
 

@@ -28,12 +28,21 @@ export interface Registry extends AsyncDisposable {
   get(key: string): Promise<string | undefined>;
   /** All keys that begin with the prefix. Rejects as `get` does. */
   list(prefix: string): Promise<ReadonlyMap<string, string>>;
-  /** Rejects with `RC_REGISTRY` where Redis cannot be reached: nothing is queued. */
+  /** Rejects with `RC_REGISTRY` where Redis cannot be reached: nothing is queued. A value has 64 KiB at most. */
   put(key: string, value: string, options?: PutOptions): Promise<void>;
   /** True when there was something to delete. Rejects as `put` does. */
   delete(key: string, options?: ChangeOptions): Promise<boolean>;
   /** Changes from now on, until `signal` aborts. */
   watch(prefix: string, signal: AbortSignal): AsyncIterable<Change>;
+}
+
+/** A value that is longer is ignored by those who follow its key: what a game server says of itself has some hundred bytes. */
+export const MAX_VALUE_BYTES = 65_536;
+
+/** @throws TypeError for a value that nobody would read */
+export function mustFit(value: string): void {
+  const bytes = Buffer.byteLength(value);
+  if (bytes > MAX_VALUE_BYTES) throw new TypeError(`value: expected at most ${MAX_VALUE_BYTES} bytes, not ${bytes}`);
 }
 
 /** A time to live, in whole milliseconds; undefined: for ever. @throws TypeError for a wrong one */

@@ -67,6 +67,13 @@ function keyLaws(current: () => Registry): void {
     await registry.put(`${prefix}:1`, "yes");
     expect([...(await registry.list(prefix)).values()]).toEqual(["yes"]);
   });
+  test("refuses a value of more than 64 KiB, which others would ignore", async () => {
+    const registry = current();
+    const longest = "é".repeat(32_768);
+    await registry.put("a", longest);
+    await expect(registry.put("a", `${longest}x`)).rejects.toThrow(TypeError);
+    expect(await registry.get("a")).toBe(longest);
+  });
   test("gives out lists that later changes do not touch", async () => {
     const registry = current();
     await registry.put("a", "1");

@@ -73,7 +73,6 @@ function laws(config: () => RedisConfig): void {
       Array.from({ length: counts[index] ?? 0 }, (_, place) => (lease.masterId ?? -1_000) + place),
     );
     expect(new Set(taken).size).toBe(20);
-    expect(Math.min(...taken)).toBe(0);
     expect(Math.max(...taken)).toBeLessThan(40);
   });
   test("a number is free when its master has been dead for the length of the lease", async () => {
@@ -148,9 +147,9 @@ describe("with one server", () => {
   });
   test("with more machineBits there are numbers over 101", async () => {
     await server.cli("EVAL", `for n = 0, 4999 do redis.call('SET', 'restyconf:master:' .. n, 'x') end`, "0");
-    expect((await master(server.url)).lease.error).toMatchObject({
-      message: expect.stringContaining("0 to 101 are taken"),
-    });
+    const narrow = await master(server.url);
+    expect(narrow.lease.error).toMatchObject({ message: expect.stringContaining("0 to 101 are taken") });
+    await narrow.lease.release();
     await server.cli("DEL", "restyconf:~ids:bits");
     expect((await master(server.url, 1, { machineBits: 17 })).id).toBe(5_000);
     expect((await master(server.url, 3, { machineBits: 17 })).id).toBe(5_001);

@@ -37,8 +37,16 @@ interface Gateway {
 }
 
 /** A process that follows the game servers. */
-async function gateway({ stateDir, port = server.port }: { stateDir?: string; port?: number } = {}): Promise<Gateway> {
-  const limits = { connectTimeoutMs: 500, commandTimeoutMs: 300 };
+async function gateway({
+  stateDir,
+  port = server.port,
+  commandTimeoutMs = 300,
+}: {
+  stateDir?: string;
+  port?: number;
+  commandTimeoutMs?: number;
+} = {}): Promise<Gateway> {
+  const limits = { connectTimeoutMs: 500, commandTimeoutMs };
   const link = await openRedis({ url: `redis://127.0.0.1:${port}`, ...limits }, { log });
   const registry = await redisRegistry(link, { log, stateDir });
   open.push(link, registry);
@@ -104,6 +112,45 @@ describe("any program that speaks to Redis takes part", () => {
     await sleep(1_200);
     await server.cli("SET", "restyconf:service:game:b", B);
     await eventually(async () => expect(await one.keys()).toEqual(["service:game:a", "service:game:b"]), 2_500);
+  });
+});
+
+describe("values are read as long as they are not too long", () => {
+  const sent = async (): Promise<number> =>
+    Number(/total_net_output_bytes:(\d+)/.exec(await server.cli("INFO", "stats"))?.[1]);
+
+  test("one that is longer than 64 KiB is ignored, and that is said once", async () => {
+    const one = await gateway({ commandTimeoutMs: 5_000 });
+    expect(await one.keys()).toEqual([]);
+    const before = await sent();
+    await server.cli("EVAL", "redis.call('SET', 'restyconf:service:game:big', string.rep('x', 8000000))", "0");
+    await server.cli("SET", "restyconf:service:game:a", A);
+    await server.cli("PUBLISH", "restyconf:changes", "service:game:big");
+    await eventually(async () => expect(await one.keys()).toEqual(["service:game:a"]), 2_500);
+    await sleep(1_200); // one more full sync
+    expect(await one.registry.get("service:game:big")).toBeUndefined();
+    expect((await sent()) - before).toBeLessThan(100_000);
+    expect(said.filter(({ event }) => event.startsWith("value"))).toEqual([
+      { event: "value is ignored: too long", key: "service:game:big", bytes: 8_000_000, max: 65_536 },
+    ]);
+    await server.cli("SET", "restyconf:service:game:big", B);
+    await eventually(async () => expect(await one.keys()).toEqual(["service:game:a", "service:game:big"]), 2_500);
+  });
+  test("many long ones are read bit by bit, up to 32 MiB", async () => {
+    const put = (first: number, last: number): Promise<string> =>
+      server.cli(
+        "EVAL",
+        `for n = ${first}, ${last} do redis.call('SET', 'restyconf:service:game:' .. n, string.rep('x', 60000)) end`,
+        "0",
+      );
+    await put(1_000, 1_199);
+    const one = await gateway({ commandTimeoutMs: 5_000 });
+    expect(await one.keys()).toHaveLength(200);
+    expect(said).toEqual([]);
+    await put(1_200, 1_799);
+    await eventually(async () => expect(await one.keys()).toHaveLength(559), 10_000);
+    expect(events()).toEqual(["values are ignored: too many"]);
+    expect((await one.keys())[0]).toBe("service:game:1000");
   });
 });
 

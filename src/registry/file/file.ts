@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
 import { messageOf } from "../../errors.ts";
-import { type Change, type PutOptions, type Registry, ttlOf } from "../registry.ts";
+import { type Change, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { Table } from "../table.ts";
 import type { FileStore } from "./file-store.ts";
 import { FolderStore } from "./folder-store.ts";
@@ -79,6 +79,7 @@ class FileRegistry implements Registry {
 
   async put(key: string, value: string, options: PutOptions = {}): Promise<void> {
     this.#mustBeOpen();
+    mustFit(value);
     const expires = Date.now() + (ttlOf(options) ?? Number.POSITIVE_INFINITY);
     await this.#inTurn(async () => {
       await this.#store.put(key, { value, expires });

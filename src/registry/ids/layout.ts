@@ -1,6 +1,5 @@
 import { GatewayError } from "../../errors.ts";
-import { redisScript } from "../redis/open-redis.ts";
-import type { RedisLink } from "../redis/redis-link.ts";
+import { type RedisLink, redisScript } from "../redis/redis-link.ts";
 import { INTERNAL } from "../redis/shared-snapshot.ts";
 
 /** How the ids of all gateways of one Redis are laid out: their `machineBits`. It is forgotten with the last lease. */

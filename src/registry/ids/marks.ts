@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { redisScript } from "../redis/open-redis.ts";
-import type { RedisLink } from "../redis/redis-link.ts";
+import { type RedisLink, redisScript } from "../redis/redis-link.ts";
 import { INTERNAL } from "../redis/shared-snapshot.ts";
 
 /** Nodes of a Cluster lose their data one by one; among so many marks each of a few nodes has some. */

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { GatewayError } from "../../errors.ts";
-import { redisScript } from "../redis/open-redis.ts";
-import type { RedisLink } from "../redis/redis-link.ts";
+import { type RedisLink, redisScript } from "../redis/redis-link.ts";
 import { INTERNAL } from "../redis/shared-snapshot.ts";
 
 /** The key of a number, and its holder's token is the value. */

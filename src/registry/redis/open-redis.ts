@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import type { EventEmitter } from "node:events";
 import { GatewayError, messageOf } from "../../errors.ts";
 import { readOnlyRetryMs } from "./backoff.ts";
+import { Ignored, READ, READ_LIMITS, Values } from "./bounded-values.ts";
 import { type Client, type Clients, connectClients } from "./clients.ts";
 import { type RedisConfig, type RedisSettings, redisSettings } from "./redis-config.ts";
 import { Listeners, type RedisLink, type RedisScript } from "./redis-link.ts";
@@ -39,11 +39,6 @@ export async function openRedis(
   return link;
 }
 
-/** Makes a script out of its text. */
-export function redisScript(lua: string): RedisScript {
-  return { lua, sha1: createHash("sha1").update(lua).digest("hex") };
-}
-
 class IoredisLink implements RedisLink {
   /** Resolves when it is known whether Redis is there. */
   readonly firstWord: Promise<void>;
@@ -52,6 +47,7 @@ class IoredisLink implements RedisLink {
   readonly #log: RedisLog;
   readonly #client: Client;
   readonly #subscriber: Client;
+  readonly #ignored: Ignored;
   readonly #states = new Listeners<boolean>();
   readonly #messages = new Map<string, Listeners<string>>();
   /** Commands may be sent. */
@@ -70,6 +66,7 @@ class IoredisLink implements RedisLink {
     this.#log = log;
     this.#client = clients.client;
     this.#subscriber = clients.subscriber;
+    this.#ignored = new Ignored((event, fields) => log.warn(event, fields));
     this.isSharded = settings.place.kind === "cluster";
     this.firstWord = new Promise((resolve) => {
       this.#tellFirstWord = resolve;
@@ -107,15 +104,12 @@ class IoredisLink implements RedisLink {
   }
 
   async getMany(keys: readonly string[]): Promise<readonly (string | undefined)[]> {
-    const found: (string | undefined)[] = [];
-    for (let from = 0; from < keys.length; from += BATCH) {
-      const batch = keys.slice(from, from + BATCH).map((key) => this.#named(key));
-      const values = await this.#ask(async () =>
-        this.isSharded ? Promise.all(batch.map((key) => this.#text(key))) : this.#client.mget(batch),
-      );
-      for (const value of values) found.push(value ?? undefined);
+    const values = new Values(this.#ignored);
+    for (let from = 0; from < keys.length; ) {
+      const batch = keys.slice(from, from + BATCH);
+      for (const answer of await this.#read(batch)) values.add(keys[from++] ?? "", answer);
     }
-    return found;
+    return values.found;
   }
 
   async scan(prefix: string): Promise<readonly string[]> {
@@ -160,14 +154,12 @@ class IoredisLink implements RedisLink {
     this.#subscriber.disconnect();
   }
 
-  /** As `MGET` does it: what is no text is none. */
-  async #text(name: string): Promise<string | null> {
-    try {
-      return await this.#client.get(name);
-    } catch (cause) {
-      if (messageOf(cause).startsWith("WRONGTYPE")) return null;
-      throw cause;
-    }
+  /** Of some keys, from the first on. A script in a Cluster may use one only. */
+  async #read(keys: readonly string[]): Promise<readonly unknown[]> {
+    if (this.isSharded) return (await Promise.all(keys.map((key) => this.run(READ, [key], READ_LIMITS)))).flat();
+    const answer = await this.run(READ, keys, READ_LIMITS);
+    if (!Array.isArray(answer) || answer.length === 0) throw new GatewayError("RC_REGISTRY", "expected values");
+    return answer;
   }
 
   #named(key: string): string {

@@ -1,9 +1,15 @@
+import { createHash } from "node:crypto";
 import { GatewayError } from "../../errors.ts";
 
 /** A program of Redis, known by its text. */
 export interface RedisScript {
   readonly lua: string;
   readonly sha1: string;
+}
+
+/** Makes a script out of its text. */
+export function redisScript(lua: string): RedisScript {
+  return { lua, sha1: createHash("sha1").update(lua).digest("hex") };
 }
 
 /**
@@ -22,7 +28,10 @@ export interface RedisLink extends AsyncDisposable {
   send(command: string, key: string, ...rest: readonly (string | number)[]): Promise<unknown>;
   /** Runs a script, which is sent whole only where Redis does not know it. */
   run(script: RedisScript, keys: readonly string[], values?: readonly (string | number)[]): Promise<unknown>;
-  /** The values of keys, in their order; undefined: there is none. */
+  /**
+   * The values of keys, in their order; undefined: there is none, or one of another type. One of more than 64 KiB is none
+   * either, with a warning, and so is what comes behind 32 MiB.
+   */
   getMany(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
   /** All keys that begin with the prefix. Walks through all keys of the database, a thousand at a time. */
   scan(prefix: string): Promise<readonly string[]>;

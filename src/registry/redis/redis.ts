@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Change, type ChangeOptions, type PutOptions, type Registry, ttlOf } from "../registry.ts";
+import { type Change, type ChangeOptions, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { Table } from "../table.ts";
 import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
 import { Follow, isRegistryKey } from "./follow.ts";
@@ -70,8 +70,8 @@ class RedisRegistry implements Registry {
     const follow = await this.#followOf(key);
     if (follow) return follow.table.get(key);
     if (!isRegistryKey(key)) return undefined;
-    const value = await this.#link.send("GET", key);
-    return typeof value === "string" ? value : undefined;
+    const [value] = await this.#link.getMany([key]);
+    return value;
   }
 
   async list(prefix: string): Promise<ReadonlyMap<string, string>> {
@@ -92,6 +92,7 @@ class RedisRegistry implements Registry {
     this.#mustBeOpen();
     if (!isRegistryKey(key)) throw new TypeError(`key: expected text that does not begin with ~, not "${key}"`);
     const ttlMs = ttlOf(options);
+    mustFit(value);
     const before = await this.#link.send("SET", key, value, ...(ttlMs === undefined ? [] : ["PX", ttlMs]), "GET");
     this.#wrote(key, value);
     if (options.announce !== false && before !== value) this.#tell(key);
