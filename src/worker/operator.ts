@@ -1,7 +1,7 @@
 import { messageOf } from "../errors.ts";
 import { type CanaryFault, judgeCanary } from "./canary-judge.ts";
 import { ConfigError } from "./config/config-error.ts";
-import { loadGateway } from "./load-gateway.ts";
+import { type LoadedGateway, loadGateway } from "./load-gateway.ts";
 import type { OpenLog } from "./log.ts";
 import type { RunningGateway } from "./master/running-gateway.ts";
 import { Trial } from "./trial.ts";
@@ -95,13 +95,16 @@ export class Operator {
   async #load(share: number, trial: Trial): Promise<void> {
     if (this.#waiting?.trial === trial) this.#waiting = undefined;
     const next = await trial.load(() => loadGateway(this.#path, { stepMs: STEP_MS }));
-    await this.#inTurn(async () => {
-      if (share < 1) await trial.run(() => this.gateway.tryOut(next, share, trial.ended));
-      else await trial.run(() => this.gateway.reload(next, trial.ended));
-      this.#endCanary();
-      if (share < 1) this.#watch(trial);
-      else this.#adopt(trial);
-    });
+    await this.#inTurn(() => this.#take(next, share, trial));
+  }
+
+  /** Not in a closure: stacks of errors that the worker keeps hold on to closures, and they to the texts. */
+  async #take(next: LoadedGateway, share: number, trial: Trial): Promise<void> {
+    if (share < 1) await trial.run(() => this.gateway.tryOut(next, share, trial.ended));
+    else await trial.run(() => this.gateway.reload(next, trial.ended));
+    this.#endCanary();
+    if (share < 1) this.#watch(trial);
+    else this.#adopt(trial);
   }
 
   #adopt(trial: Trial): void {

@@ -39,7 +39,9 @@ export class Trial {
       const giveUp = (): void => reject(ended.reason);
       if (ended.aborted) return giveUp();
       ended.addEventListener("abort", giveUp);
-      this.run(work).then(resolve, reject);
+      // What this code has opened keeps the trial for as long as it lives, and must not keep the loaded texts with it.
+      const settled = this.run(work).then(resolve, reject);
+      void settled.finally(() => ended.removeEventListener("abort", giveUp));
     });
   }
 
