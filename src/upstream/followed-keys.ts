@@ -2,6 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../errors.ts";
 import { patiently } from "./abort.ts";
 
+/** Where keys were ignored and there is room again, the registry is listed so much later: a burst of changes makes one list. */
+const REFILL_MS = 1_000;
+
 /** The two methods of a registry that following keys needs. */
 export interface KeySource {
   list(prefix: string): Promise<ReadonlyMap<string, string>>;
@@ -17,7 +20,7 @@ export interface FollowedKeysOptions<Item> {
   readonly source: KeySource;
   /** What the keys begin with: `service:game:`. */
   readonly prefix: string;
-  /** More keys are ignored, with a warning. `what`: what they are, in words. */
+  /** More keys are ignored, with one warning, until there is room for them. `what`: what they are, in words. */
   readonly max: { readonly keys: number; readonly what: string };
   /** What a key's value says; undefined: it is of no use. Asked once for each value. */
   readonly read: (key: string, value: string) => Item | undefined;
@@ -47,8 +50,9 @@ export class FollowedKeys<Item> {
   #changed = new Map<string, Item | undefined>();
   #isReady: () => void = () => {};
   #failures = 0;
-  /** A warning for each of many would be a flood. */
+  /** Keys that there was no room for; a warning for each of many would be a flood. */
   #ignored = 0;
+  #refilling: NodeJS.Timeout | undefined;
   #publishing: NodeJS.Immediate | undefined;
 
   constructor(options: FollowedKeysOptions<Item>) {
@@ -83,6 +87,7 @@ export class FollowedKeys<Item> {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    clearTimeout(this.#refilling);
     clearImmediate(this.#publishing);
     await this.#running;
   }
@@ -112,14 +117,40 @@ export class FollowedKeys<Item> {
     const changes = source.watch(prefix, signal);
     const listed = await patiently(source.list(prefix), { signal });
     this.#failures = 0;
-    for (const key of this.#known.keys()) if (!listed.has(key)) this.#set(key, undefined);
-    for (const [key, value] of listed) this.#set(key, value);
-    this.#publish();
+    this.#fill(listed);
     this.#isReady();
     for await (const { key, value } of changes) {
       this.#set(key, value);
       this.#publishing ??= setImmediate(() => this.#publish());
     }
+  }
+
+  /** Of too many keys those that are known stay, and the first ones come: so all workers know the same. */
+  #fill(listed: ReadonlyMap<string, string>): void {
+    const { warn, prefix, max } = this.#options;
+    for (const key of this.#known.keys()) if (!listed.has(key)) this.#set(key, undefined);
+    const isTooMany = listed.size > max.keys;
+    for (const key of isTooMany ? [...listed.keys()].sort() : listed.keys()) this.#set(key, listed.get(key));
+    const ignored = listed.size - this.#known.size;
+    if (ignored > 0 && this.#ignored === 0)
+      warn(`${prefix}*: ${ignored} of ${listed.size} are ignored, more than ${max.keys} ${max.what}`);
+    this.#ignored = ignored;
+    clearTimeout(this.#refilling);
+    this.#refilling = undefined;
+    this.#publish();
+  }
+
+  /** There is room for keys that were ignored, or a key has come for which there is none. */
+  #refillSoon(): void {
+    const { source, prefix } = this.#options;
+    const refill = async (): Promise<void> => {
+      const listed = await source.list(prefix);
+      if (!this.#stop.signal.aborted) this.#fill(listed);
+    };
+    this.#refilling ??= setTimeout(() => {
+      this.#refilling = undefined;
+      refill().catch(() => {}); // where the registry is away, what is known stays
+    }, REFILL_MS).unref();
   }
 
   /** An unchanged value keeps what was read from it. */
@@ -129,17 +160,14 @@ export class FollowedKeys<Item> {
     if (value === undefined) {
       this.#known.delete(key);
       if (before?.item !== undefined) this.#changed.set(key, undefined);
-    } else if (!before && this.#known.size >= this.#options.max.keys) this.#ignore(key);
-    else {
+      if (this.#ignored > 0) this.#refillSoon();
+    } else if (!before && this.#known.size >= this.#options.max.keys) {
+      if (this.#ignored === 0) this.#refillSoon();
+    } else {
       const item = this.#options.read(key, value);
       this.#known.set(key, { value, item });
       if (item !== undefined || before?.item !== undefined) this.#changed.set(key, item);
     }
-  }
-
-  #ignore(key: string): void {
-    const { warn, max } = this.#options;
-    if (this.#ignored++ === 0) warn(`${key} is ignored: more than ${max.keys} ${max.what}`);
   }
 
   #publish(): void {

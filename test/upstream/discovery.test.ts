@@ -123,6 +123,37 @@ describe("peers from the registry", () => {
     expect(addresses()).toEqual([B]);
     expect(warnings).toEqual([`service:game:bad is ignored: ${reason}`]);
   });
+  test("are 4,096 at most; that is said once, and when some go others take their places", async () => {
+    const name = (index: number): string => String(index).padStart(5, "0");
+    const address = (index: number): string => `10.1.${index >> 8}.${index & 255}:7000`;
+    for (let index = 4_999; index >= 0; index--) await register(name(index), { address: address(index) });
+    await follow();
+    expect(addresses()).toEqual(Array.from({ length: 4_096 }, (_, index) => address(index)));
+    expect(warnings).toEqual(["service:game:*: 904 of 5000 are ignored, more than 4096 instances"]);
+    for (let index = 0; index < 100; index++) await registry.delete(`service:game:${name(index)}`);
+    await eventually(() => expect(addresses().at(-1)).toBe(address(4_195)));
+    expect(addresses()).toHaveLength(4_096);
+    for (let index = 1_000; index < 2_000; index++) await registry.delete(`service:game:${name(index)}`);
+    await eventually(() => expect(addresses()).toHaveLength(3_900));
+    await register("more", { address: B });
+    await eventually(() => expect(addresses()).toContain(B));
+    expect(warnings).toHaveLength(1);
+  });
+  test("that come when there are 4,096 are said once, too", async () => {
+    for (let index = 0; index < 4_096; index++)
+      await register(String(index), { address: `10.1.${index >> 8}.${index & 255}:7000` });
+    await follow();
+    expect(warnings).toEqual([]);
+    await register("more", { address: A });
+    await register("and more", { address: B });
+    await eventually(() =>
+      expect(warnings).toEqual(["service:game:*: 2 of 4098 are ignored, more than 4096 instances"]),
+    );
+    await registry.delete("service:game:0");
+    await eventually(() => expect(addresses()).toContain(B));
+    expect(addresses()).not.toContain(A);
+    expect(warnings).toHaveLength(1);
+  });
   test("take as many sessions at once as their capacity says", async () => {
     await register("a", { address: A, capacity: 1 });
     await register("b", { address: B });
