@@ -241,7 +241,7 @@ describe("a reload of several workers", () => {
   test("changes their number without a client refused", async () => {
     await using gateway = await Gateway.start(config());
     const stop = load(gateway.port());
-    for (const workers of [4, 2, 3]) {
+    for (const workers of [4, 1, 3]) {
       expect(await change(gateway, "SIGHUP", config({ workers }))).toMatchObject({ msg: "reload done" });
       const sessions = await oneOfEach(gateway.port(), workers);
       for (const { socket } of sessions) socket.destroy();
