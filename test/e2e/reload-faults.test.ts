@@ -62,8 +62,8 @@ describe.each([1, 2])("a gateway of %i workers", (workers) => {
     await using gateway = await Gateway.start(config({ workers }));
     const failed = await reloaded(gateway, {
       workers,
-      top: `setTimeout(() => Promise.reject(new Error("stray")), 50);`,
-      phases: `init: () => Promise.reject(new Error("not today"))`,
+      top: `const throwLater = () => setTimeout(() => Promise.reject(new Error("stray")), 50);`,
+      phases: `init: () => { throwLater(); return Promise.reject(new Error("not today")); }`,
     });
     expect(failed).toMatchObject({ msg: "reload failed", reason: "not today" });
     expect(await gateway.line((line) => line["msg"] === "uncaught")).toMatchObject({ err: { message: "stray" } });
