@@ -4,7 +4,7 @@ import type { Connection } from "../stream/connection.ts";
 const GOODBYE_MS = 400;
 
 /** Goodbyes at once: others have their turn in between. */
-const MOST_PER_TURN = 64;
+const MOST_PER_TURN = 256;
 
 /** Ends all sessions now. Those that are between two messages of a protocol with a goodbye say it first, as long as that takes no time. */
 export function stopAll(all: ReadonlySet<Connection>): void {

@@ -62,11 +62,12 @@ export default defineGateway({
 });`);
 }
 
+let clients = 0;
 const servers = ["plain", "secure", "framed", "raw"] as const;
 
 async function connect(gateway: Gateway, server: (typeof servers)[number], version: 4 | 5 = 5): Promise<MqttClient> {
   const socket = await (server === "secure" ? dialTls(gateway.port(server)) : dialIn(gateway.port(server)));
-  return MqttClient.over(socket, { clientId: server, version });
+  return MqttClient.over(socket, { clientId: `${server}-${clients++}`, version });
 }
 
 function tell(gateway: Gateway, ...words: string[]): Promise<Ran> {
@@ -148,6 +149,26 @@ test("MQTT 3.1.1 has no words for it: the client sees the end", async () => {
   expect(client.packets.map(({ cmd }) => cmd)).toEqual(["connack"]);
   expect(await stopped).toBe(0);
   client.destroy();
+});
+
+test("a drain keeps its pace, and all are told", async () => {
+  const [sessions, overMs] = [32, 4_000];
+  await using gateway = await start();
+  const connected = await Promise.all(Array.from({ length: sessions }, () => connect(gateway, "plain")));
+  await sleep(REST_MS);
+  const times: number[] = [];
+  const all = connected.map(async (client) => {
+    expect(await client.received("disconnect")).toMatchObject({ reasonCode: 0x9c });
+    times.push(performance.now());
+    client.destroy();
+  });
+  const drained = tell(gateway, "drain", "--over", String(overMs / 1_000));
+  await Promise.all(all);
+  const [first = 0] = times;
+  expect((times.at(-1) ?? 0) - first).toBeGreaterThan(overMs / 2);
+  const within = (fromMs: number): number => times.filter((at) => at >= fromMs && at < fromMs + overMs / 8).length;
+  expect(Math.max(...times.map(within))).toBeLessThan(sessions / 2); // an eighth of the time, and what a busy machine moves
+  expect((await drained).stdout).toMatch(/^\d+ sessions left\n(\d+ sessions left\n)+ended\n$/);
 });
 
 test("a reload ends no session, and says nothing", async () => {
