@@ -216,6 +216,18 @@ describe("while Redis is", () => {
     await server.cli("PUBLISH", "restyconf:changes", "service:game:b");
     for (const { keys } of [one, other]) await eventually(async () => expect(await keys()).toEqual(["service:game:a"]));
   });
+  test("paused, nothing is written or deleted after it was refused", async () => {
+    const one = await gateway();
+    await one.registry.put("kept", "1");
+    server.pause();
+    await expect(one.registry.put("late", "1")).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    await expect(one.registry.delete("kept")).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    server.resume();
+    await eventually(() => one.registry.put("next", "1"), 5_000);
+    await sleep(500); // what was in the buffers has been read
+    expect(await server.cli("EXISTS", "restyconf:late")).toBe("0");
+    expect(await server.cli("EXISTS", "restyconf:kept")).toBe("1");
+  });
   test("paused, what is known is answered at once and the rest in time; and all goes on when it goes on", async () => {
     const one = await knowing();
     server.pause();

@@ -83,6 +83,10 @@ class IoredisLink implements RedisLink {
     return this.#settings.prefix;
   }
 
+  get commandTimeoutMs(): number {
+    return this.#settings.commandTimeoutMs;
+  }
+
   get isReady(): boolean {
     return this.#isReady;
   }

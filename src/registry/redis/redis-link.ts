@@ -15,13 +15,15 @@ export function redisScript(lua: string): RedisScript {
 /**
  * A connection to Redis, as narrow as what shares Redis needs: registry, ids, limits, events. Keys and channels are given
  * without the prefix. Everything rejects with `RC_REGISTRY` when Redis is away or does not answer in time; nothing is queued
- * or sent twice.
+ * or sent twice. What was sent may be done all the same, also later: see {@link TimelyWrites}.
  */
 export interface RedisLink extends AsyncDisposable {
   /** In front of every key and channel. */
   readonly prefix: string;
   /** True in a Cluster: a command or script may use one key only, unless its keys share a `{tag}`. */
   readonly isSharded: boolean;
+  /** How long an answer may take. */
+  readonly commandTimeoutMs: number;
   /** False: Redis is away, and commands fail at once. */
   readonly isReady: boolean;
   /** One command on one key: `send("SET", "worker:1", "{}", "PX", 10_000)`. */

@@ -5,6 +5,7 @@ import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
 import { Follow, isRegistryKey } from "./follow.ts";
 import type { RedisLog } from "./open-redis.ts";
 import type { RedisLink } from "./redis-link.ts";
+import { TimelyWrites } from "./timely-writes.ts";
 
 /** Where changes are told: the message is the key. */
 const CHANGES = "changes";
@@ -41,6 +42,7 @@ interface Followed {
 class RedisRegistry implements Registry {
   readonly #link: RedisLink;
   readonly #options: RedisRegistryOptions;
+  readonly #writes: TimelyWrites;
   readonly #follows = new Map<string, Followed>();
   readonly #disk: DiskSnapshot | undefined;
   readonly #leave: () => void;
@@ -50,6 +52,7 @@ class RedisRegistry implements Registry {
   constructor(link: RedisLink, options: RedisRegistryOptions) {
     this.#link = link;
     this.#options = options;
+    this.#writes = new TimelyWrites(link);
     const { stateDir, log } = options;
     if (stateDir !== undefined)
       this.#disk = new DiskSnapshot({
@@ -93,15 +96,16 @@ class RedisRegistry implements Registry {
     if (!isRegistryKey(key)) throw new TypeError(`key: expected text that does not begin with ~, not "${key}"`);
     const ttlMs = ttlOf(options);
     mustFit(value);
-    const before = await this.#link.send("SET", key, value, ...(ttlMs === undefined ? [] : ["PX", ttlMs]), "GET");
+    const { announce = true } = options;
+    const isNew = await this.#writes.put(key, value, { ttlMs, wantsNews: announce });
     this.#wrote(key, value);
-    if (options.announce !== false && before !== value) this.#tell(key);
+    if (announce && isNew) this.#tell(key);
   }
 
   async delete(key: string, { announce = true }: ChangeOptions = {}): Promise<boolean> {
     this.#mustBeOpen();
     if (!isRegistryKey(key)) return false;
-    const wasThere = (await this.#link.send("DEL", key)) === 1;
+    const wasThere = await this.#writes.delete(key);
     this.#wrote(key, undefined);
     if (wasThere && announce) this.#tell(key);
     return wasThere;
