@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { messageOf } from "../errors.ts";
 import type { GatewayConfig } from "../gateway.ts";
@@ -10,6 +10,11 @@ const NAME_LENGTH = 16;
 
 /** Write permission of the group and of everybody. */
 const OTHERS_WRITE = 0o022;
+
+/** A user may have a number without a name, in a container. Windows has none. */
+function ownUid(): number {
+  return process.getuid?.() ?? 0;
+}
 
 /** Where a user's gateways may have their private folders, the best place first. */
 function placesOf(uid: number): readonly string[] {
@@ -23,7 +28,7 @@ function placesOf(uid: number): readonly string[] {
 
 /** Where the command line looks for a gateway: a service's environment is not that of a login, so each knows the other's places. */
 export function ownFoldersOf(configPath: string): readonly string[] {
-  const { uid } = userInfo();
+  const uid = ownUid();
   const places = new Set([...placesOf(uid), `/run/user/${uid}/restyconf`]);
   const folders = [...places].map((place) => ({ place, folder: join(place, nameOf(configPath)) }));
   return folders.filter(({ place, folder }) => isOwn(place, uid) && isOwn(folder, uid)).map(({ folder }) => folder);
@@ -31,7 +36,7 @@ export function ownFoldersOf(configPath: string): readonly string[] {
 
 /** Makes a user's private folder for one configuration, at the first place where nobody else could have a hand in it. Throws where there is none. */
 function makeOwnFolder(configPath: string): string {
-  const { uid } = userInfo();
+  const uid = ownUid();
   const faults: string[] = [];
   for (const place of placesOf(uid)) {
     try {
