@@ -197,6 +197,12 @@ describe("while the gateway is drained", () => {
     const words = "GET / HTTP/1.1\r\nHost: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab";
     socket.write(words);
     expect(await readUntil(socket, (text) => text.length >= words.length)).toBe(words);
+    const [line = ""] = (await tell(gateway, "sessions")).stdout.split("\n").filter((text) => text.includes('"http"'));
+    expect(JSON.parse(line)).toMatchObject({
+      carrier: "node", // where it has been since its end was announced
+      bytes_received: socket.bytesWritten,
+      bytes_sent: socket.bytesRead,
+    });
     socket.end();
     expect(await gateway.access(isHttp)).toMatchObject({ end_cause: "client_closed" });
     expect((await quitting).code).toBe(0);

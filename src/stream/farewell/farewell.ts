@@ -11,7 +11,7 @@ import { lastWordsOf, type Speaking } from "./last-words.ts";
  * So long no byte may have moved before words go in: longer than a sender pauses within a message, and than a lost packet takes to
  * come again on a good network. So they stand between two messages.
  */
-export const REST_MS = 250;
+const REST_MS = 250;
 
 /** A session as who ends it in good order sees it. */
 export interface FarewellHost extends Speaking {
