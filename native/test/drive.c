@@ -14,7 +14,8 @@ static const struct {
     {"resets", story_resets},
     {"heads", story_heads},       {"failures", story_failures},   {"kills", story_kills},
     {"limits", story_limits},     {"exhaustion", story_exhaustion}, {"hand-over", story_hand_over},
-    {"times", story_times},       {"rates", story_rates},         {"families", story_families},
+    {"times", story_times},       {"rates", story_rates},         {"shares", story_shares},
+    {"families", story_families},
     {"drains", story_drains},     {"recalls", story_recalls},
     {"ports", story_ports},       {"wrong ids", story_wrong_ids}, {"stop", story_stop},
 };

@@ -142,6 +142,7 @@ void story_exhaustion(void);
 void story_hand_over(void);
 void story_times(void);
 void story_rates(void);
+void story_shares(void);
 void story_families(void);
 void story_ports(void);
 void story_drains(void);

@@ -17,6 +17,12 @@ const METHODS = [
   "silent",
   "open",
   "openSilent",
+  "bucket",
+  "drop",
+  "fill",
+  "levels",
+  "pay",
+  "share",
   "take",
   "more",
   "relay",
@@ -90,6 +96,8 @@ test("whatever is done to a session in whatever order, the engine goes on", asyn
   using rig = new Rig();
   await using server = await echo();
   const { port } = rig.listen();
+  const bucket = rig.engine.bucket();
+  rig.engine.fill(bucket, 1_000_000, 100_000, 100_000, 1_000_000, 100_000, 100_000);
   const step = fc.record({
     method: fc.constantFrom(
       "more",
@@ -100,6 +108,7 @@ test("whatever is done to a session in whatever order, the engine goes on", asyn
       "recall",
       "takeOver",
       "limit",
+      "share",
       "counters",
       "addresses",
       "release",
@@ -123,6 +132,7 @@ test("whatever is done to a session in whatever order, the engine goes on", asyn
         else if (method === "recall") rig.engine.recall(session, number % 2);
         else if (method === "takeOver") shutAll(rig.engine.takeOver(session));
         else if (method === "limit") rig.engine.limit(session, number, number);
+        else if (method === "share") rig.engine.share(session, bucket);
         else if (method === "take") rig.engine.take();
         else rig.engine[method](session);
       }

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { eventKinds } from "../../src/stream/carrier/addon.ts";
 import { eventually } from "../support/eventually.ts";
 import { echo, TestServer } from "../support/servers.ts";
@@ -67,6 +67,85 @@ test("a stream can be slowed down while it runs", async () => {
   await sleep(500);
   expect(client.count - before).toBeLessThan(100_000);
   expect(client.count - before).toBeGreaterThan(0);
+});
+
+describe("a bucket", () => {
+  const RATE = 400_000;
+
+  /** Relays a client that says "x", and takes from the bucket. */
+  async function shared(rig: Rig, port: number, to: number, bucket: number): Promise<Client> {
+    const client = await Client.open(port, { says: "x" });
+    const { session } = await rig.next("open");
+    expect(rig.engine.share(session, bucket)).toBe(true);
+    rig.engine.relay(session, ...peer(to));
+    expect(rig.engine.share(session, bucket)).toBe(false); // it is too late
+    return client;
+  }
+
+  test("is shared equally by those who take from it, and holds what it holds for all of them", async () => {
+    using rig = new Rig();
+    await using server = await TestServer.open((socket) => socket.end(Buffer.alloc(10_000_000)));
+    const { port } = rig.listen();
+    const bucket = rig.engine.bucket();
+    expect(rig.engine.fill(bucket, RATE, 40_000, 0, RATE, 40_000, 40_000)).toBe(true);
+    const began = performance.now();
+    const clients: Client[] = [];
+    for (let at = 0; at < 4; at++) clients.push(await shared(rig, port, server.port, bucket));
+    await sleep(1_500);
+    const counts = clients.map(({ count }) => count);
+    const sum = counts.reduce((all, count) => all + count, 0);
+    expect(sum).toBeLessThanOrEqual(((performance.now() - began) / 1_000) * RATE + 40_000);
+    expect(sum).toBeGreaterThan(RATE);
+    expect(Math.min(...counts)).toBeGreaterThan(Math.max(...counts) / 2);
+    for (const client of clients) client[Symbol.dispose]();
+  });
+
+  test("that is filled with nothing lets nothing through, until it is; dropped, it still holds for whoever takes from it", async () => {
+    using rig = new Rig();
+    await using server = await echo();
+    const bucket = rig.engine.bucket();
+    rig.engine.fill(bucket, 0, 0, 0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
+    using client = await shared(rig, rig.listen().port, server.port, bucket);
+    client.socket.write(Buffer.alloc(100_000));
+    await sleep(300);
+    expect(client.count).toBe(1); // the first byte was there before
+    rig.engine.fill(bucket, 100_000, 10_000, 0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
+    expect(rig.engine.drop(bucket)).toBe(true);
+    const before = performance.now();
+    await client.receive(100_001);
+    expect(performance.now() - before).toBeGreaterThan(800);
+    for (const answer of [rig.engine.drop(bucket), rig.engine.levels(bucket), rig.engine.pay(bucket, 1)])
+      expect(answer).toBe(false);
+  });
+
+  test("tells what has come in, what was taken, and who waits", async () => {
+    using rig = new Rig();
+    await using server = await echo();
+    const bucket = rig.engine.bucket();
+    rig.engine.fill(bucket, 1_000, 100, 100, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
+    rig.engine.pay(bucket, 50);
+    expect(rig.engine.levels(bucket)).toBe(true);
+    expect([...rig.events.subarray(1, 8)]).toEqual([50, 0, 1_000, 0, 0, 0, Number.POSITIVE_INFINITY]);
+    using client = await shared(rig, rig.listen().port, server.port, bucket);
+    client.socket.write(Buffer.alloc(10_000));
+    await eventually(() => {
+      rig.engine.levels(bucket);
+      expect(rig.events[2]).toBe(1);
+    });
+  });
+
+  test.each([
+    [-1, 1, 0],
+    [Number.NaN, 1, 0],
+    [1, -1, 0],
+    [1, 1, Number.POSITIVE_INFINITY],
+  ])("is not filled with %d, %d, %d", (...way) => {
+    using rig = new Rig();
+    const bucket = rig.engine.bucket();
+    expect(() => rig.engine.fill(bucket, 1, 1, 0, ...way)).toThrow(TypeError);
+    expect(() => rig.engine.fill(bucket, ...way, 1, 1, 0)).toThrow(TypeError);
+    expect(() => rig.engine.pay(bucket, -1)).toThrow(TypeError);
+  });
 });
 
 test("a limited upload arrives whole", async () => {

@@ -20,6 +20,9 @@ const RENEW_TURNS = 600;
 /** A key without sessions keeps its part for so long: the next one may come soon, and would have to wait for others to give it some. */
 const LINGER_MS = 1_000;
 
+/** Whoever opens a share closes so many that have lingered: however many keys come, they cannot be more than go. */
+const CLOSED_PER_OPEN = 2;
+
 /** Keys that others have asked this process to look at. More are forgotten, and seen when their book is written anew. */
 const MAX_CALLS = 10_000;
 /** Calls that nobody has answered for so long are for nobody. */
@@ -70,6 +73,8 @@ class Shares {
     this.#shares.set(key, share);
     this.#synced(share, share.sync());
     this.#turns ??= setInterval(() => this.#turn(), TURN_MS).unref();
+    let left = CLOSED_PER_OPEN;
+    this.#closeEmptied(() => --left > 0);
     return share;
   }
 
@@ -77,17 +82,17 @@ class Shares {
     const until = performance.now() + TURN_BUDGET_MS;
     this.#keeper.living.refresh("known");
     this.#answerCalls(until);
-    this.#closeEmptied(until);
+    this.#closeEmptied(() => performance.now() <= until);
     this.#lookAround(until);
     this.#renewSome(until);
     if (this.#shares.size === 0) this.#stop();
   }
 
-  #closeEmptied(until: number): void {
+  #closeEmptied(goesOn: () => boolean): void {
     for (const [share, since] of this.#emptied) {
       if (performance.now() - since < LINGER_MS) return;
       this.#close(share);
-      if (performance.now() > until) return;
+      if (!goesOn()) return;
     }
   }
 

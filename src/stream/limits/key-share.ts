@@ -274,6 +274,7 @@ function isSameHolding(one: Holding, other: Holding): boolean {
 
 /** Those others who do not have what they should. */
 function concerned(holdings: readonly Holding[], token: string): readonly string[] {
+  if (holdings.every((holding) => holding.token === token)) return NOBODY;
   const parts = targets(holdings);
   const isFar = (has: number, should = has): boolean => isLess(has, should) || isLess(should, has);
   const isConcerned = ({ held }: Holding, place: number): boolean =>

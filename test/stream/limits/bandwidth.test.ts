@@ -247,9 +247,10 @@ describe("several processes", () => {
 describe("what it costs", () => {
   /** Counts what is asked of a bucket and of the dictionary. */
   function counted(onLook = () => {}) {
-    const counts = { looks: 0, fills: 0, calls: 0 };
+    const counts = { opens: 0, closes: 0, looks: 0, fills: 0, calls: 0 };
     const open = (): Bucket => {
       const bucket = new NodeBucket();
+      counts.opens++;
       return {
         fill: (filling) => {
           counts.fills++;
@@ -261,7 +262,9 @@ describe("what it costs", () => {
           return bucket.look();
         },
         pay: (bytes) => bucket.pay(bytes),
-        close: () => bucket.close(),
+        close: () => {
+          counts.closes++;
+        },
       };
     };
     const buckets: Buckets = { open };
@@ -301,6 +304,21 @@ describe("what it costs", () => {
     expect(counts.looks).toBe(before.looks);
     expect(counts.fills).toBe(before.fills);
     expect(counts.calls - before.calls).toBeLessThan(1_000);
+  });
+
+  test("a bounded memory, however many keys come and go", () => {
+    vi.useRealTimers();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    let ms = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => ms);
+    const { counts, buckets, dict } = counted();
+    const bandwidth = new SharedBandwidth(dict);
+    for (let key = 0; key < 20_000; key++) {
+      bandwidth.join(`key${key}`, { down: RATE }, buckets).leave();
+      ms += 0.1; // no turn comes to it: the process has too much to do
+    }
+    clock.mockRestore();
+    expect(counts.opens - counts.closes).toBeLessThanOrEqual(10_001); // what has come in the last second
   });
 
   test("no more than two milliseconds at a time, for keys that others have, too", () => {
