@@ -24,7 +24,7 @@ import { loadGateway } from "./worker/load-gateway.ts";
 import { createLog, type OpenLog } from "./worker/log.ts";
 import { keepPidFile } from "./worker/pid-file.ts";
 import { runGateway, type Started } from "./worker/run-gateway.ts";
-import { linkControl } from "./worker/state-dir.ts";
+import { leaveOwn, linkControl } from "./worker/state-dir.ts";
 
 /** Exit codes, as the documentation promises them. */
 const FINE = 0;
@@ -83,6 +83,7 @@ async function listenForCommands(started: Started, log: OpenLog): Promise<void> 
     if (cause instanceof BindError) return; // another gateway's folder
   }
   keepPidFile(dirs.folder);
+  process.on("exit", () => leaveOwn(dirs));
 }
 
 /** What a command that speaks to a running gateway is called with. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { chmodSync, lstatSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readlinkSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { messageOf } from "../errors.ts";
@@ -89,6 +89,18 @@ export function linkControl({ folder, own }: StateDirs): void {
   if (folder === undefined || own === undefined || folder === own) return;
   rmSync(controlPath(own), { force: true });
   symlinkSync(controlPath(folder), controlPath(own));
+}
+
+/** Takes the private folder of a gateway that has ended away, unless something is in it still. */
+export function leaveOwn({ folder, own }: StateDirs): void {
+  if (folder === undefined || own === undefined) return;
+  try {
+    const link = controlPath(own);
+    if (folder !== own && readlinkSync(link) === controlPath(folder)) rmSync(link);
+    rmdirSync(own);
+  } catch {
+    // it holds what is to stay, or another gateway's link
+  }
 }
 
 function nameOf(configPath: string): string {

@@ -121,12 +121,15 @@ describe("a private folder", () => {
 });
 
 describe("a state folder", () => {
-  test("holds the pid of the process that hears signals, for as long as it lives", async () => {
-    await using gateway = await Gateway.start(config({ stateDir: "state", more: "workers: 2," }));
+  test("holds the pid of the process that hears signals, for as long as it lives; its private folder goes with it", async () => {
+    using place = new TempFolder({ x: "" });
+    const env = { XDG_RUNTIME_DIR: place.path };
+    await using gateway = await Gateway.start(config({ stateDir: "state", more: "workers: 2," }), { env });
     const path = join(gateway.folder, "state/restyconf.pid");
     await eventually(() => expect(readFileSync(path, "utf8")).toBe(`${gateway.process.pid}\n`));
     await gateway.stop("SIGTERM");
     expect(existsSync(path)).toBe(false);
+    expect(readdirSync(join(place.path, "restyconf"))).toEqual([]);
   });
 
   test("whose path is too long for a socket has none, there or elsewhere", async () => {
