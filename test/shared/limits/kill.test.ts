@@ -12,6 +12,8 @@ const KILLS = process.env["RESTYCONF_LONG"] ? 1_000 : 24;
 const AT_ONCE = 4;
 /** Whatever is killed, all limiters answer, and the places of the dead are free, within this time. */
 const MAX_WAIT_MS = 1_000;
+/** While others storm on, one of them may be within a call and off its core, alive: a busy machine lets it wait its turn. */
+const MAX_WAIT_BESIDE_OTHERS_MS = 5_000;
 
 type Limits = ReturnType<typeof stormLimits>;
 
@@ -22,16 +24,20 @@ test(`after each of ${KILLS} kills at any moment limiters of all kinds are right
   const { dict } = dicts.dicts;
   if (dict === undefined) throw new Error("it was opened above");
   const limits = stormLimits(dict);
-  const waited: number[] = [];
+  const waited: Record<"alone" | "besideOthers", number[]> = { alone: [], besideOthers: [] };
   for (let kills = 0; kills < KILLS; kills += AT_ONCE) {
     const stormers = Array.from({ length: AT_ONCE }, () => start({}, dicts));
     await Promise.all(stormers.map((stormer) => once(stormer, "message")));
-    for (const stormer of stormers) waited.push(await killAndAsk(stormer, limits));
-    waited.push(takeAllPlaces(limits));
-    expect(Math.max(...waited)).toBeLessThan(MAX_WAIT_MS);
+    const waits: number[] = [];
+    for (const stormer of stormers) waits.push(await killAndAsk(stormer, limits));
+    waited.alone.push((waits.pop() ?? 0) + takeAllPlaces(limits));
+    waited.besideOthers.push(...waits);
+    expect(Math.max(...waited.alone)).toBeLessThan(MAX_WAIT_MS);
+    expect(Math.max(...waited.besideOthers)).toBeLessThan(MAX_WAIT_BESIDE_OTHERS_MS);
     for (const kind of KINDS) expectExact(dict, limits, kind, kills + AT_ONCE);
   }
-  await annotate(`${KILLS} kills of those who ask limiters: ${Math.max(...waited).toFixed(1)} ms at most`);
+  const [alone, besideOthers] = [waited.alone, waited.besideOthers].map((each) => Math.max(...each).toFixed(1));
+  await annotate(`${KILLS} kills of those who ask limiters: ${alone} ms at most, ${besideOthers} beside others`);
 });
 
 /** Answers how long it took until all limiters had answered. */
