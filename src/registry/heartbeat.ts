@@ -1,4 +1,5 @@
 import { messageOf } from "../errors.ts";
+import { briefly } from "./goodbye.ts";
 import { jitteredMs } from "./redis/backoff.ts";
 import type { Registry } from "./registry.ts";
 
@@ -76,6 +77,10 @@ class RegistryHeartbeat implements Heartbeat {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#timer);
+    await briefly(this.#leave());
+  }
+
+  async #leave(): Promise<void> {
     await this.#running;
     await this.#remove();
   }

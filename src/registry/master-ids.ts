@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { GatewayError, messageOf } from "../errors.ts";
 import { DEFAULT_MACHINE_BITS } from "../shared/snowflake.ts";
+import { briefly } from "./goodbye.ts";
 import { keepLayout } from "./ids/layout.ts";
 import { Marks } from "./ids/marks.ts";
 import { Numbers } from "./ids/numbers.ts";
@@ -144,9 +145,13 @@ class MasterIdLease implements MasterIds {
     this.#marks.close();
     clearTimeout(this.#timer);
     clearTimeout(this.#end);
-    await this.#running;
     this.#error = new GatewayError("RC_ID_LEASE", "released");
-    await this.#giveBack().catch(() => {}); // the lease is over soon
+    if (this.#link.isAnswering) await briefly(this.#leaveAll());
+  }
+
+  async #leaveAll(): Promise<void> {
+    await this.#running;
+    await this.#giveBack();
   }
 
   #renewWithin(delayMs: number): void {

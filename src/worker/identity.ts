@@ -7,6 +7,8 @@ export interface WorkerIds {
   readonly masterId: number;
   /** Until when nobody else has the numbers, in milliseconds since 1970. Absent: for ever, since the configuration says so. */
   readonly untilMs?: number | undefined;
+  /** The master has waited for Redis in vain: its workers need not. */
+  readonly isRedisAway?: boolean | undefined;
 }
 
 /** Worker id = master id × this + number. With more workers the master has as many consecutive ids as it needs. */

@@ -117,7 +117,7 @@ export class Lasting implements AsyncDisposable {
   /** Opens the registry that the configuration names. Rejects when files cannot be read; a Redis that is away is waited for later. */
   static async open(config: GatewayConfig, options: LastingOptions): Promise<Lasting> {
     const { log, baseDir, stateDir, redis } = options;
-    const own = redis ? undefined : await redisOf(config, baseDir, log);
+    const own = redis ? undefined : await redisOf(config, baseDir, log, options.ids.isRedisAway);
     let bans: WorkerBans | undefined;
     const onLost = (prefix: string): void => void (prefix === BAN_KEYS && bans?.restore());
     const registry = await openRegistry(config, { log, baseDir, stateDir, link: redis ?? own, onLost });

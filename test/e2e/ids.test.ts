@@ -124,6 +124,22 @@ test("numbers that do not fit are refused before a port opens", async () => {
   await expect(Gateway.start(text)).rejects.toThrow(/masterId: expected at most 100 for workers 15/);
 });
 
+test("a start waits for a Redis that is silent once, and an end hardly", async () => {
+  await using silent = await RedisServer.start();
+  const where = `redis: { url: "${silent.url}", connectTimeoutMs: 6_000 },`;
+  silent.pause();
+  const begun = performance.now();
+  await using gateway = await Gateway.start(config(2).replace(/redis: "[^"]*",/, where));
+  expect(performance.now() - begun).toBeLessThan(11_500); // the master's 6 s, and not its workers' 6 s as well
+  silent.resume();
+  await eventually(async () => expect((await ask(gateway)).made).toMatch(/^\d+$/), 15_000);
+  silent.pause();
+  const stopped = performance.now();
+  expect(await gateway.stop("SIGTERM")).toBe(0);
+  expect(performance.now() - stopped).toBeLessThan(3_500);
+  silent.resume();
+}, 40_000);
+
 test("without an answer of Redis a gateway serves, and makes no ids", async () => {
   await using away = await RedisServer.start();
   const text = config(1).replace(String(redis.port), String(away.port));

@@ -2,6 +2,8 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { heartbeat } from "../../src/registry/heartbeat.ts";
+import { leaseMasterIds } from "../../src/registry/master-ids.ts";
 import { openRedis } from "../../src/registry/redis/open-redis.ts";
 import { redisRegistry } from "../../src/registry/redis/redis.ts";
 import type { Change, Registry } from "../../src/registry/registry.ts";
@@ -241,6 +243,31 @@ describe("while Redis is", () => {
     await server.cli("SET", "restyconf:service:game:d", B);
     await eventually(async () => expect(await one.keys()).toContain("service:game:d"), 5_000);
     expect(await one.keys()).toContain("service:game:a"); // it has had no chance to refresh
+  });
+});
+
+describe("while Redis is paused", () => {
+  test("nobody's end waits for it longer than a second", async () => {
+    const link = await openRedis(server.url, { log });
+    const registry = await redisRegistry(link, { log });
+    const lease = await leaseMasterIds(link, 1, { settleMs: 0 });
+    const beat = heartbeat(registry, () => ({ key: "worker:1", value: "x" }), { warn: () => {} });
+    await eventually(async () => expect(await server.cli("EXISTS", "restyconf:worker:1")).toBe("1"));
+    expect(link.isAnswering).toBe(true);
+    server.pause();
+    expect(await answerMs(async () => beat[Symbol.asyncDispose]())).toBeLessThan(1_400);
+    expect(link.isAnswering).toBe(false);
+    expect(await answerMs(() => lease.release())).toBeLessThan(100);
+    await link[Symbol.asyncDispose]();
+  });
+  test("who is told so does not wait for it at the start, and has it later", async () => {
+    server.pause();
+    const begun = performance.now();
+    await using link = await openRedis(server.url, { log, isAway: true });
+    expect(performance.now() - begun).toBeLessThan(1_000);
+    expect([link.isReady, link.isAnswering]).toEqual([false, false]);
+    server.resume();
+    await eventually(() => expect(link.isAnswering).toBe(true));
   });
 });
 

@@ -12,6 +12,9 @@ const BATCH = 1_000;
 /** Written to see whether Redis takes writes again; gone at once. */
 const PROBE = "~probe";
 
+/** Any answer takes less where all is well. */
+const SILENCE_MS = 1_000;
+
 /** Where the connection's ups and downs are told. */
 export interface RedisLog {
   info(event: string, fields?: Readonly<Record<string, unknown>>): void;
@@ -23,6 +26,8 @@ export interface OpenRedisOptions {
   readonly log: RedisLog;
   /** Paths in the configuration are relative to it. Default: the working directory. */
   readonly baseDir?: string;
+  /** Somebody has waited for this Redis in vain just now: no use to wait again. */
+  readonly isAway?: boolean | undefined;
 }
 
 /**
@@ -31,11 +36,11 @@ export interface OpenRedisOptions {
  */
 export async function openRedis(
   config: RedisConfig,
-  { log, baseDir = process.cwd() }: OpenRedisOptions,
+  { log, baseDir = process.cwd(), isAway = false }: OpenRedisOptions,
 ): Promise<RedisLink> {
   const settings = redisSettings(config, baseDir);
   const link = await IoredisLink.connect(settings, log);
-  await link.firstWord;
+  if (!isAway) await link.firstWord;
   return link;
 }
 
@@ -58,6 +63,9 @@ class IoredisLink implements RedisLink {
   #readOnly = 0;
   #reconnect: NodeJS.Timeout | undefined;
   #isClosed = false;
+  /** Commands without an answer so far, and since when there has been none. */
+  #waiting = 0;
+  #silentSince: number | undefined;
   #complaint: string | undefined;
   #tellFirstWord: () => void = () => {};
 
@@ -89,6 +97,10 @@ class IoredisLink implements RedisLink {
 
   get isReady(): boolean {
     return this.#isReady;
+  }
+
+  get isAnswering(): boolean {
+    return this.#isReady && performance.now() - (this.#silentSince ?? Number.POSITIVE_INFINITY) < SILENCE_MS;
   }
 
   async send(command: string, key: string, ...rest: readonly (string | number)[]): Promise<unknown> {
@@ -195,6 +207,7 @@ class IoredisLink implements RedisLink {
   /** A Redis that took no writes is back when it does, not when it is connected to. */
   #connected(): void {
     this.#isReady = true;
+    this.#silentSince = undefined;
     this.#tellFirstWord();
     if (this.#readOnly === 0) this.#back();
     else void this.#probe();
@@ -251,9 +264,14 @@ class IoredisLink implements RedisLink {
     if (!this.#isReady) throw new GatewayError("RC_REGISTRY", this.#complaint ?? "not connected");
     const { commandTimeoutMs } = this.#settings;
     let timer: NodeJS.Timeout | undefined;
+    let isLate = false;
+    if (this.#waiting++ === 0) this.#silentSince ??= performance.now();
     try {
       const late = new Promise<never>((_, reject) => {
-        const tooLate = (): void => reject(new Error(`no answer within ${commandTimeoutMs} ms`));
+        const tooLate = (): void => {
+          isLate = true;
+          reject(new Error(`no answer within ${commandTimeoutMs} ms`));
+        };
         timer = setTimeout(tooLate, commandTimeoutMs);
       });
       return await Promise.race([command(), late]);
@@ -262,6 +280,8 @@ class IoredisLink implements RedisLink {
       throw GatewayError.from(cause, "RC_REGISTRY");
     } finally {
       clearTimeout(timer);
+      this.#waiting--;
+      if (!isLate) this.#silentSince = this.#waiting > 0 ? performance.now() : undefined;
     }
   }
 }

@@ -26,6 +26,8 @@ export interface RedisLink extends AsyncDisposable {
   readonly commandTimeoutMs: number;
   /** False: Redis is away, and commands fail at once. */
   readonly isReady: boolean;
+  /** False: away, or some command has been waiting for its answer for a second. No time for what can be left out. */
+  readonly isAnswering: boolean;
   /** One command on one key: `send("SET", "worker:1", "{}", "PX", 10_000)`. */
   send(command: string, key: string, ...rest: readonly (string | number)[]): Promise<unknown>;
   /** Runs a script, which is sent whole only where Redis does not know it. */

@@ -68,7 +68,12 @@ export class Lease implements AsyncDisposable {
   }
 }
 
-/** The connection by which a master leases its numbers; undefined: the configuration names no Redis. */
-export async function redisOf({ redis }: GatewayConfig, baseDir: string, log: Log): Promise<RedisLink | undefined> {
-  return redis === undefined ? undefined : openRedis(redis, { log, baseDir });
+/** The connection by which a master leases its numbers; undefined: the configuration names no Redis. `isAway`: others have waited for it in vain. */
+export async function redisOf(
+  { redis }: GatewayConfig,
+  baseDir: string,
+  log: Log,
+  isAway?: boolean,
+): Promise<RedisLink | undefined> {
+  return redis === undefined ? undefined : openRedis(redis, { log, baseDir, isAway });
 }

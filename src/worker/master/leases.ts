@@ -86,7 +86,7 @@ export class Leases implements AsyncDisposable {
     const { masterId } = lease;
     const untilMs = this.#redis || this.#rivals(number).length === 0 ? lease.untilMs : 0;
     return {
-      ids: { number, masterId, untilMs },
+      ids: { number, masterId, untilMs, isRedisAway: this.#redis?.isReady === false },
       hasLease: this.#redis !== undefined,
       holdBy: (process) => this.#hold(lease, process),
     };
