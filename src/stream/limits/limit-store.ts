@@ -8,7 +8,7 @@ import { SharedBandwidth } from "./bandwidth.ts";
 /** The dictionary in which all workers count limits; `shared` may give it another size. */
 export const LIMITS_DICT = "limits";
 
-/** Its size unless the configuration says another: enough for some 100,000 keys. */
+/** Its size unless the configuration says another: enough for some 79,000 keys. */
 export const LIMITS_DICT_SIZE = "10m";
 
 /** What limits of sessions count with, besides a generation's own dictionaries. */

@@ -2,8 +2,12 @@ import { readFileSync } from "node:fs";
 import { createContext, runInContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { openDicts } from "../../../src/shared/dict/open-dicts.ts";
+import type { SharedDict } from "../../../src/shared/dict/shared-dict.ts";
 import { limitConn } from "../../../src/shared/limits/limit-conn.ts";
 import { limitCount } from "../../../src/shared/limits/limit-count.ts";
+import { limitReq } from "../../../src/shared/limits/limit-req.ts";
+import { nodeBuckets } from "../../../src/stream/bucket.ts";
+import { SharedBandwidth } from "../../../src/stream/limits/bandwidth.ts";
 import { ConfigError } from "../../../src/worker/config/config-error.ts";
 import { loadConfig } from "../../../src/worker/config/load-config.ts";
 import { validate } from "../../../src/worker/config/validate.ts";
@@ -25,6 +29,30 @@ describe("docs/limits.md", () => {
     if (name !== undefined) runInContext(`const ${name} = ${call};`, context);
     const told = runInContext(`JSON.stringify(${name ?? call})`, context);
     if (line.includes("//")) expect(told).toEqual(runInContext(`JSON.stringify(${answer})`, context));
+  });
+
+  test("says how many keys there is room for", () => {
+    const [, most = "", fewest = ""] =
+      /10 MB are enough for some ([\d,]+) keys;.*? for some ([\d,]+)\./s.exec(page) ?? [];
+    const count = (text: string): number => Number(text.replace(",", ""));
+    const address = (at: number): string => `edge:kind:address:203.${at >> 16}.${(at >> 8) & 255}.${at & 255}`;
+    const fits = (keys: number, use: (full: SharedDict) => (key: string) => unknown): boolean => {
+      const { limits } = openDicts({ limits: "10m" }).dicts;
+      if (!limits) return false;
+      const used = use(limits);
+      for (let at = 0; at < keys; at++) used(address(at));
+      return limits.keys(0).length === keys;
+    };
+    const req = (full: SharedDict) => {
+      const { incoming } = limitReq({ dict: full, rate: 0.001 });
+      return (key: string) => incoming(key);
+    };
+    const bytes = (full: SharedDict) => {
+      const bandwidth = new SharedBandwidth(full);
+      return (key: string) => bandwidth.join(key, { up: 100_000, down: 100_000 }, nodeBuckets);
+    };
+    expect([fits(count(most), req), fits(count(fewest), bytes)]).toEqual([true, true]);
+    expect([fits(count(most) * 1.1, req), fits(count(fewest) * 1.1, bytes)]).toEqual([false, false]);
   });
 
   test.each([...blocks("ts").map((text) => ["ts", text]), ...blocks("yaml").map((text) => ["yaml", text])])(
