@@ -1,4 +1,5 @@
 import type { Address } from "../../codecs/address.ts";
+import { MAX_TIMER_MS } from "../../codecs/timer.ts";
 import type { Buckets } from "../bucket.ts";
 import {
   type Addon,
@@ -19,6 +20,9 @@ import { type Counts, NativeIncoming } from "./native-incoming.ts";
 /** Events per batch, and room for their first bytes. */
 const BATCH = 256;
 const BATCH_BYTES = 262_144;
+
+/** So much later than it happened may an event of the engine be heard: a process may stand still for a while. */
+const LATE_MS = 30_000;
 
 /** What the engine tells of a port. */
 export interface PortEvents {
@@ -70,9 +74,11 @@ export class Carrier {
     return opened;
   }
 
-  /** Accepts no more there. Clients that have said nothing yet are still served. */
-  unlisten(listener: number): void {
+  /** Accepts no more there. Clients that have said nothing yet are still served, within the time that they may be silent. */
+  unlisten(listener: number, silentMs: number): void {
     this.engine.unlisten(listener);
+    const forget = (): void => void this.#ports.delete(listener);
+    setTimeout(forget, Math.min(silentMs + LATE_MS, MAX_TIMER_MS)).unref();
   }
 
   /** The number under which all ports of a server count their sessions together. */
@@ -159,7 +165,9 @@ export class Carrier {
         localPort: this.#number(at + eventField.i),
       });
       this.#sessions[slot] = incoming;
-      this.#ports.get(a)?.onIncoming(incoming);
+      const port = this.#ports.get(a);
+      if (port) port.onIncoming(incoming);
+      else incoming.refuse();
     } else if (kind === eventKinds.trouble) this.#ports.get(session)?.onTrouble(a, b, c);
     else if (kind === eventKinds.head) this.#sessions[slot]?.grew(this.#copy(c, d), b);
     else if (kind === eventKinds.broke) this.#sessions[slot]?.broke();

@@ -26,18 +26,22 @@ export class NativePort implements Port, PortEvents {
   readonly fd: number;
   readonly #carrier: Carrier;
   readonly #listener: number;
+  /** How long a client may be silent that is here: the longest time that a server of this port has allowed. */
+  #silentMs: number;
   #serverName: string;
   #options: PortOptions;
   readonly #trouble: PortTrouble;
 
   private constructor(carrier: Carrier, endpoint: Endpoint, server: Server, options: PortOptions & PortSharing) {
-    const listen = { ...placeOf(endpoint, options), ...rulesOf(carrier, server, options) };
+    const rules = rulesOf(carrier, server, options);
+    const listen = { ...placeOf(endpoint, options), ...rules };
     const { listener, port, fd } = carrier.listen(listen, this);
     this.#serverName = server.name;
     this.address = formatEndpoint(endpoint.kind === "tcp" ? { ...endpoint, port } : endpoint);
     this.fd = fd;
     this.#carrier = carrier;
     this.#listener = listener;
+    this.#silentMs = rules.firstByteMs;
     this.#options = options;
     this.#trouble = new PortTrouble(options.log, () => this.address);
   }
@@ -60,7 +64,9 @@ export class NativePort implements Port, PortEvents {
   adopt(server: Server, options: PortOptions): void {
     this.#serverName = server.name;
     this.#options = options;
-    this.#carrier.engine.adjust(this.#listener, rulesOf(this.#carrier, server, options));
+    const rules = rulesOf(this.#carrier, server, options);
+    this.#silentMs = Math.max(this.#silentMs, rules.firstByteMs);
+    this.#carrier.engine.adjust(this.#listener, rules);
   }
 
   /** Accepts no more for now: the address stays open, and its clients wait in the kernel's queue or go to whoever shares it. */
@@ -73,7 +79,7 @@ export class NativePort implements Port, PortEvents {
   }
 
   close(): void {
-    this.#carrier.unlisten(this.#listener);
+    this.#carrier.unlisten(this.#listener, this.#silentMs);
     this.#trouble.stop();
   }
 
