@@ -3,17 +3,37 @@ import { isIPv4, isIPv6 } from "node:net";
 const MAPPED_PREFIX = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff); // RFC 4291 §2.5.5.2
 const MAPPED_TEXT = "::ffff:";
 const V6_GROUPS = 8;
+const ZERO = 0x30;
 
 /** Reads an IP address into its 4 or 16 bytes; a zone (`%eth0`) is left out, other text is undefined. */
 export function ipToBytes(text: string): Uint8Array | undefined {
-  if (isIPv4(text)) return Uint8Array.from(text.split("."), Number);
+  if (isIPv4(text)) return v4Bytes(text);
   if (!isIPv6(text)) return undefined;
   const [address = ""] = text.split("%");
   const [left = "", right] = dottedToHex(address).split("::");
   const head = groups(left);
   const tail = right === undefined ? [] : groups(right);
-  const gap = Array<number>(V6_GROUPS - head.length - tail.length).fill(0);
-  return Uint8Array.from([...head, ...gap, ...tail].flatMap((group) => [group >> 8, group & 0xff]));
+  const bytes = new Uint8Array(2 * V6_GROUPS);
+  for (const [place, group] of head.entries()) writeGroup(bytes, place, group);
+  for (const [place, group] of tail.entries()) writeGroup(bytes, V6_GROUPS - tail.length + place, group);
+  return bytes;
+}
+
+/** Digit by digit: an address is read for each session. */
+function v4Bytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(4);
+  let place = 0;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (digit < 0) place++;
+    else bytes[place] = (bytes[place] ?? 0) * 10 + digit;
+  }
+  return bytes;
+}
+
+function writeGroup(bytes: Uint8Array, place: number, group: number): void {
+  bytes[2 * place] = group >> 8;
+  bytes[2 * place + 1] = group & 0xff;
 }
 
 /** Writes 4 or 16 bytes as text; IPv6 in its one canonical form (RFC 5952), so that equal addresses are equal texts. */

@@ -126,12 +126,6 @@ export class Ports {
     for (const open of ports) if (!used.has(open)) closeAll(open);
   }
 
-  /** Something has changed that the rules of ports depend on. */
-  adjust(): void {
-    for (const open of this.#open.values())
-      for (const port of open.ports.values()) port.adopt(open.server, this.#optionsOf(open));
-  }
-
   /** Accepts besides at sockets that were sent before. Rejects when one of them is not here. */
   accept(sockets: readonly SocketName[]): Promise<void> {
     const accepted = this.#accepting.then(async () => {

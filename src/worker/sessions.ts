@@ -4,7 +4,7 @@ import { Connection } from "../stream/connection.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import { serve } from "../stream/serve.ts";
 import type { Server } from "../stream/server.ts";
-import { killBanned } from "./bans/kill-banned.ts";
+import { killBanned, killSilent } from "./bans/kill-banned.ts";
 import { Drain } from "./drain.ts";
 import { type LinkSession, type LinkSessions, linkSession } from "./link/link-sessions.ts";
 import { type LiveSession, liveSession, silentNumber, silentSession } from "./live-session.ts";
@@ -133,7 +133,13 @@ export class Sessions {
 
   /** Ends those that bans hold. Answers how many. */
   killBanned(bans: BanTable): Promise<number> {
-    return killBanned(bans, { all: this.#all, carrier: this.#parts.carrier });
+    return killBanned(bans, this.#all);
+  }
+
+  /** Turns those away whose address is banned and who have said nothing yet: the carrier's, which are no sessions. */
+  killSilent(bans: BanTable): void {
+    const { carrier } = this.#parts;
+    if (carrier) killSilent(bans, carrier);
   }
 
   /** Ends all of them, and those that still come. */

@@ -153,8 +153,8 @@ export class Worker {
       return { startedAt, sessions: this.size, generation: this.generation };
     };
     const killBanned = (bans: BanTable): Promise<number> => this.#sessions.killBanned(bans);
-    const adjustPorts = (): void => this.#ports.adjust();
-    this.#lasting.show({ sessions: this.#sessions.forLinks, address, killBanned, adjustPorts }, facts);
+    const killSilent = (bans: BanTable): void => this.#sessions.killSilent(bans);
+    this.#lasting.show({ sessions: this.#sessions.forLinks, address, killBanned, killSilent }, facts);
     this.#lasting.follow(this.#current.config);
   }
 

@@ -3,7 +3,7 @@ import { type KeyOf, keyOf, type Stage } from "../limits/limit-key.ts";
 import type { Session } from "../session.ts";
 import type { HeldBan } from "./ban.ts";
 import { PrefixMap, v4Key, v6Key } from "./prefix-map.ts";
-import { limitKeyOf, type Whom } from "./whom.ts";
+import { limitKeyOf, whomOf } from "./whom.ts";
 
 /** Each key by which somebody is banned is read of every session; of variables there could be any number. */
 const MAX_KEYS = 16;
@@ -35,7 +35,8 @@ export class BanTable {
 
   /** Takes the place of one for the same. False: there are too many keys. */
   add(ban: HeldBan): boolean {
-    const { whom } = ban;
+    const whom = whomOf(ban.whom);
+    if (!whom) return false;
     if (whom.kind === "range") {
       this.#prefixes(whom.range.bytes).set(whom.range, ban);
       return true;
@@ -45,7 +46,10 @@ export class BanTable {
     return known !== undefined;
   }
 
-  remove(whom: Whom): void {
+  /** `text`: {@link HeldBan.whom}. */
+  remove(text: string): void {
+    const whom = whomOf(text);
+    if (!whom) return;
     if (whom.kind === "range") this.#prefixes(whom.range.bytes).delete(whom.range);
     else {
       const known = this.#byKey.get(whom.name);

@@ -20,9 +20,10 @@ export interface BanOptions {
   readonly reason?: string | undefined;
 }
 
-/** A ban in the table. */
+/** A ban in the table: there may be very many, so it is as small as it can be. */
 export interface HeldBan {
-  readonly whom: Whom;
+  /** As {@link Ban.whom}. */
+  readonly whom: string;
   readonly reason: string | undefined;
   readonly since: string | undefined;
   /** Milliseconds since 1970, or infinity. By this process' own clock, so that it ends in time also while the registry is away. */
@@ -44,7 +45,12 @@ export function banOf(whom: Whom, { ttlMs = Number.POSITIVE_INFINITY, reason }: 
   if (!isInTime) throw new TypeError(`ttlMs: expected more than 0, and at most ${MAX_TTL_MS}, not ${ttlMs}`);
   if (reason !== undefined && !isReason(reason))
     throw new TypeError(`reason: expected text of ${MAX_REASON_CHARS} characters at most`);
-  return { whom, reason: reason || undefined, since: new Date(now).toISOString(), untilMs: Math.ceil(now + ttlMs) };
+  return {
+    whom: whom.text,
+    reason: reason || undefined,
+    since: new Date(now).toISOString(),
+    untilMs: Math.ceil(now + ttlMs),
+  };
 }
 
 /** What stands in the registry under the ban's key. */
@@ -66,7 +72,7 @@ export function readBan(key: string, value: string): HeldBan | string {
   if (since !== undefined && !isTime(since)) return "since: expected a time";
   if (until !== undefined && !isTime(until)) return "until: expected a time";
   return {
-    whom,
+    whom: whom.text,
     reason: reason || undefined,
     since,
     untilMs: until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until),
@@ -76,7 +82,7 @@ export function readBan(key: string, value: string): HeldBan | string {
 /** For eyes. */
 export function shownBan({ whom, reason, since, untilMs }: HeldBan): Ban {
   return {
-    whom: whom.text,
+    whom,
     ...(reason !== undefined && { reason }),
     ...(since !== undefined && { since }),
     ...(untilMs !== Number.POSITIVE_INFINITY && { until: new Date(untilMs).toISOString() }),

@@ -23,5 +23,5 @@ export function turnAwayKey(session: Connection, stage: Stage): void {
 }
 
 function detailOf({ whom, reason }: HeldBan): string {
-  return reason === undefined ? whom.text : `${whom.text}, ${reason}`;
+  return reason === undefined ? whom : `${whom}, ${reason}`;
 }

@@ -126,12 +126,8 @@ function rulesOf(carrier: Carrier, server: Server, { noDelay, keepAliveMs }: Por
   };
 }
 
-/**
- * False where nothing depends on the first bytes: then the client is served at once, whether it speaks or not. So it is while some
- * address is banned: who is, must not hold a socket until he speaks.
- */
-function waitsForBytes({ routes, ssl, proxyHeader, bans }: Server): boolean {
-  if (bans?.hasAddresses) return false;
+/** False where nothing depends on the first bytes: then the client is served at once, whether it speaks or not. */
+function waitsForBytes({ routes, ssl, proxyHeader }: Server): boolean {
   if (proxyHeader || (ssl && ssl.mode !== "starttls")) return true;
   if (routes.silent?.afterMs === 0) return false;
   return routes.sniffers.length > 0 || routes.silent !== undefined;

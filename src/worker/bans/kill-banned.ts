@@ -7,12 +7,9 @@ import { stages } from "../../stream/limits/limit-key.ts";
 /** Sessions looked at before others get their turn: below a millisecond of work. */
 const SESSIONS_PER_TURN = 500;
 
-/** Ends the sessions that bans hold, each looked at once, and clients that have said nothing yet. Answers how many. */
-export async function killBanned(
-  bans: BanTable,
-  { all, carrier }: { readonly all: Iterable<Connection>; readonly carrier: Carrier | undefined },
-): Promise<number> {
-  let killed = bans.hasAddresses ? killSilent(bans, carrier) : 0;
+/** Ends the sessions that bans hold, each looked at once. Answers how many. */
+export async function killBanned(bans: BanTable, all: Iterable<Connection>): Promise<number> {
+  let killed = 0;
   let looked = 0;
   for (const session of all) {
     if (!session.isOver && isBanned(session, bans)) {
@@ -24,9 +21,10 @@ export async function killBanned(
   return killed;
 }
 
-function killSilent(bans: BanTable, carrier: Carrier | undefined): number {
-  const banned = (carrier?.silent() ?? []).filter(({ remote }) => bans.ofAddress(remote.host) !== undefined);
-  return banned.filter(({ session }) => carrier?.killSilent(session)).length;
+/** Turns banned clients away that the carrier keeps until they speak. */
+export function killSilent(bans: BanTable, carrier: Carrier): void {
+  for (const { remote, session } of carrier.silent())
+    if (bans.ofAddress(remote.host) !== undefined) carrier.killSilent(session);
 }
 
 function isBanned(session: Connection, bans: BanTable): boolean {

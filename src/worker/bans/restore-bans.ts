@@ -57,7 +57,7 @@ async function put(registry: Pick<Registry, "put">, ban: HeldBan): Promise<void>
   const leftMs = ban.untilMs - Date.now();
   if (leftMs <= 0) return;
   const ttl = leftMs === Number.POSITIVE_INFINITY ? {} : { ttlMs: leftMs };
-  await registry.put(`${BAN_KEYS}${ban.whom.text}`, banValue(ban), { ...ttl, announce: false });
+  await registry.put(`${BAN_KEYS}${ban.whom}`, banValue(ban), { ...ttl, announce: false });
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

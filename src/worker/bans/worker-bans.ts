@@ -24,6 +24,12 @@ export const MAX_BANS = 100_000;
 /** A registry that went away is asked again so soon, and later as rarely. */
 const RETRY = { minRetryMs: 250, maxRetryMs: 5_000 };
 
+/**
+ * The native carrier tells of a client when it has said something, and so of one whose address is banned. Who keeps silent must not hold
+ * a socket for longer than this; a look costs as much as there are silent clients. (Telling of each at once would cost all others.)
+ */
+const LOOK_MS = 250;
+
 /** Of a key that a stranger has written, enough to find it again. */
 const SHOWN_KEY_CHARS = 128;
 
@@ -31,8 +37,8 @@ const SHOWN_KEY_CHARS = 128;
 export interface BansHost {
   /** Ends the sessions that these bans hold; answers how many. */
   killBanned(bans: BanTable): Promise<number>;
-  /** Addresses are banned now, or none is any more. */
-  adjustPorts(): void;
+  /** Turns those away who have said nothing yet. */
+  killSilent(bans: BanTable): void;
 }
 
 /** The bans of one worker: follows those in the registry, whoever has put them, and ends the sessions of new ones. */
@@ -44,6 +50,8 @@ export class WorkerBans implements Bans, AsyncDisposable {
   readonly #keys: FollowedKeys<HeldBan>;
   readonly #stop = new AbortController();
   #host: BansHost | undefined;
+  /** While addresses are banned. */
+  #looking: NodeJS.Timeout | undefined;
   /** Those that sessions were not held against yet. */
   #fresh = new BanTable();
   #isSweeping = false;
@@ -75,13 +83,13 @@ export class WorkerBans implements Bans, AsyncDisposable {
   /** The worker serves. */
   serves(host: BansHost): void {
     this.#host = host;
-    if (this.table.hasAddresses) host.adjustPorts();
+    this.#look();
     void this.#sweep();
   }
 
   async add(whom: string, options: BanOptions = {}): Promise<Ban> {
     const ban = banOf(named(whom), options, Date.now());
-    const key = `${BAN_KEYS}${ban.whom.text}`;
+    const key = `${BAN_KEYS}${ban.whom}`;
     if (this.#keys.size >= MAX_BANS && this.#keys.get(key) === undefined) throw new Error(`more than ${MAX_BANS} bans`);
     const value = banValue(ban);
     await this.#registry.put(key, value, options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs });
@@ -113,6 +121,7 @@ export class WorkerBans implements Bans, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
+    clearInterval(this.#looking);
     await this.#keys.close();
     if (this.#isOwn) await this.#registry[Symbol.asyncDispose]();
   }
@@ -125,20 +134,18 @@ export class WorkerBans implements Bans, AsyncDisposable {
   }
 
   #onChange(changed: ReadonlyMap<string, HeldBan | undefined>): void {
-    const hadAddresses = this.table.hasAddresses;
     for (const [key, ban] of changed) {
       if (!ban) this.#forget(key);
       else if (this.table.add(ban)) this.#fresh.add(ban);
       else this.#ignored.push(`${key} is ignored: too many variables`);
     }
     this.#complain();
-    if (this.table.hasAddresses !== hadAddresses) this.#host?.adjustPorts();
+    this.#look();
     void this.#sweep();
   }
 
   #forget(key: string): void {
-    const whom = whomOf(key.slice(BAN_KEYS.length));
-    if (!whom) return;
+    const whom = key.slice(BAN_KEYS.length);
     this.table.remove(whom);
     this.#fresh.remove(whom);
   }
@@ -148,6 +155,17 @@ export class WorkerBans implements Bans, AsyncDisposable {
     const [first, ...more] = this.#ignored;
     this.#ignored = [];
     if (first !== undefined) this.#log.warn(first, more.length > 0 ? { more: more.length } : {});
+  }
+
+  #look(): void {
+    const host = this.#host;
+    if (!host || !this.table.hasAddresses) {
+      clearInterval(this.#looking);
+      this.#looking = undefined;
+      return;
+    }
+    if (this.#fresh.hasAddresses) host.killSilent(this.#fresh);
+    this.#looking ??= setInterval(() => host.killSilent(this.table), LOOK_MS).unref();
   }
 
   /** All bans that have come since the last time are held against each session once. */
