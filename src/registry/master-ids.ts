@@ -26,8 +26,8 @@ const SETTLE_MS = MAX_RETRY_MS + 500;
 /** When a newcomer asks masters to renew, they do within this time: thousands of them not in one moment, and all before it goes on. */
 const RENEW_SPREAD_MS = 500;
 
-/** How often a newcomer waits for others before it counts as a failed attempt: a Redis that loses its data again and again has no ids. */
-const MAX_WAITS = 5;
+/** How often a newcomer looks before it counts as a failed attempt: a Redis that loses its data again and again holds up no start. */
+const MAX_LOOKS = 3;
 
 /** How ids are leased. */
 export interface MasterIdOptions {
@@ -236,7 +236,7 @@ class MasterIdLease implements MasterIds {
 
   /** Takes ids, unless Redis has lost whose they are: before or while we looked. */
   async #take(): Promise<number> {
-    for (let waits = 0; waits < MAX_WAITS; waits++) {
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const { mark, doubtMs } = await this.#marks.look();
       if (doubtMs === 0) {
         await keepLayout(this.#link, this.#machineBits, this.#leaseMs);
@@ -249,7 +249,7 @@ class MasterIdLease implements MasterIds {
         }
         await this.#numbers.release(first);
       }
-      await sleep(doubtMs, undefined, { signal: this.#stop.signal });
+      await sleep(doubtMs + 2, undefined, { signal: this.#stop.signal }); // Redis rounds
     }
     throw new GatewayError("RC_ID_LEASE", "redis loses its data");
   }

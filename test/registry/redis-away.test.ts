@@ -250,7 +250,7 @@ describe("while Redis is paused", () => {
   test("nobody's end waits for it longer than a second", async () => {
     const link = await openRedis(server.url, { log });
     const registry = await redisRegistry(link, { log });
-    const lease = await leaseMasterIds(link, 1, { settleMs: 0 });
+    const lease = await leaseMasterIds(link, 1, { settleMs: 100 });
     const beat = heartbeat(registry, () => ({ key: "worker:1", value: "x" }), { warn: () => {} });
     await eventually(async () => expect(await server.cli("EXISTS", "restyconf:worker:1")).toBe("1"));
     expect(link.isAnswering).toBe(true);

@@ -12,16 +12,21 @@ const MAX_WARNINGS = 100;
 
 /** Answers a value, its length where it is too long, or false; as \`MGET\` does, what is no text is none. Fewer: ask on from there. */
 export const READ: RedisScript = redisScript(`
-local found, size = {}, 0
+local found, short, places, size = {}, {}, {}, 0
 for at, key in ipairs(KEYS) do
   local length = redis.pcall('STRLEN', key)
-  if type(length) ~= 'number' then found[at] = false
+  found[at] = false
+  if type(length) ~= 'number' then -- of another type
   elseif length > tonumber(ARGV[1]) then found[at] = length
   else
-    found[at] = redis.call('GET', key)
+    short[#short + 1] = key
+    places[#places + 1] = at
     size = size + length
   end
   if size > tonumber(ARGV[2]) then break end
+end
+if #short > 0 then
+  for index, value in ipairs(redis.call('MGET', unpack(short))) do found[places[index]] = value end
 end
 return found`);
 

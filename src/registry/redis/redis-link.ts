@@ -26,7 +26,7 @@ export interface RedisLink extends AsyncDisposable {
   readonly commandTimeoutMs: number;
   /** False: Redis is away, and commands fail at once. */
   readonly isReady: boolean;
-  /** False: away, or some command has been waiting for its answer for a second. No time for what can be left out. */
+  /** False: away, or some command has been waiting for its answer for 0.8 s. No time for what can be left out. */
   readonly isAnswering: boolean;
   /** One command on one key: `send("SET", "worker:1", "{}", "PX", 10_000)`. */
   send(command: string, key: string, ...rest: readonly (string | number)[]): Promise<unknown>;
