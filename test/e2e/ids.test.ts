@@ -3,6 +3,15 @@ import { RedisServer } from "../registry/redis-server.ts";
 import { exchange } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
+import {
+  change,
+  clients,
+  type Held,
+  oneOf,
+  oneOfEach,
+  ask as say,
+  config as workersConfig,
+} from "../support/workers.ts";
 
 // Numbers of gateways and workers on one Redis: no two that live share one.
 
@@ -148,4 +157,89 @@ test("without an answer of Redis a gateway serves, and makes no ids", async () =
   const told = await ask(gateway);
   expect(told.made).toBe("RC_ID_LEASE");
   expect(told.session).not.toMatch(/^\d{15,}$/);
+});
+
+/** Ids that a session's worker makes, or why it makes none. */
+async function madeBy({ socket }: Held): Promise<readonly string[]> {
+  return (await say(socket, "ids")).text.split(",");
+}
+
+/** Has worker 0 go down by what nobody catches, and waits for its successor; both live then. */
+async function crash(gateway: Gateway): Promise<{ readonly old: Held; readonly young: Held }> {
+  const old = await oneOf(gateway.port(), 0);
+  await say(old.socket, "throw");
+  await gateway.line((line) => line["msg"] === "worker replaced");
+  const young = await oneOf(gateway.port(), 0);
+  expect(young.pid).not.toBe(old.pid);
+  return { old, young };
+}
+
+describe("two processes that live never make ids by one number", () => {
+  test("with Redis: the successor of a worker that ends has another", async () => {
+    const keys = `redis: "redis://127.0.0.1:${redis.port}",`;
+    await using gateway = await Gateway.start(workersConfig({ keys }));
+    const { old, young } = await crash(gateway);
+    const ids = (await Promise.all([madeBy(old), madeBy(young)])).flat();
+    expect(new Set(ids).size).toBe(600);
+    for (const id of ids) expect(id).toMatch(/^\d{15,19}$/);
+    for (const { socket } of [old, young]) socket.destroy();
+  });
+
+  test("without: a worker that ends makes none from then on", async () => {
+    await using gateway = await Gateway.start(workersConfig());
+    const { old, young } = await crash(gateway);
+    expect(await madeBy(old)).toEqual(["RC_ID_LEASE"]);
+    expect(new Set(await madeBy(young)).size).toBe(300);
+    for (const { socket } of [old, young]) socket.destroy();
+  });
+
+  test("without: nor does one that is replaced, and the new one does", async () => {
+    await using gateway = await Gateway.start(workersConfig());
+    const before = await oneOfEach(gateway.port());
+    for (const held of before) expect(new Set(await madeBy(held)).size).toBe(300);
+    expect(await change(gateway, "SIGUSR2")).toMatchObject({ msg: "replacement done" });
+    const after = await oneOfEach(gateway.port());
+    for (const held of before) expect(await madeBy(held)).toEqual(["RC_ID_LEASE"]);
+    for (const held of after) expect(new Set(await madeBy(held)).size).toBe(300);
+    for (const { socket } of [...before, ...after]) socket.destroy();
+  });
+
+  test("without: nor does one that went by a reload, when its number is wanted again", async () => {
+    await using gateway = await Gateway.start(workersConfig({ workers: 3 }));
+    const going = await oneOf(gateway.port(), 2);
+    for (const workers of [2, 3])
+      expect(await change(gateway, "SIGHUP", workersConfig({ workers }))).toMatchObject({ msg: "reload done" });
+    const come = await oneOf(gateway.port(), 2);
+    expect(come.pid).not.toBe(going.pid);
+    expect(await madeBy(going)).toEqual(["RC_ID_LEASE"]);
+    expect(new Set(await madeBy(come)).size).toBe(300);
+    for (const { socket } of [going, come]) socket.destroy();
+  });
+
+  test("with more workers than a number has room for, others are leased", async () => {
+    await using own = await RedisServer.start();
+    const text = (workers: number): string => config(workers).replace(String(redis.port), String(own.port));
+    await using gateway = await Gateway.start(text(2));
+    await using other = await Gateway.start(text(1));
+    const { masterId } = await ask(other);
+    expect(masterId).toBe(1); // an eleventh worker of the first one would have the id of this one's
+    expect(await change(gateway, "SIGHUP", text(11))).toMatchObject({ msg: "reload done" });
+    const ids = (await all(gateway, 11)).map(({ id }) => id);
+    expect(new Set([...ids, masterId * 10]).size).toBe(12);
+  });
+});
+
+test("where Redis is away no worker is replaced, since there are no numbers for new ones; all stays as it was", async () => {
+  await using away = await RedisServer.start();
+  await using gateway = await Gateway.start(workersConfig({ keys: `redis: "redis://127.0.0.1:${away.port}",` }));
+  const before = await oneOfEach(gateway.port());
+  await away.kill();
+  expect(await change(gateway, "SIGUSR2")).toMatchObject({
+    msg: "replacement failed",
+    reason: expect.stringMatching(/^no lease of ids: /),
+  });
+  const pids = (await clients(gateway.port())).map(({ pid }) => pid);
+  expect(new Set(pids)).toEqual(new Set(before.map(({ pid }) => pid)));
+  for (const held of before) expect(new Set(await madeBy(held)).size).toBe(300);
+  for (const { socket } of before) socket.destroy();
 });

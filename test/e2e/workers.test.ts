@@ -1,87 +1,13 @@
-import { writeFileSync } from "node:fs";
-import type { Socket } from "node:net";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { dialIn, exchange, readAll, readUntil } from "../support/client.ts";
+import { dialIn, exchange, readAll } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
-import { Gateway, type LogLine } from "../support/gateway.ts";
+import { Gateway } from "../support/gateway.ts";
 import { freePorts } from "../support/service.ts";
+import { ask, change, config, gone, isAlive, oneOfEach } from "../support/workers.ts";
 
 // Several processes behind one address: what becomes of clients when processes come and go.
 
 const WORKERS = 2;
-
-interface Config {
-  readonly workers?: number;
-  readonly listen?: string;
-  readonly servers?: string;
-  readonly more?: string;
-}
-
-/** Each answer names the process that gives it; a line keeps the session, the end of a client's ends it. */
-function config({ workers = WORKERS, listen = `"127.0.0.1:0"`, servers = "", more = "" }: Config = {}): string {
-  return `import { content, defineGateway, otherwise, reject } from "restyconf";
-    const talk = content(async (session) => {
-      const { worker } = session;
-      for (;;) {
-        const { data, err } = await session.reader.receive();
-        if (err) return;
-        if (String(data) === "throw") setImmediate(() => { throw new Error("on purpose"); });
-        await session.write([worker.number, process.pid, worker.generation, data].join(" ") + "\\n");
-      }
-    });
-    ${more}
-    export default defineGateway({ workers: ${workers}, servers: { edge: { listen: ${listen}, routes: [otherwise(talk)] }, ${servers} } });`;
-}
-
-interface Answer {
-  readonly number: number;
-  readonly pid: number;
-  readonly generation: number;
-}
-
-async function ask(socket: Socket, text = "x"): Promise<Answer> {
-  socket.write(`${text}\n`);
-  const [number = 0, pid = 0, generation = 0] = (await readUntil(socket, (answer) => answer.endsWith("\n")))
-    .split(" ")
-    .map(Number);
-  return { number, pid, generation };
-}
-
-/** Resolves when the other end has gone, by an end or a reset. */
-async function gone(socket: Socket): Promise<void> {
-  socket.on("error", () => {}).resume();
-  await new Promise((resolve) => socket.once("end", resolve).once("close", resolve));
-  socket.destroy();
-}
-
-/** Sessions until each of the workers has one. */
-async function oneOfEach(port: number, workers = WORKERS): Promise<(Answer & { readonly socket: Socket })[]> {
-  const found = new Map<number, Answer & { socket: Socket }>();
-  await eventually(async () => {
-    const socket = await dialIn(port);
-    const answer = await ask(socket);
-    if (found.has(answer.number)) socket.destroy();
-    else found.set(answer.number, { ...answer, socket });
-    expect(found.size).toBe(workers);
-  });
-  return [...found.values()].sort((left, right) => left.number - right.number);
-}
-
-async function change(gateway: Gateway, signal: NodeJS.Signals, text?: string): Promise<LogLine> {
-  if (text !== undefined) writeFileSync(join(gateway.folder, "restyconf.config.ts"), text);
-  const before = gateway.log.length;
-  gateway.process.kill(signal);
-  return gateway.line((line) => / (?:done|failed)$/.test(String(line["msg"])) && gateway.log.indexOf(line) >= before);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
 
 /** Clients that come and go, until they are told to stop; none may be refused or reset. */
 function load(port: number, isLost: (answer: string) => boolean = () => false): () => Promise<number> {
@@ -130,11 +56,9 @@ describe("several workers", () => {
   });
 
   test("do not start at all where one of them fails, and leave nobody behind", async () => {
-    const more = `export const wrong = 0;`;
-    const failing = config({ more }).replace(
-      "workers:",
-      `phases: { initWorker: (worker) => { if (worker.number === 1) throw new Error("number one"); } }, workers:`,
-    );
+    const failing = config({
+      phases: `initWorker: (worker) => { if (worker.number === 1) throw new Error("number one"); }`,
+    });
     await expect(Gateway.start(failing)).rejects.toThrow(/number one/);
   });
 
@@ -228,10 +152,9 @@ describe("a reload of several workers", () => {
 
   test("that one of them cannot follow changes none", async () => {
     await using gateway = await Gateway.start(config());
-    const failing = config().replace(
-      "workers:",
-      `phases: { initWorker: (worker) => { if (worker.number === 1) throw new Error("number one"); } }, workers:`,
-    );
+    const failing = config({
+      phases: `initWorker: (worker) => { if (worker.number === 1) throw new Error("number one"); }`,
+    });
     expect(await change(gateway, "SIGHUP", failing)).toMatchObject({ msg: "reload failed", reason: "number one" });
     const sessions = await oneOfEach(gateway.port());
     expect(sessions.map(({ generation }) => generation)).toEqual([1, 1]);

@@ -79,9 +79,7 @@ export class WorkerProcess implements WorkerCalls {
       accept: (names) => this.accept(names),
       leave: (names) => this.leave(names),
     });
-    this.ended = new Promise((resolve) => {
-      this.#child.once("exit", (code, signal) => resolve(code ?? signal ?? 1));
-    });
+    this.ended = endOf(this.#child);
     this.left = new Promise((resolve) => {
       this.#onLeft = resolve;
     });
@@ -293,4 +291,10 @@ export class WorkerProcess implements WorkerCalls {
     if (this.#child.connected) this.#child.send(message, handle as SendHandle | undefined, {}, done);
     else done();
   }
+}
+
+function endOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
+  return new Promise((resolve) => {
+    child.once("exit", (code, signal) => resolve(code ?? signal ?? 1));
+  });
 }

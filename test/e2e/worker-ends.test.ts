@@ -1,0 +1,133 @@
+import { connect } from "node:net";
+import { describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { Gateway } from "../support/gateway.ts";
+import { tell } from "../support/operated.ts";
+import {
+  ask,
+  change,
+  clients,
+  config,
+  FAST,
+  gone,
+  type Held,
+  isAlive,
+  nextLine,
+  oneOf,
+  put,
+} from "../support/workers.ts";
+
+// Every end has a limit: a process that does not end by itself, or stands still, is killed, whoever lives or dies beside it.
+
+/** Has a worker stand still: its event loop never turns again. */
+async function stuck(gateway: Gateway, number = 1): Promise<Held> {
+  const held = await oneOf(gateway.port(), number);
+  await ask(held.socket, "spin");
+  return held;
+}
+
+describe("a worker that stands still", () => {
+  test("is killed, and another takes its place", async () => {
+    await using gateway = await Gateway.start(config(), { env: FAST });
+    const { pid } = await stuck(gateway);
+    expect(await nextLine(gateway, (line) => line["msg"] === "worker killed")).toMatchObject({
+      pid,
+      reason: "it does not answer",
+    });
+    await gateway.line((line) => line["msg"] === "worker replaced");
+    expect(new Set((await clients(gateway.port())).map(({ number }) => number))).toEqual(new Set([0, 1]));
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  test("holds up no replacement, and no reload after that", async () => {
+    await using gateway = await Gateway.start(config(), { env: FAST });
+    const { pid } = await stuck(gateway);
+    expect(await change(gateway, "SIGUSR2")).toMatchObject({ msg: "replacement done" });
+    expect(isAlive(pid)).toBe(false);
+    expect(await change(gateway, "SIGHUP", config())).toMatchObject({ msg: "reload done", generation: 2 });
+    for (const { generation } of await clients(gateway.port())) expect(generation).toBe(2);
+  });
+
+  test("is in the status with what it said last", async () => {
+    await using gateway = await Gateway.start(config());
+    const { pid } = await stuck(gateway);
+    const { workers } = JSON.parse((await tell(gateway, "status")).stdout);
+    expect(workers).toHaveLength(2);
+    expect(workers).toContainEqual(expect.objectContaining({ number: 1, pid, isSilent: true }));
+  });
+
+  test("ends with its master: at a quick stop in its time", async () => {
+    await using gateway = await Gateway.start(config());
+    const { pid } = await stuck(gateway);
+    const began = performance.now();
+    expect(await gateway.stop("SIGTERM")).toBe(0);
+    expect(performance.now() - began).toBeLessThan(8_000);
+    await eventually(() => expect(isAlive(pid)).toBe(false));
+  });
+
+  test("and where the master was killed, by itself: its ports are free soon", async () => {
+    await using gateway = await Gateway.start(config());
+    const { pid } = await stuck(gateway);
+    const port = gateway.port();
+    gateway.process.kill("SIGKILL");
+    await eventually(() => expect(isAlive(pid)).toBe(false), 15_000);
+    await eventually(() => refused(port));
+  });
+});
+
+describe("a worker whose code has thrown where nobody catches it", () => {
+  test("has half a minute for its sessions, and is gone then", async () => {
+    await using gateway = await Gateway.start(config(), { env: FAST });
+    const held = await oneOf(gateway.port(), 1);
+    const ended = gone(held.socket);
+    held.socket.write("throw\n");
+    await gateway.line((line) => line["msg"] === "worker replaced");
+    expect(isAlive(held.pid)).toBe(true);
+    await ended;
+    await eventually(() => expect(isAlive(held.pid)).toBe(false));
+  });
+
+  test("and then stands still is killed", async () => {
+    const stops = config({ more: `process.on("exit", () => { for (;;); });` });
+    await using gateway = await Gateway.start(stops, { env: FAST });
+    const held = await oneOf(gateway.port(), 1);
+    held.socket.write("throw\n");
+    await gateway.line((line) => line["msg"] === "worker killed");
+    await eventually(() => expect(isAlive(held.pid)).toBe(false));
+  });
+});
+
+describe.each([1, 2])("with %i workers, a reload whose initWorker takes too long", (workers) => {
+  test("fails; what the hook does after that is ended when it is over", async () => {
+    await using gateway = await Gateway.start(config({ workers }), { env: FAST });
+    const late = `
+      initWorker: async (worker) => {
+        await until(() => there("go"));
+        const ticks = setInterval(() => told({ tick: worker.number }), 50);
+        worker.signal.addEventListener("abort", () => { clearInterval(ticks); told({ aborted: worker.number }); });
+      },
+      exitWorker: ({ number }) => told({ exited: number }),`;
+    expect(await change(gateway, "SIGHUP", config({ workers, phases: late }))).toMatchObject({
+      msg: "reload failed",
+      generation: 1,
+      reason: expect.stringContaining("initWorker: not finished within"),
+    });
+    put(gateway, "go");
+    for (let number = 0; number < workers; number++) {
+      await gateway.line((line) => line["aborted"] === number);
+      await gateway.line((line) => line["exited"] === number);
+    }
+    const { length } = gateway.log;
+    expect(await change(gateway, "SIGHUP", config({ workers }))).toMatchObject({ msg: "reload done" });
+    expect(gateway.log.slice(length).filter((line) => "tick" in line)).toEqual([]);
+  });
+});
+
+async function refused(port: number): Promise<void> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  const code = await new Promise((resolve) => {
+    socket.once("connect", () => resolve("open")).once("error", (cause: NodeJS.ErrnoException) => resolve(cause.code));
+  });
+  socket.destroy();
+  expect(code).toBe("ECONNREFUSED");
+}
