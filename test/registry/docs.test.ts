@@ -3,11 +3,13 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { leaseMasterIds } from "../../src/registry/master-ids.ts";
+import { leaseMasterIds, maxMasterIdOf } from "../../src/registry/master-ids.ts";
 import { openRegistry } from "../../src/registry/open-registry.ts";
 import { openRedis } from "../../src/registry/redis/open-redis.ts";
 import type { Registry } from "../../src/registry/registry.ts";
+import { Snowflake } from "../../src/shared/snowflake.ts";
 import { eventually } from "../support/eventually.ts";
 import { run } from "../support/programs.ts";
 import { TempFolder } from "../worker/temp-folder.ts";
@@ -68,6 +70,27 @@ async function known(): Promise<Record<string, unknown>> {
   const found = await registry.list("service:game:");
   return Object.fromEntries([...found].map(([key, value]) => [key.slice("service:game:".length), JSON.parse(value)]));
 }
+
+describe("docs/scaling.md", () => {
+  const scaling = readFileSync(join(root, "docs/scaling.md"), "utf8");
+
+  test("its table of machineBits is right", () => {
+    const rows = [...scaling.matchAll(/^\| (1\d) \| ([\d,]+) \| ([\d,]+) \|$/gm)];
+    const numbers = rows.map((row) => row.slice(1).map((text) => Number(text.replace(",", ""))));
+    const bits = Array.from({ length: 8 }, (_, index) => 10 + index);
+    expect(numbers).toEqual(
+      bits.map((machineBits) => [machineBits, maxMasterIdOf(machineBits) + 1, 2 ** (22 - machineBits)]),
+    );
+  });
+
+  test.each([10, 14, 17])("a worker's number is read out of an id of %i machineBits as it says", (machineBits) => {
+    const ways = [...scaling.matchAll(/`(Number\(\(BigInt\(id\)[^`]+)`/g)].map(([, way = ""]) => way);
+    expect(ways).toHaveLength(2);
+    const id = new Snowflake({ machineId: 1_019, machineBits }).next();
+    for (const way of machineBits === 10 ? ways : ways.slice(1))
+      expect(runInNewContext(way, { id, machineBits })).toBe(1_019);
+  });
+});
 
 describe("docs/registry.md", () => {
   test("a game server comes, refreshes, drains and goes by redis-cli", async () => {
