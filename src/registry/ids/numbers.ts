@@ -64,8 +64,8 @@ export class Numbers {
   readonly #link: RedisLink;
   readonly #options: NumbersOptions;
   readonly #token = randomUUID();
-  /** The first of those that were asked for and whose answers got lost: they may be ours. */
-  #unsure: number | undefined;
+  /** The first of those that may be ours, also where an answer got lost: who takes again begins there. */
+  #mine: number | undefined;
 
   constructor(link: RedisLink, options: NumbersOptions) {
     this.#link = link;
@@ -75,18 +75,18 @@ export class Numbers {
   /** Takes the lowest free run, about, and answers its first number. Rejects with `RC_ID_LEASE` when all are taken, and with `RC_REGISTRY`. */
   async take(): Promise<number> {
     const { count, max } = this.#options;
-    const reserved = this.#unsure ?? (await this.#reserve());
+    const reserved = this.#mine ?? (await this.#reserve());
     for (let from = reserved; ; ) {
       const first = await this.#free(from);
       if (first === undefined) throw new GatewayError("RC_ID_LEASE", `master ids 0 to ${max} are taken`);
-      this.#unsure = first;
+      this.#mine = first;
       const held = await this.#holdEach(first);
-      this.#unsure = undefined;
       const lost = held.lastIndexOf(OTHERS);
       if (lost === -1) {
         if (first !== reserved) await this.#moveHint(count, first + count, "up");
         return first;
       }
+      this.#mine = undefined;
       await this.#releaseEach(first);
       from = first + lost + 1;
     }
@@ -101,6 +101,7 @@ export class Numbers {
 
   /** Gives back those that are ours. Rejects with `RC_REGISTRY`. */
   async release(first: number): Promise<void> {
+    this.#mine = undefined;
     await this.#releaseEach(first);
     for (const count of new Set([1, this.#options.count])) await this.#moveHint(count, first, "down");
   }
