@@ -204,7 +204,7 @@ async function manyRegistries(folder, { many, ...options }) {
         registerWorker(registry, () => facts, log),
         registry,
       );
-      void drain(registry.watch("service:game:", over.signal));
+      for (const prefix of ["service:game:", "ban:"]) void drain(registry.watch(prefix, over.signal));
     }
     await rounds(redis, ["–", many], options);
   } finally {

@@ -93,6 +93,7 @@ export {
   type RejectOptions,
   reject,
 } from "./stream/action.ts";
+export type { Ban, BanOptions } from "./stream/bans/ban.ts";
 export type {
   BodyFilter,
   Bytes,
@@ -167,7 +168,13 @@ export { type Datagram, type UdpOptions, type UdpSocket, udp } from "./stream/so
 export type { Killed, Task, TaskFunction, TaskScope, TaskStatus } from "./stream/task.ts";
 export type { EndedTask } from "./stream/tasks.ts";
 export type { Vars } from "./stream/vars.ts";
-export type { WorkerContext } from "./stream/worker-context.ts";
+export type {
+  Bans,
+  BroadcastDone,
+  SessionDone,
+  SessionsEverywhere,
+  WorkerContext,
+} from "./stream/worker-context.ts";
 export type { Balancer, BalancerInput } from "./upstream/balancer.ts";
 export type { PeerChoice } from "./upstream/choice.ts";
 export { type RegistryPeers, registry } from "./upstream/discovery.ts";

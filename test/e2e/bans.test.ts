@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -270,6 +271,20 @@ describe("two gateways of two workers on one Redis", () => {
     await readAll(other);
     for (const whom of ["127.0.12.0/24", "127.0.13.5"]) expect((await tell(a, "unban", whom)).code).toBe(0);
     for (const socket of [victim, neighbour, other]) socket.destroy();
+  });
+
+  test("docs/bans.md: its commands print what it says", async () => {
+    const page = readFileSync(new URL("../../docs/bans.md", import.meta.url), "utf8");
+    const [, block = ""] = /## By the command line\n\n```\n([\s\S]*?)```/.exec(page) ?? [];
+    const timeless = (text: string): string => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME");
+    const steps = block.split(/^\$ restyconf /m).slice(1);
+    expect(steps).toHaveLength(3);
+    for (const step of steps) {
+      const [line = "", ...printed] = step.trimEnd().split("\n");
+      const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word = ""]) => quoted ?? word);
+      const { stdout } = await tell(a, ...words);
+      expect(timeless(stdout.trimEnd()), line).toBe(timeless(printed.join("\n")));
+    }
   });
 
   test("wrong words are wrong usage", async () => {

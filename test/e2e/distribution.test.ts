@@ -181,18 +181,17 @@ describe("two gateways on one Redis", () => {
   }, 60_000);
 });
 
-test("the page's configuration is a right one", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "restyconf-scaling-"));
-  const [text = ""] = blocks("ts");
-  writeFileSync(join(folder, "restyconf.config.ts"), text);
-  const checked = await run(process.execPath, [
-    join(ROOT, "dist/cli.js"),
-    "check",
-    join(folder, "restyconf.config.ts"),
-  ]);
-  rmSync(folder, { recursive: true });
-  expect(checked).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok /) });
-});
+test.each(blocks("ts").map((text, place) => [place + 1, text]))(
+  "the page's configuration %i is a right one",
+  async (_, text) => {
+    const folder = mkdtempSync(join(tmpdir(), "restyconf-scaling-"));
+    const path = join(folder, "restyconf.config.ts");
+    writeFileSync(path, String(text));
+    const checked = await run(process.execPath, [join(ROOT, "dist/cli.js"), "check", path]);
+    rmSync(folder, { recursive: true });
+    expect(checked).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok /) });
+  },
+);
 
 /** Sessions through both gateways to both game servers: twenty that stay, and others that come and go. */
 class Load {
