@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Numbers } from "../../src/registry/ids/numbers.ts";
 import {
   leaseMasterIds,
   type MasterIdOptions,
@@ -153,6 +154,22 @@ describe("with one server", () => {
     await server.cli("DEL", "restyconf:~ids:bits");
     expect((await master(server.url, 1, { machineBits: 17 })).id).toBe(5_000);
     expect((await master(server.url, 3, { machineBits: 17 })).id).toBe(5_001);
+  });
+  test("answers that get lost cost no numbers", async () => {
+    const link = await openRedis(quick(), { log });
+    links.push(link);
+    const numbers = new Numbers(link, { count: 2, max: 101, leaseMs: 30_000 });
+    expect(await numbers.take()).toBe(0);
+    expect(await numbers.take()).toBe(0); // as if the first answer had never come
+    server.pause();
+    await expect(numbers.take()).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    server.resume();
+    await eventually(async () => expect(await numbers.take()).toBe(0));
+    expect(await server.cli("--raw", "KEYS", "restyconf:master:*")).toMatch(
+      /^restyconf:master:[01]\nrestyconf:master:[01]$/,
+    );
+    await numbers.release(0);
+    expect(await server.cli("KEYS", "restyconf:master:*")).toBe("");
   });
   test("what another has taken over is lost at once, and another number is had", async () => {
     const one = await master(quick(), 1, short);
