@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /** Who waits takes at least this much: less is not worth waking up for. */
 #define MIN_PROMISE_BYTES 256
@@ -20,12 +21,26 @@
 #define FIRST_BUCKETS 64u
 #define MAX_BUCKETS MAX_SLOTS
 
+/** Turns that are passed over; those of more who go at once are taken as if they had stayed. */
+#define FIRST_GAPS 16u
+#define MAX_GAPS 1024u
+
+/** A turn that nobody takes: when it begins, by what has come in, and how long it would have been. */
+struct gap {
+  double from;
+  double bytes;
+};
+
 /** One direction. Lock. */
 struct bucket_way {
   double rate; // bytes per second; infinity: no limit
   double burst;
-  double served; // came in so far
-  double taken;  // was taken or promised of it
+  double served; // came in so far, or came back
+  double taken;  // was taken or promised of it; never less than before, or a promise could not be kept
+  double returned;
+  struct gap *gaps; // in their order
+  uint32_t gaps_count;
+  uint32_t gaps_room;
   int64_t filled_ms;
   uint32_t waiting;
 };
@@ -62,6 +77,7 @@ void bucket_join(struct bucket *bucket) { atomic_fetch_add_explicit(&bucket->use
 void bucket_leave(struct bucket *bucket) {
   if (atomic_fetch_sub_explicit(&bucket->users, 1, memory_order_acq_rel) > 1) return;
   pthread_mutex_destroy(&bucket->lock);
+  for (int at = UP; at <= DOWN; at++) free(bucket->ways[at].gaps);
   free(bucket);
 }
 
@@ -73,12 +89,35 @@ static void keep_within(struct bucket_way *way) {
   if (way->served > way->taken + way->burst) way->served = way->taken + way->burst;
 }
 
+static void pass_gaps(struct bucket_way *way) {
+  uint32_t passed = 0;
+  for (; passed < way->gaps_count && way->gaps[passed].from <= way->served; passed++) way->served += way->gaps[passed].bytes;
+  if (passed == 0) return;
+  way->gaps_count -= passed;
+  memmove(way->gaps, way->gaps + passed, way->gaps_count * sizeof *way->gaps);
+}
+
+/** Without memory it is as if he had stayed. */
+static void add_gap(struct bucket_way *way, struct gap gap) {
+  if (way->gaps_count == way->gaps_room) {
+    const uint32_t room = way->gaps_room == 0 ? FIRST_GAPS : way->gaps_room * 2;
+    struct gap *gaps = room > MAX_GAPS ? NULL : realloc(way->gaps, room * sizeof *gaps);
+    if (gaps == NULL) return;
+    way->gaps = gaps;
+    way->gaps_room = room;
+  }
+  uint32_t place = way->gaps_count++;
+  for (; place > 0 && way->gaps[place - 1].from > gap.from; place--) way->gaps[place] = way->gaps[place - 1];
+  way->gaps[place] = gap;
+}
+
 /** What has come in by now; the clock of a turn may be behind. */
 static struct bucket_way *flow(struct bucket *bucket, enum direction direction, int64_t now_ms) {
   struct bucket_way *way = &bucket->ways[direction];
   if (now_ms <= way->filled_ms) return way;
   if (!isinf(way->rate)) way->served += way->rate * (double)(now_ms - way->filled_ms) / 1000;
   way->filled_ms = now_ms;
+  pass_gaps(way);
   keep_within(way);
   return way;
 }
@@ -128,11 +167,17 @@ double bucket_promise(struct bucket *bucket, enum direction direction, double by
   return due;
 }
 
-void bucket_settle(struct bucket *bucket, enum direction direction, double unused) {
+/**
+ * His turn is passed over, when it comes: were others served sooner at once, whoever comes and goes again and again could let them
+ * have more than there is.
+ */
+void bucket_settle(struct bucket *bucket, enum direction direction, double due, double unused) {
   pthread_mutex_lock(&bucket->lock);
   struct bucket_way *way = &bucket->ways[direction];
-  if (!isinf(way->rate)) way->taken -= unused;
   way->waiting--;
+  way->returned += unused;
+  if (due - unused <= way->served) way->served += unused;
+  else add_gap(way, (struct gap){.from = due - unused, .bytes = unused});
   pthread_mutex_unlock(&bucket->lock);
 }
 
@@ -219,7 +264,7 @@ bool engine_levels(struct engine *engine, double number, struct level levels[2])
   for (int at = UP; at <= DOWN; at++) {
     const struct bucket_way *way = flow(bucket, (enum direction)at, clock_us() / 1000);
     levels[at] = (struct level){
-        .served = way->served, .taken = way->taken, .waiting = way->waiting, .rate = way->rate};
+        .served = way->served, .taken = way->taken, .used = way->taken - way->returned, .waiting = way->waiting, .rate = way->rate};
   }
   pthread_mutex_unlock(&bucket->lock);
   return true;

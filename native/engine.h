@@ -139,8 +139,9 @@ struct inflow {
 
 /** What is known of one direction of a bucket. */
 struct level {
-  double served; // bytes that have come in
-  double taken;  // and were taken or promised
+  double served; // bytes that have come in, or came back
+  double taken;  // bytes that were taken or promised
+  double used;   // without those that came back
   double waiting;
   double rate;
 };

@@ -98,16 +98,26 @@ static enum step pass_on(struct stream *stream, size_t count) {
   return STEP_WAIT;
 }
 
+/** Nothing is left but the end: nobody has to wait for his turn to read that. */
+static bool is_empty(const struct side *from) {
+  uint8_t byte;
+  return from->flags & HUNG_UP && recv(from->fd, &byte, 1, MSG_PEEK) == 0;
+}
+
 /** STEP_COPY: go on. */
 static enum step move(struct stream *stream) {
   struct side *from = stream->from;
+  struct limit *limit = atomic_load_explicit(&stream->session->limit, memory_order_relaxed);
+  if (limit != NULL && limit_applies(limit, stream->direction) && is_empty(from)) {
+    limit_use(limit, stream->direction, 0);
+    return read_end(stream);
+  }
   const size_t room = room_of(stream);
   if (room == 0) {
     stream->flow->throttled = true;
     return STEP_WAIT;
   }
   ssize_t count = kernel_recv(from->fd, stream->engine->buffer, room);
-  struct limit *limit = atomic_load_explicit(&stream->session->limit, memory_order_relaxed);
   if (limit != NULL) limit_use(limit, stream->direction, count > 0 ? (size_t)count : 0);
   if (count == 0) return read_end(stream);
   if (count < 0) {

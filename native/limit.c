@@ -47,7 +47,10 @@ bool limit_share(struct limit *limit, struct bucket *bucket) {
 /** Gives back what is left of a promise. */
 static void settle(struct limit *limit, enum direction direction, double unused) {
   limit->promised[direction] = 0;
-  for (uint32_t at = 0; at < limit->count; at++) bucket_settle(limit->sources[at].bucket, direction, unused);
+  for (uint32_t at = 0; at < limit->count; at++) {
+    const struct source *source = &limit->sources[at];
+    bucket_settle(source->bucket, direction, source->due[direction], unused);
+  }
 }
 
 static bool is_promised(const struct limit *limit, enum direction direction) { return limit->promised[direction] > 0; }
@@ -142,7 +145,8 @@ void limit_use(struct limit *limit, enum direction direction, size_t bytes) {
   }
   limit->promised[direction] -= (double)bytes;
   // There was no more to read: others may have the rest.
-  if (bytes < limit->allowed[direction] || limit->promised[direction] < 1) settle(limit, direction, limit->promised[direction]);
+  const bool is_over = bytes == 0 || bytes < limit->allowed[direction] || limit->promised[direction] < 1;
+  if (is_over) settle(limit, direction, limit->promised[direction]);
 }
 
 /** Until a quarter of the bucket is full, so that it is no read per byte; a second at most, since the rate may change. */

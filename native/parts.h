@@ -381,7 +381,7 @@ double bucket_promise_bytes(struct bucket *bucket, enum direction direction);
 /** Answers what must have come in before these bytes may be used: see `bucket_wait_ms`. */
 double bucket_promise(struct bucket *bucket, enum direction direction, double bytes);
 /** Who was promised bytes has used them, but for these. */
-void bucket_settle(struct bucket *bucket, enum direction direction, double unused);
+void bucket_settle(struct bucket *bucket, enum direction direction, double due, double unused);
 /** How long to wait for what was promised, or to look again; 0: it is there. */
 uint32_t bucket_wait_ms(struct bucket *bucket, enum direction direction, double due, int64_t now_ms);
 /** The driver's bucket of this number; NULL: there is none. */

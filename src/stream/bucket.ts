@@ -24,10 +24,12 @@ export interface Filling {
 
 /** What is known of one direction of a bucket. */
 export interface Level {
-  /** Bytes that have come in since it was made. */
+  /** Bytes that have come in since it was made, or came back. */
   readonly served: number;
   /** Bytes that were taken or promised since then. Who was promised his up to here has them when so many have come in. */
   readonly taken: number;
+  /** The same, without those that came back. */
+  readonly used: number;
   /** Sessions that wait for what they were promised. */
   readonly waiting: number;
   /** Bytes per second that come in. */
@@ -66,6 +68,22 @@ const CROWDED_MS = 50;
 const MIN_LOOK_MS = 100;
 const MAX_LOOK_MS = 1_000;
 
+/** Turns that are passed over; those of more who go at once are taken as if they had stayed. */
+const MAX_GAPS = 1_024;
+
+/** A turn that nobody takes: when it begins, by what has come in, and how long it would have been. */
+interface Gap {
+  readonly from: number;
+  readonly bytes: number;
+}
+
+/** Those who went last mostly came last: looked for from the end. */
+function placeOf({ from }: Gap, gaps: readonly Gap[]): number {
+  let place = gaps.length;
+  while (place > 0 && (gaps[place - 1]?.from ?? 0) > from) place--;
+  return place;
+}
+
 /** One direction of a bucket in JavaScript. */
 export class BucketWay {
   #rate = 0;
@@ -74,6 +92,9 @@ export class BucketWay {
   #taken = 0;
   #filledAt: number = performance.now();
   #waiting = 0;
+  #returned = 0;
+  /** Promises of those who went before they had them, in their order. */
+  readonly #gaps: Gap[] = [];
 
   fill({ rate, burst, add }: Filling): void {
     this.#flow();
@@ -84,7 +105,8 @@ export class BucketWay {
 
   look(): Level {
     this.#flow();
-    return { served: this.#served, taken: this.#taken, waiting: this.#waiting, rate: this.#rate };
+    const used = this.#taken - this.#returned;
+    return { served: this.#served, taken: this.#taken, used, waiting: this.#waiting, rate: this.#rate };
   }
 
   get isLimited(): boolean {
@@ -122,10 +144,16 @@ export class BucketWay {
     return this.#taken;
   }
 
-  /** Who was promised bytes has used them, but for these. */
-  settle(unused: number): void {
-    this.take(-unused);
+  /**
+   * Who was promised bytes has used them, but for these. It is his turn that is passed over, when it comes: were others served sooner
+   * at once, whoever comes and goes again and again could let them have more than there is.
+   */
+  settle(promised: number, unused: number): void {
     this.#waiting--;
+    this.#returned += unused;
+    const gap = { from: promised - unused, bytes: unused };
+    if (gap.from <= this.#served) this.#served += unused;
+    else if (this.#gaps.length < MAX_GAPS) this.#gaps.splice(placeOf(gap, this.#gaps), 0, gap);
   }
 
   /** How long to wait for what was promised, or to look again; 0: it is there. */
@@ -141,8 +169,14 @@ export class BucketWay {
   #flow(): void {
     const now = performance.now();
     const came = ((now - this.#filledAt) * this.#rate) / 1_000;
-    if (this.isLimited) this.#served = Math.min(this.#served + came, this.#taken + this.#burst);
     this.#filledAt = now;
+    if (!this.isLimited) return;
+    this.#served += came;
+    let passed = 0;
+    for (let gap = this.#gaps[0]; gap && gap.from <= this.#served; gap = this.#gaps[++passed])
+      this.#served += gap.bytes;
+    if (passed > 0) this.#gaps.splice(0, passed);
+    this.#served = Math.min(this.#served, this.#taken + this.#burst);
   }
 }
 

@@ -152,7 +152,7 @@ export class Throttle {
 
   /** What is left of a promise goes back. */
   #settle(): void {
-    if (this.#promises.length > 0) for (const way of this.#shared) way.settle(this.#promised);
+    for (const [at, promised] of this.#promises.entries()) this.#shared[at]?.settle(promised, this.#promised);
     this.#promises = [];
     this.#promised = 0;
   }

@@ -208,7 +208,10 @@ export interface Engine {
   bucket(): number;
   /** Bytes from the client, then those to it. */
   fill(bucket: number, ...ways: readonly [...up: NativeFilling, ...down: NativeFilling]): boolean;
-  /** Puts four numbers for each direction into the first shared event: what has come in, what was taken of it, who waits, the rate. */
+  /**
+   * Puts five numbers for each direction into the first shared event: what has come in, what was taken or promised of it, the same
+   * without what came back, how many wait, the rate.
+   */
   levels(bucket: number): boolean;
   /** Takes bytes from the client that were moved otherwise. */
   pay(bucket: number, bytesUp: number): boolean;

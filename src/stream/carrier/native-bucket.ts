@@ -2,7 +2,7 @@ import { type Bucket, type Buckets, bothWays, type Filling, type Level, type Way
 import type { Engine } from "./addon.ts";
 
 /** Numbers that the engine tells of one direction. */
-const LEVEL_FIELDS = 4;
+const LEVEL_FIELDS = 5;
 
 /** A bucket that the sessions of an engine take from, without JavaScript. */
 export class NativeBucket implements Bucket {
@@ -29,7 +29,8 @@ export class NativeBucket implements Bucket {
 
   /** Each in its place: no array is made for a question that is asked so often. */
   #level(told: Float64Array, at: number): Level {
-    return { served: told[at] ?? 0, taken: told[at + 1] ?? 0, waiting: told[at + 2] ?? 0, rate: told[at + 3] ?? 0 };
+    const [served, taken, used] = [told[at] ?? 0, told[at + 1] ?? 0, told[at + 2] ?? 0];
+    return { served, taken, used, waiting: told[at + 3] ?? 0, rate: told[at + 4] ?? 0 };
   }
 
   pay(bytesUp: number): void {

@@ -83,7 +83,7 @@ export class Flow {
     const unread = this.#from.detach();
     if (this.#state === "stopped") return;
     stream.on("data", this.#onData).on("end", this.#onEnd);
-    if (unread.length > 0) this.#onData(unread);
+    if (unread.length > 0) this.#got(unread); // no rate holds for it, or it is paid for
     if (hadEnded) this.#onEnd();
     else this.#throttle();
   }
@@ -173,13 +173,16 @@ export class Flow {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    const admitted = this.#rate ? this.#rate.admit(this.#from.stream, chunk) : chunk;
-    if (admitted.length > 0) {
+    this.#got(this.#rate ? this.#rate.admit(this.#from.stream, chunk) : chunk);
+  };
+
+  #got(bytes: Buffer): void {
+    if (bytes.length > 0) {
       this.#host.onMove(this);
-      this.#take(admitted);
+      this.#take(bytes);
     }
     this.run();
-  };
+  }
 
   readonly #onEnd = (): void => {
     if (this.#state !== "open" || !this.#host.onSourceEnd(this)) return;

@@ -79,7 +79,7 @@ export class KeyShare {
   #owed: Ways<number> = NOTHING;
   #others: readonly string[] = NOBODY;
   #measuredAt = 0;
-  #taken: Ways<number> = NOTHING;
+  #used: Ways<number> = NOTHING;
 
   constructor(key: string, bucket: Bucket, keeper: BookKeeper, rates: Ways<Rate>) {
     this.key = key;
@@ -220,13 +220,13 @@ export class KeyShare {
     const levels = this.bucket.look();
     const wants = bothWays((way): Want => {
       if (!isLimited(this.#rates[way])) return { amount: 0, weight: 1 };
-      const { taken, waiting } = levels[way];
-      const used = (taken - this.#taken[way]) / seconds / this.#rates[way].rate;
-      const isHungry = used >= this.#held[way] * (waiting > 0 ? WAITING_PARTS : SATED_PARTS);
-      return { amount: isHungry ? Number.POSITIVE_INFINITY : used * GROWTH, weight: Math.max(waiting, 1) };
+      const { used, waiting } = levels[way];
+      const part = (used - this.#used[way]) / seconds / this.#rates[way].rate;
+      const isHungry = part >= this.#held[way] * (waiting > 0 ? WAITING_PARTS : SATED_PARTS);
+      return { amount: isHungry ? Number.POSITIVE_INFINITY : part * GROWTH, weight: Math.max(waiting, 1) };
     });
     this.#measuredAt = now;
-    this.#taken = bothWays((way) => levels[way].taken);
+    this.#used = bothWays((way) => levels[way].used);
     return wants;
   }
 

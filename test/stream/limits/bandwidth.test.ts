@@ -106,6 +106,26 @@ describe("the rate of a key", () => {
     for (const session of crowd) session.leave();
   });
 
+  test("is not exceeded, nor lost, where others come, are promised some, and go again before they have it", () => {
+    const bandwidth = new SharedBandwidth(openDict());
+    const all = [new Busy(bandwidth), new Busy(bandwidth)];
+    for (let ms = 0; ms < 3_000; ms += 10) {
+      for (let time = 0; time < 5; time++) new Busy(bandwidth).leave();
+      vi.advanceTimersByTime(10);
+      expect(sum(all)).toBeLessThanOrEqual(((ms + 10) * RATE) / 1_000 + BURST);
+    }
+    expect(part(all, 2_000)).toBeGreaterThan(0.95); // as soon as they come no more
+  });
+
+  test("comes to the last one, too, when all before him have given back what they were promised", () => {
+    const bandwidth = new SharedBandwidth(openDict());
+    const others = Array.from({ length: 100 }, () => new Busy(bandwidth));
+    const last = new Busy(bandwidth, 1_000);
+    for (const other of others) other.leave();
+    vi.advanceTimersByTime(2_000);
+    expect(last.isDone).toBe(true);
+  });
+
   test("is shared equally by those who want it, however greedy, and whoever comes last", () => {
     const bandwidth = new SharedBandwidth(openDict());
     const all = Array.from({ length: 20 }, () => new Busy(bandwidth));
