@@ -240,6 +240,7 @@ class IoredisLink implements RedisLink {
     this.#reconnect ??= setTimeout(
       () => {
         this.#reconnect = undefined;
+        this.#away(); // nothing can be sent any more, and the connection's end comes later
         this.#client.disconnect(true);
       },
       readOnlyRetryMs(++this.#readOnly),
