@@ -215,18 +215,6 @@ describe("two processes that live never make ids by one number", () => {
     expect(new Set(await madeBy(come)).size).toBe(300);
     for (const { socket } of [going, come]) socket.destroy();
   });
-
-  test("with more workers than a number has room for, others are leased", async () => {
-    await using own = await RedisServer.start();
-    const text = (workers: number): string => config(workers).replace(String(redis.port), String(own.port));
-    await using gateway = await Gateway.start(text(2));
-    await using other = await Gateway.start(text(1));
-    const { masterId } = await ask(other);
-    expect(masterId).toBe(1); // an eleventh worker of the first one would have the id of this one's
-    expect(await change(gateway, "SIGHUP", text(11))).toMatchObject({ msg: "reload done" });
-    const ids = (await all(gateway, 11)).map(({ id }) => id);
-    expect(new Set([...ids, masterId * 10]).size).toBe(12);
-  });
 });
 
 test("where Redis is away no worker is replaced, since there are no numbers for new ones; all stays as it was", async () => {

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { dialIn, exchange, readAll } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
@@ -53,6 +56,27 @@ describe("several workers", () => {
   test("do not start at all where one address is taken", async () => {
     await using first = await Gateway.start(config());
     await expect(Gateway.start(config({ listen: `"127.0.0.1:${first.port()}"` }))).rejects.toThrow(/exit 3/);
+  });
+
+  test("do not start where another gateway has begun at the address before, and serves by now", async () => {
+    const [port = 0] = await freePorts(1);
+    const folder = mkdtempSync(join(tmpdir(), "restyconf-race-"));
+    const text = (name: string): string =>
+      config({
+        listen: `"127.0.0.1:${port}"`,
+        phases: `initWorker: async () => {
+          writeFileSync("${join(folder, name)}-begun", "");
+          await until(() => existsSync("${join(folder, name)}"));
+        }`,
+        more: `import { writeFileSync } from "node:fs";`,
+      });
+    const [one, other] = ["one", "other"].map((name) => Gateway.start(text(name)));
+    for (const name of ["one", "other"]) await eventually(() => statSync(join(folder, `${name}-begun`)));
+    writeFileSync(join(folder, "one"), "");
+    await using _first = await one;
+    writeFileSync(join(folder, "other"), "");
+    await expect(other).rejects.toThrow(/exit 3[\s\S]*EADDRINUSE/);
+    rmSync(folder, { recursive: true });
   });
 
   test("do not start at all where one of them fails, and leave nobody behind", async () => {

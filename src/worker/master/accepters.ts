@@ -22,7 +22,7 @@ interface AcceptersParts {
  */
 export class Accepters {
   readonly #parts: AcceptersParts;
-  #turn: Promise<void> = Promise.resolve();
+  #turn: Promise<boolean> = Promise.resolve(true);
   #again: NodeJS.Timeout | undefined;
   #isStopped = false;
 
@@ -30,8 +30,8 @@ export class Accepters {
     this.#parts = parts;
   }
 
-  /** Workers or sockets have come or gone. Resolves when all is as it should be, or will be asked for again. */
-  settle(): Promise<void> {
+  /** Workers or sockets have come or gone. Resolves when all is as it should be; false: it will be tried again. */
+  settle(): Promise<boolean> {
     this.#turn = this.#turn.then(() => this.#settle());
     return this.#turn;
   }
@@ -41,14 +41,18 @@ export class Accepters {
     clearTimeout(this.#again);
   }
 
-  async #settle(): Promise<void> {
+  async #settle(): Promise<boolean> {
     clearTimeout(this.#again);
-    if (this.#isStopped) return;
+    if (this.#isStopped) return true;
     const shares = [...this.#parts.shares()];
     const accepted = await Promise.allSettled(shares.map(([{ sockets }, share]) => sockets.accept(share)));
-    if (!accepted.every(isDone)) return this.#retry(shares, accepted);
+    if (!accepted.every(isDone)) {
+      this.#retry(shares, accepted);
+      return false;
+    }
     await Promise.allSettled(shares.map(([{ sockets }, share]) => sockets.keepOnly(share)));
     this.#parts.onSettled();
+    return true;
   }
 
   /** Nobody leaves a socket before all have what they need. */

@@ -96,7 +96,8 @@ export class Leases implements AsyncDisposable {
   #free(number: number): Lease | undefined {
     if (!this.#redis) return this.#current;
     const all = [...(this.#current ? [this.#current] : []), ...this.#holders.keys()];
-    return all.find((lease) => lease.capacity > number && !this.#isTaken(lease, number));
+    const free = all.filter((lease) => lease.capacity > number && !this.#isTaken(lease, number));
+    return free.find(({ trouble }) => trouble === undefined) ?? free[0];
   }
 
   #isTaken(lease: Lease, number: number): boolean {

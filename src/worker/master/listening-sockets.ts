@@ -3,13 +3,14 @@ import { bind } from "../../stream/port.ts";
 import type { WantedPort } from "../ports.ts";
 import type { ListeningSocket } from "./given-sockets.ts";
 import type { SocketName } from "./inherited-sockets.ts";
-import { openMore, openSockets, type SocketHandle } from "./socket-handle.ts";
+import { checkFree, openMore, openSockets, type SocketHandle } from "./socket-handle.ts";
 
 /** An open address of the gateway. */
 interface OpenAddress {
   /** With the real port where 0 was asked for. */
   readonly address: string;
   readonly port: number;
+  readonly wanted: WantedPort;
   /** One for each worker, or one for all; their places never change. */
   readonly handles: SocketHandle[];
   server: string;
@@ -76,6 +77,12 @@ export class ListeningSockets {
       throw cause;
     }
     return { wanted, workers, added, more };
+  }
+
+  /** The moment before workers accept: another gateway may have begun since these were opened. @throws BindError */
+  async check(): Promise<void> {
+    for (const { wanted, port } of this.#open.values())
+      await bind(wanted.endpoint, () => checkFree(wanted, port), { isOpen: true });
   }
 
   /** What is not wanted any more is closed here; it is gone when the last worker has closed it, too. */
@@ -148,6 +155,6 @@ function openAddress(port: WantedPort, workers: number): Promise<OpenAddress> {
   return bind(endpoint, async () => {
     const { handles, port: bound } = await openSockets(port, workers);
     const address = formatEndpoint(endpoint.kind === "tcp" ? { ...endpoint, port: bound } : endpoint);
-    return { address, port: bound, handles: [...handles], server: server.name };
+    return { address, port: bound, wanted: port, handles: [...handles], server: server.name };
   });
 }

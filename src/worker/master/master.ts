@@ -1,6 +1,7 @@
 import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
+import { BindError } from "../../stream/port.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { Accepters, type Shares } from "./accepters.ts";
@@ -58,7 +59,10 @@ export class Master implements RunningGateway, SlotHost {
     ending.addEventListener("abort", () => void master.close("quick"), { once: true }); // else its unix sockets stay
     try {
       master.#sockets.commit(await master.#sockets.prepare(plan.wanted, plan.workers));
-      await master.#crew.add(await master.#crew.hire(plan.workers, plan.source));
+      const workers = await master.#crew.hire(plan.workers, plan.source);
+      await master.#sockets.check();
+      await master.#crew.add(workers);
+      if (!(await master.settle())) throw new BindError("workers cannot accept");
       master.#isServing = true;
     } catch (cause) {
       await master.close("quick");
@@ -99,7 +103,7 @@ export class Master implements RunningGateway, SlotHost {
     return this.#leases.handOver(process);
   }
 
-  settle(): Promise<void> {
+  settle(): Promise<boolean> {
     return this.#accepters.settle();
   }
 

@@ -26,8 +26,8 @@ export interface SlotHost {
   update(process: WorkerProcess): Promise<void>;
   /** Resolves when the ids of its number are its own. */
   handOver(process: WorkerProcess): Promise<void>;
-  /** Somebody serves, or does no more: resolves when each listening socket has its accepter again. */
-  settle(): Promise<void>;
+  /** Somebody serves, or does no more: resolves when each listening socket has its accepter again; false: that takes longer. */
+  settle(): Promise<boolean>;
   /** It serves, and is to have what the others have besides. Never rejects. */
   joins(process: WorkerProcess): Promise<void>;
   /** A worker has gone down by itself: its code is broken. */

@@ -37,9 +37,7 @@ export async function openSockets({ endpoint, ipv6Only }: WantedPort, count: num
   if (addon && process.platform === "linux")
     return shared(addon, { host: ip.address, port: endpoint.port, ipv6Only }, count);
   const handle = create(ip.address, endpoint.port, ip.family, ipv6Only ? IPV6_ONLY : 0);
-  const bound: { port?: number } = {};
-  handle.getsockname?.(bound);
-  return { handles: [handle], port: bound.port ?? endpoint.port };
+  return { handles: [handle], port: portOf(handle) };
 }
 
 /** More sockets beside those that are open at a port already: for workers that come later. */
@@ -49,6 +47,15 @@ export async function openMore(wanted: WantedPort, port: number, count: number):
   if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return [];
   const { address: host } = await ipOf(endpoint);
   return severalAt(addon, { host, port, ipv6Only }, Math.max(0, count));
+}
+
+/** libuv keeps an address that is taken to itself until somebody listens, or asks. */
+function portOf(handle: SocketHandle): number {
+  const bound = { port: 0 };
+  const error = handle.getsockname?.(bound) ?? 0;
+  if (error === 0) return bound.port;
+  handle.close();
+  throw new Error(`bind ${getSystemErrorName(error)}`);
 }
 
 type Addon = NonNullable<ReturnType<typeof loadAddon>["addon"]>;
@@ -61,7 +68,7 @@ interface Address {
 
 /** Sockets that share a port would also share it with a stranger of the same user: one that does not share tells whether it is free. */
 function shared(addon: Addon, address: Address, count: number): OpenedSockets {
-  if (address.port !== 0) addressIsFree(addon, address);
+  if (address.port !== 0) assertFree(addon, address);
   const { handle, port } = opened(addon, address);
   try {
     return { handles: [handle, ...severalAt(addon, { ...address, port }, count - 1)], port };
@@ -82,7 +89,15 @@ function severalAt(addon: Addon, address: Address, count: number): readonly Sock
   }
 }
 
-function addressIsFree(addon: Addon, address: Address): void {
+/** Nobody else listens at an address that is bound here, and not listened at yet. Throws the system's error. */
+export async function checkFree({ endpoint, ipv6Only }: WantedPort, port: number): Promise<void> {
+  const { addon } = loadAddon();
+  if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return; // who binds later, or listens, is told
+  const { address: host } = await ipOf(endpoint);
+  assertFree(addon, { host, port, ipv6Only });
+}
+
+function assertFree(addon: Addon, address: Address): void {
   const { fd } = addon.open({ ...address, ...UNUSED, reusePort: false, backlog: BACKLOG });
   create(null, 0, -1, 0, fd).close();
 }
