@@ -20,11 +20,18 @@ interface Heard {
   readonly isBusy: boolean;
 }
 
-/** What the client reads, when each turn comes in pieces of `size`. */
-function hear(spokeLast: "client" | "peer", turns: readonly Turn[], size = Number.POSITIVE_INFINITY): Heard {
-  const last = new LastResponse(spokeLast);
+/** What the client reads, when each turn comes in pieces of `size`, and `pauseMs` behind the one before. */
+function hear(
+  spokeLast: "client" | "peer",
+  turns: readonly Turn[],
+  size = Number.POSITIVE_INFINITY,
+  pauseMs = 1_000,
+): Heard {
+  let nowMs = 0;
+  const last = new LastResponse(spokeLast, { now: () => nowMs });
   const pieces: Buffer[] = [];
   for (const [side, text] of turns) {
+    nowMs += pauseMs;
     for (let at = 0; at < text.length; at += Math.min(size, text.length)) {
       const piece = bytesOf(text.slice(at, at + size));
       if (side === "client") last.fromClient(piece);
@@ -135,14 +142,72 @@ describe.each(sizes)("in pieces of %d", (size) => {
   });
 });
 
-test("is busy while the client waits, and not between two exchanges", () => {
-  const last = new LastResponse("peer");
-  expect(last.isBusy).toBe(false);
+test("is busy while the client waits, while it is about to ask, and where a response may be under way", () => {
+  let nowMs = 0;
+  const last = new LastResponse("peer", { now: () => nowMs });
+  expect(last.isBusy).toBe(true);
   last.fromClient(bytesOf("GET / HTTP/1.1\r\nHo"));
   expect(last.isBusy).toBe(true);
   last.fromClient(bytesOf("st: a\r\n\r\n"));
   expect(last.isBusy).toBe(true);
+  last.fromPeer(bytesOf(OK)); // followed only, as it came right behind the beginning
+  expect([last.isBusy, last.isOver]).toEqual([false, false]);
+  nowMs += 60_000;
   expect(new LastResponse("client").isBusy).toBe(true);
+});
+
+describe.each(sizes)("in pieces of %d, without a pause", (size) => {
+  test("the response behind one that was followed is the last one", () => {
+    const turns = [client(GET), peer(OK), client(GET), peer(`${OK}${OK}`)];
+    expect(hear("peer", turns, size, 0)).toEqual({ text: OK + LAST, isOver: true, isBusy: false });
+    const upload = client(`${head("POST", "Content-Length: 3\r\n")}abc`);
+    expect(hear("peer", [upload, peer(OK), client(GET), peer(OK)], size, 0).text).toBe(OK + LAST);
+  });
+
+  test("a request behind which the response before goes on is not forgotten, and nothing of that response changes", () => {
+    const tail = [client(GET), peer("tail of response 1")];
+    expect(hear("peer", tail, size, 0)).toEqual({ text: "tail of response 1", isOver: false, isBusy: true });
+    const fake = [client(GET), peer(`${OK}the rest of response 1`)];
+    expect(hear("peer", fake, size, 0)).toEqual({ text: `${OK}the rest of response 1`, isOver: false, isBusy: true });
+    const cut = [client(GET), peer(OK), peer("the rest of response 1")];
+    expect(hear("peer", cut, size, 0)).toEqual({ text: `${OK}the rest of response 1`, isOver: false, isBusy: true });
+  });
+
+  test("a request behind another one is owed its answer", () => {
+    expect(hear("peer", [client(GET + GET), peer(OK)], size, 0)).toEqual({ text: OK, isOver: false, isBusy: true });
+    const inPieces = [client(`${GET}GET / HT`), peer(OK), client("TP/1.1\r\nHost: a\r\n\r\n")];
+    expect(hear("peer", inPieces, size, 0)).toEqual({ text: OK, isOver: false, isBusy: true });
+  });
+});
+
+test.each(sizes)("in pieces of %d a response that says close by itself is busy to its end", (size) => {
+  const whole = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\n0123456789";
+  expect(hear("peer", [client(GET), peer(whole.slice(0, -5))], size)).toMatchObject({ isBusy: true });
+  expect(hear("peer", [client(GET), peer(whole)], size)).toEqual({ text: whole, isOver: false, isBusy: false });
+  const endless = "HTTP/1.0 200 OK\r\n\r\n01234";
+  expect(hear("peer", [client(GET), peer(endless)], size)).toMatchObject({ text: endless, isBusy: true });
+});
+
+test("a HEAD that nobody saw is not waited for without end, and one that is known ends with its head", () => {
+  const bare = bytesOf("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+  let nowMs = 0;
+  const unseen = new LastResponse("client", { now: () => nowMs });
+  unseen.fromPeer(bare);
+  nowMs = 4_000;
+  expect(unseen.isBusy).toBe(true);
+  nowMs = 5_000;
+  expect([unseen.isBusy, unseen.isOver]).toEqual([false, false]);
+  unseen.fromPeer(bytesOf("a body it is"));
+  nowMs = 60_000;
+  expect(unseen.isBusy).toBe(true);
+  const known = new LastResponse("client", { method: "HEAD" });
+  known.fromPeer(bare);
+  expect(known.isOver).toBe(true);
+});
+
+test("is not busy once it is no HTTP any more", () => {
+  const upgrade = [client(head("GET", "Connection: upgrade\r\nUpgrade: echo\r\n")), peer("HTTP/1.1 101 S\r\n\r\nab")];
+  expect(hear("peer", upgrade).isBusy).toBe(false);
 });
 
 test("a malformed chunk is the client's to judge, and the peer's end is the connection's", () => {
