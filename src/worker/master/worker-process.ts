@@ -65,6 +65,8 @@ export class WorkerProcess implements WorkerCalls {
   #pulse: Pulse | undefined;
   #killsAt = Number.POSITIVE_INFINITY;
   #kill: NodeJS.Timeout | undefined;
+  /** Besides that one, since a newer drain has another end. */
+  #drainKill: NodeJS.Timeout | undefined;
   #said: WorkerStatus | undefined;
   #onLeft: (how: LeftBy) => void = () => {};
 
@@ -199,7 +201,7 @@ export class WorkerProcess implements WorkerCalls {
   close({ how, overMs, isLast }: Omit<CloseMessage, "kind">): void {
     this.#isTold = true;
     if (how === "quick") this.#killIn(QUICK_LIMIT_MS, "it has not ended");
-    else if (overMs !== undefined) this.#killIn(drainLimitMs(overMs), "its drain is over");
+    else if (overMs !== undefined) this.#killBehindDrain(overMs);
     this.#send({ kind: "close", how, overMs, isLast });
   }
 
@@ -243,6 +245,7 @@ export class WorkerProcess implements WorkerCalls {
     this.#hasEnded = true;
     this.#pulse?.stop();
     this.#clearKill();
+    clearTimeout(this.#drainKill);
     this.#calls.end(this.#gone(how));
     if (this.#isTold) this.#onLeft("order");
     else this.#onLeft(ORDERS.includes(how) && !this.#isKilled ? "signal" : "fault");
@@ -259,6 +262,12 @@ export class WorkerProcess implements WorkerCalls {
     this.#clearKill();
     this.#killsAt = at;
     this.#kill = setTimeout(() => this.#destroy(reason), ms);
+  }
+
+  /** Of several drains the newest counts. */
+  #killBehindDrain(overMs: number): void {
+    clearTimeout(this.#drainKill);
+    this.#drainKill = setTimeout(() => this.#destroy("its drain is over"), drainLimitMs(overMs));
   }
 
   #clearKill(): void {
