@@ -32,11 +32,16 @@ export function farewellKindOf(session: Speaking): "words" | "response" | undefi
   return session.sniffer?.goodbye ? "words" : undefined;
 }
 
-/** HTTP/1 that has not asked to become anything else. */
+/** HTTP/1 that has not asked to become anything else, but for what most servers do not take up (RFC 9113 §3.1): curl and Java offer it. */
 function isClosable({ protocol, info }: Speaking): boolean {
   if (!isHttp({ protocol, info }) || typeof info !== "object" || info === null) return false;
-  const isTunnel = "method" in info && info.method === "CONNECT";
-  return !isTunnel && !("upgrade" in info && info.upgrade !== undefined);
+  const upgrade = "upgrade" in info ? info.upgrade : undefined;
+  return methodOf(info) !== "CONNECT" && (upgrade === undefined || upgrade === "h2c");
+}
+
+function methodOf(info: unknown): string | undefined {
+  if (typeof info !== "object" || info === null || !("method" in info)) return undefined;
+  return typeof info.method === "string" ? info.method : undefined;
 }
 
 /** The end of one session in good order: with words of its protocol, or, for HTTP/1, behind a response that announces it. */
@@ -87,15 +92,20 @@ export class Farewell {
     return true;
   }
 
+  #lastResponse(spokeLast: Recalled["spokeLast"]): LastResponse {
+    const { info, bytesSent } = this.#session;
+    // the method of the first request is known, and as long as nothing was sent, it is what is answered next
+    this.#last = new LastResponse(spokeLast, { method: bytesSent === 0 ? methodOf(info) : undefined });
+    return this.#last;
+  }
+
   #announceIn(relay: FilterRelay): void {
-    const last = new LastResponse(relay.spokeLast);
-    this.#last = last;
+    const last = this.#lastResponse(relay.spokeLast);
     relay.append(lastResponseStages(last, () => this.#end(relay)));
   }
 
   #stagesFor(spokeLast: Recalled["spokeLast"]): MakeStages {
-    const last = new LastResponse(spokeLast);
-    this.#last = last;
+    const last = this.#lastResponse(spokeLast);
     return (control) => {
       const { up, down } = lastResponseStages(last, () => this.#end(control));
       return { up: [up], down: [down] };
