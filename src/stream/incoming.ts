@@ -42,6 +42,8 @@ export interface Incoming {
   readonly acceptedAt: number;
   /** Somebody has ended it before it said anything: all that is left is to say so. */
   readonly wasKilled?: boolean;
+  /** As `wasKilled`, by a drain. */
+  readonly wasDrained?: boolean;
   /** For as long as the protocol is not known. */
   readonly head: Head;
   /** From here on JavaScript owns the bytes: TLS, hooks that write, content. */

@@ -22,6 +22,10 @@ const ANNOUNCE_MS = 10_000;
 /** What a drain needs of the sessions. */
 interface Drained {
   readonly all: ReadonlySet<Connection>;
+  /** Numbers of the carrier's clients that have said nothing yet, and so are no sessions. Costs time for each. */
+  silent(): readonly number[];
+  /** Nothing happens if it has said something meanwhile. */
+  endSilent(client: number): void;
   /** Cuts off whatever is left. */
   stop(): void;
 }
@@ -52,6 +56,8 @@ export class Drain {
   readonly #postponed = new WeakSet<Connection>();
   /** Bytes at the last look. */
   #moved: ReadonlyMap<Connection, number> = new Map();
+  /** Those that were there when it began. None comes any more, but from the queues of the ports. */
+  #silent: readonly number[];
   #step = 0;
   #last: NodeJS.Timeout | undefined;
 
@@ -61,13 +67,20 @@ export class Drain {
     this.#steps = overMs === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(overMs / STEP_MS));
     this.#announceSteps = Math.min(this.#steps * ANNOUNCED_PART, ANNOUNCE_MS / STEP_MS);
     this.#most = Math.max(1, Math.ceil((this.#look().length * FASTEST) / this.#steps));
+    this.#silent = overMs === undefined ? [] : sessions.silent();
     this.#timer = setInterval(() => this.#next(), STEP_MS);
+  }
+
+  /** Clients that have said nothing, and whose turn is still to come. */
+  get silentLeft(): number {
+    return this.#silent.length;
   }
 
   /** None is left, or another drain takes its place. */
   stop(): void {
     clearInterval(this.#timer);
     clearTimeout(this.#last);
+    this.#silent = [];
   }
 
   #next(): void {
@@ -79,6 +92,7 @@ export class Drain {
     );
     if (this.#steps === Number.POSITIVE_INFINITY) return;
     this.#endShare(left);
+    this.#endSilent(this.#steps - this.#step);
     if (this.#step < this.#steps) return;
     clearInterval(this.#timer);
     this.#last = setTimeout(() => this.#sessions.stop(), LAST_MS);
@@ -109,6 +123,14 @@ export class Drain {
       if (kind) void this.#endPolitely(session, place < urgent);
       else session.stop("drained");
     });
+  }
+
+  /** Evenly, too: nothing of theirs is under way. Who has come late has his turn at the end. */
+  #endSilent(stepsAfter: number): void {
+    const silent = stepsAfter > 0 ? this.#silent : this.#sessions.silent();
+    const count = Math.ceil(silent.length / (stepsAfter + 1));
+    for (const client of silent.slice(0, count)) this.#sessions.endSilent(client);
+    this.#silent = silent.slice(count);
   }
 
   /** Idle ones first. Busy is who is known to be in the midst of something that should not be cut, or may still hear the announcement. */

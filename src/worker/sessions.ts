@@ -51,7 +51,7 @@ export class Sessions {
   }
 
   get size(): number {
-    return this.#all.size;
+    return this.#all.size + (this.#drain?.silentLeft ?? 0);
   }
 
   /** False while no more sessions fit. */
@@ -111,6 +111,7 @@ export class Sessions {
     this.#byId?.set(session.id, session);
     void serve(session);
     if (incoming.wasKilled) session.stop("killed");
+    else if (incoming.wasDrained) session.stop("drained");
     if (this.#stops) session.stop("shutdown");
   }
 
@@ -154,7 +155,12 @@ export class Sessions {
   drain(overMs?: number): void {
     if (this.#drain && overMs === undefined) return; // one with a time goes on
     this.#drain?.stop();
-    const drain = new Drain(overMs, { all: this.#all, stop: () => this.stop() });
+    const drain = new Drain(overMs, {
+      all: this.#all,
+      silent: () => this.#parts.carrier?.silent().map(({ session }) => session) ?? [],
+      endSilent: (session) => void this.#parts.carrier?.drainSilent(session),
+      stop: () => this.stop(),
+    });
     this.#drain = drain;
     void this.empty().then(() => drain.stop());
   }

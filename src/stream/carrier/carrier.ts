@@ -58,6 +58,7 @@ export class Carrier {
   readonly #groups = new Map<string, number>();
   /** Killed before they have said anything. */
   readonly #killed = new Set<number>();
+  readonly #drained = new Set<number>();
   /** From the engine's clock to `performance.now()`. */
   readonly #clockOffset = clockOffset();
 
@@ -110,6 +111,13 @@ export class Carrier {
     return isSilent;
   }
 
+  /** As {@link killSilent}, for a drain. */
+  drainSilent(session: number): boolean {
+    const isSilent = this.engine.open(session);
+    if (isSilent) this.#drained.add(session);
+    return isSilent;
+  }
+
   /** Bytes that a relay has moved so far. */
   counters(session: number): Counts {
     const isKnown = this.engine.counters(session);
@@ -159,6 +167,7 @@ export class Carrier {
         bytes: this.#copy(c, d),
         acceptedAt,
         wasKilled: this.#killed.size > 0 && this.#killed.delete(session),
+        wasDrained: this.#drained.size > 0 && this.#drained.delete(session),
         remoteIp: ip4Of(this.#number(at + eventField.f)),
         remotePort: this.#number(at + eventField.g),
         localIp: ip4Of(this.#number(at + eventField.h)),

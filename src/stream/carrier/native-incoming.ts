@@ -23,6 +23,7 @@ export interface Opened {
   readonly flags: number;
   readonly acceptedAt: number;
   readonly wasKilled: boolean;
+  readonly wasDrained: boolean;
   /** See `NO_IP4`. */
   readonly remoteIp: number;
   readonly remotePort: number;
@@ -50,6 +51,7 @@ type Owner = "javascript" | "engine" | "closed";
 export class NativeIncoming implements Incoming, Relay {
   readonly acceptedAt: number;
   readonly wasKilled: boolean;
+  readonly wasDrained: boolean;
   readonly #carrier: Carrier;
   readonly #session: number;
   #head: NativeHead | undefined;
@@ -72,6 +74,7 @@ export class NativeIncoming implements Incoming, Relay {
     this.#session = session;
     this.acceptedAt = opened.acceptedAt;
     this.wasKilled = opened.wasKilled;
+    this.wasDrained = opened.wasDrained;
     this.#remoteIp = opened.remoteIp;
     this.#remotePort = opened.remotePort;
     this.#localIp = opened.localIp;
