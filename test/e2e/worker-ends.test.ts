@@ -15,6 +15,7 @@ import {
   nextLine,
   oneOf,
   put,
+  write,
 } from "../support/workers.ts";
 
 // Every end has a limit: a process that does not end by itself, or stands still, is killed, whoever lives or dies beside it.
@@ -120,6 +121,29 @@ describe.each([1, 2])("with %i workers, a reload whose initWorker takes too long
     const { length } = gateway.log;
     expect(await change(gateway, "SIGHUP", config({ workers }))).toMatchObject({ msg: "reload done" });
     expect(gateway.log.slice(length).filter((line) => "tick" in line)).toEqual([]);
+  });
+});
+
+describe.each([1, 2])("with %i workers, a reload whose initWorker waits for what never comes", (workers) => {
+  test("is given up at once by a rollback", async () => {
+    await using gateway = await Gateway.start(config({ workers }));
+    expect(await change(gateway, "SIGHUP", config({ workers }))).toMatchObject({ msg: "reload done", generation: 2 });
+    write(
+      gateway,
+      config({
+        workers,
+        phases: `initWorker: ({ number }) => { told({ waits: number }); return until(() => false); }`,
+      }),
+    );
+    gateway.process.kill("SIGHUP");
+    for (let number = 0; number < workers; number++) await gateway.line((line) => line["waits"] === number);
+    const began = performance.now();
+    expect(await tell(gateway, "rollback")).toMatchObject({ code: 0 });
+    expect(performance.now() - began).toBeLessThan(10_000); // a hook may take 25 s
+    expect(gateway.log).toContainEqual(
+      expect.objectContaining({ msg: "reload failed", reason: "a rollback was asked for meanwhile" }),
+    );
+    for (const { generation } of await clients(gateway.port())) expect(generation).toBe(1);
   });
 });
 

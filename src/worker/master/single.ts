@@ -120,8 +120,15 @@ export class Single implements RunningGateway {
   async #prepare({ config }: LoadedGateway, unless: AbortSignal): Promise<number> {
     const generation = ++this.#generations;
     const dicts = openDicts(dictSizesOf(config), { keep: this.#worker.dicts });
-    await this.#calls.prepareConfig(config, generation, dicts);
-    if (unless.aborted) await this.#calls.abandon(generation);
+    const giveUp = (): void => void this.#calls.abandon(generation).catch(() => {}); // also while a hook still waits
+    unless.addEventListener("abort", giveUp);
+    try {
+      await this.#calls.prepareConfig(config, generation, dicts);
+    } catch (cause) {
+      throw unless.aborted ? unless.reason : cause;
+    } finally {
+      unless.removeEventListener("abort", giveUp);
+    }
     unless.throwIfAborted();
     return generation;
   }
