@@ -17,6 +17,9 @@ type Handler = (parameters: URLSearchParams) => Promise<Answer>;
 /** Longest answer is the session list; a question is a line. What keeps a connection open without asking is let go. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
+/** A question names a path alone; to read it as an address takes the rest of one. */
+const ORIGIN = "http://localhost";
+
 /**
  * Listens for the command line on a unix socket that only its owner may use. Resolves when it is open.
  * @throws BindError when another gateway has it; Error when the path of the folder is too long
@@ -112,7 +115,9 @@ async function answer(
   { method = "", url = "" }: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { pathname, searchParams } = new URL(url, "http://localhost");
+  const asked = URL.canParse(url, ORIGIN) ? new URL(url, ORIGIN) : undefined;
+  if (!asked) return reply(response, 400, { error: "expected a path" });
+  const { pathname, searchParams } = asked;
   const handler = handlers.get(`${method} ${pathname}`);
   if (!handler) return reply(response, 404, { error: `there is no ${method} ${pathname}` });
   try {
