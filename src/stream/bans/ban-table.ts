@@ -3,10 +3,10 @@ import { type KeyOf, keyOf, type Stage } from "../limits/limit-key.ts";
 import type { Session } from "../session.ts";
 import type { HeldBan } from "./ban.ts";
 import { PrefixMap, v4Key, v6Key } from "./prefix-map.ts";
-import { limitKeyOf, whomOf } from "./whom.ts";
+import { limitKeyOf, VARIABLE, type Whom, whomOf } from "./whom.ts";
 
 /** Each key by which somebody is banned is read of every session; of variables there could be any number. */
-const MAX_KEYS = 16;
+export const MAX_VARIABLES = 16;
 
 /** The bans of one key, by its values. */
 interface KeyBans {
@@ -33,10 +33,22 @@ export class BanTable {
     return this.#byKey.size > 0;
   }
 
-  /** Takes the place of one for the same. False: there are too many keys. */
+  /** Bans by a variable that none is by yet are taken. */
+  get hasRoom(): boolean {
+    let variables = 0;
+    for (const name of this.#byKey.keys()) if (name.startsWith(VARIABLE)) variables++;
+    return variables < MAX_VARIABLES;
+  }
+
+  /** Whether {@link add} would take a ban of these. */
+  takes(whom: Whom): boolean {
+    return whom.kind === "range" || !whom.name.startsWith(VARIABLE) || this.#byKey.has(whom.name) || this.hasRoom;
+  }
+
+  /** Takes the place of one for the same. False: there are too many variables. */
   add(ban: HeldBan): boolean {
     const whom = whomOf(ban.whom);
-    if (!whom) return false;
+    if (!whom || !this.takes(whom)) return false;
     if (whom.kind === "range") {
       this.#prefixes(whom.range.bytes).set(whom.range, ban);
       return true;
@@ -84,7 +96,7 @@ export class BanTable {
 
   #newKey(name: string): KeyBans | undefined {
     const key = limitKeyOf(name);
-    if (key === undefined || this.#byKey.size >= MAX_KEYS) return undefined;
+    if (key === undefined) return undefined;
     const known = { key: keyOf(key), byValue: new Map<string, HeldBan>() };
     this.#byKey.set(name, known);
     return known;

@@ -9,7 +9,7 @@ export type Whom =
   | { readonly kind: "key"; readonly text: string; readonly name: string; readonly value: string };
 
 /** In front of the name of a variable: `var:tenant=acme`. */
-const VARIABLE = "var:";
+export const VARIABLE = "var:";
 
 /** Names of variables are names of properties that a configuration's author has typed. */
 const VARIABLE_NAME = /^var:\w{1,64}$/;

@@ -10,7 +10,7 @@ import {
   readBan,
   shownBan,
 } from "../../stream/bans/ban.ts";
-import { BanTable } from "../../stream/bans/ban-table.ts";
+import { BanTable, MAX_VARIABLES } from "../../stream/bans/ban-table.ts";
 import { WHOM_WORDS, type Whom, whomOf } from "../../stream/bans/whom.ts";
 import type { Log } from "../../stream/log.ts";
 import type { Bans } from "../../stream/worker-context.ts";
@@ -29,6 +29,9 @@ const RETRY = { minRetryMs: 250, maxRetryMs: 5_000 };
  * a socket for longer than this; a look costs as much as there are silent clients. (Telling of each at once would cost all others.)
  */
 const LOOK_MS = 250;
+
+/** Why a ban is not taken. */
+const TOO_MANY = `bans by more than ${MAX_VARIABLES} variables`;
 
 /** Of a key that a stranger has written, enough to find it again. */
 const SHOWN_KEY_CHARS = 128;
@@ -55,6 +58,8 @@ export class WorkerBans implements Bans, AsyncDisposable {
   /** Those that sessions were not held against yet. */
   #fresh = new BanTable();
   #isSweeping = false;
+  /** Keys by too many variables, which hold nobody until there is room. */
+  readonly #untaken = new Set<string>();
   /** Values of no use since the last look. */
   #ignored: string[] = [];
 
@@ -88,13 +93,17 @@ export class WorkerBans implements Bans, AsyncDisposable {
   }
 
   async add(whom: string, options: BanOptions = {}): Promise<Ban> {
-    const ban = banOf(named(whom), options, Date.now());
+    const read = named(whom);
+    const ban = banOf(read, options, Date.now());
     const key = `${BAN_KEYS}${ban.whom}`;
+    if (!this.table.takes(read)) throw new Error(TOO_MANY);
     if (this.#keys.size >= MAX_BANS && this.#keys.get(key) === undefined) throw new Error(`more than ${MAX_BANS} bans`);
     const value = banValue(ban);
     await this.#registry.put(key, value, options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs });
     this.#keys.learn(key, value);
-    return shownBan(ban);
+    if (!this.#untaken.has(key)) return shownBan(ban);
+    await this.remove(ban.whom); // the last room went while it was put
+    throw new Error(TOO_MANY);
   }
 
   async remove(whom: string): Promise<boolean> {
@@ -106,7 +115,7 @@ export class WorkerBans implements Bans, AsyncDisposable {
 
   list(): readonly Ban[] {
     const now = Date.now();
-    const held = [...this.#keys.items()].filter(([, { untilMs }]) => untilMs > now);
+    const held = [...this.#keys.items()].filter(([key, { untilMs }]) => untilMs > now && !this.#untaken.has(key));
     return held.sort(([one], [other]) => (one < other ? -1 : 1)).map(([, ban]) => shownBan(ban));
   }
 
@@ -136,15 +145,34 @@ export class WorkerBans implements Bans, AsyncDisposable {
   #onChange(changed: ReadonlyMap<string, HeldBan | undefined>): void {
     for (const [key, ban] of changed) {
       if (!ban) this.#forget(key);
-      else if (this.table.add(ban)) this.#fresh.add(ban);
-      else this.#ignored.push(`${key} is ignored: too many variables`);
+      else this.#take(key, ban);
     }
+    if (this.#untaken.size > 0 && this.table.hasRoom) this.#takeAgain();
     this.#complain();
     this.#look();
     void this.#sweep();
   }
 
+  #take(key: string, ban: HeldBan): void {
+    if (this.table.add(ban)) {
+      this.#untaken.delete(key);
+      this.#fresh.add(ban);
+    } else if (!this.#untaken.has(key)) {
+      this.#untaken.add(key);
+      this.#ignored.push(`${key} is ignored: ${TOO_MANY}`);
+    }
+  }
+
+  /** Nobody is banned by some variable any more. */
+  #takeAgain(): void {
+    for (const key of [...this.#untaken]) {
+      const ban = this.#keys.get(key);
+      if (ban) this.#take(key, ban);
+    }
+  }
+
   #forget(key: string): void {
+    this.#untaken.delete(key);
     const whom = key.slice(BAN_KEYS.length);
     this.table.remove(whom);
     this.#fresh.remove(whom);

@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { memoryRegistry } from "../../../src/registry/memory.ts";
 import type { Registry } from "../../../src/registry/registry.ts";
 import type { BanTable } from "../../../src/stream/bans/ban-table.ts";
+import { stages } from "../../../src/stream/limits/limit-key.ts";
+import type { Session } from "../../../src/stream/session.ts";
 import { bansRegistry } from "../../../src/worker/bans/bans-registry.ts";
 import { restoreBans } from "../../../src/worker/bans/restore-bans.ts";
 import { type BansHost, WorkerBans } from "../../../src/worker/bans/worker-bans.ts";
@@ -147,6 +149,25 @@ describe("a worker", () => {
     await expect(bans.add(whom, options)).rejects.toThrow(TypeError);
     await expect(bans.add(whom, options)).rejects.toThrow(message);
     expect(bans.list()).toEqual([]);
+  });
+
+  test("takes no ban by one variable too many, says so, and takes it when there is room again; a client's id always", async () => {
+    const bans = await worker();
+    const added = Array.from({ length: 16 }, (_, number) => bans.add(`var:k${number}=x`));
+    await Promise.all(added);
+    await expect(bans.add("var:more=x")).rejects.toThrow("bans by more than 16 variables");
+    expect(await registry.get("ban:var:more=x")).toBeUndefined();
+    await bans.add("var:k0=y");
+    await bans.add("clientId=bot-7");
+    const bot = { info: { clientId: "bot-7" }, vars: {} } as unknown as Session;
+    expect(bans.table.ofSession(bot, stages.routed)?.whom).toBe("clientId=bot-7");
+    await registry.put("ban:var:later=x", "{}");
+    await eventually(() => expect(log.lines).toMatchObject([{ level: "warn" }]));
+    expect(bans.list()).toHaveLength(18);
+    await bans.remove("var:k7=x");
+    expect(bans.list().map(({ whom }) => whom)).toContain("var:later=x");
+    const later = { vars: { later: "x" } } as unknown as Session;
+    expect(bans.table.ofSession(later, stages.routed)?.whom).toBe("var:later=x");
   });
 
   test("bans nobody while the registry cannot be reached, and says so", async () => {
