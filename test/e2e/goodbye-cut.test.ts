@@ -1,0 +1,162 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { dialIn, readAll, readUntil } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
+import { Gateway } from "../support/gateway.ts";
+import { type Ran, run } from "../support/programs.ts";
+
+// A drain does not cut what is under way before its end, and nobody stays behind it.
+
+const CLI = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
+
+let peer: Server;
+const sockets = new Set<Socket>();
+
+beforeAll(async () => {
+  peer = createServer((socket) => void serve(socket.on("error", () => {})));
+  peer.listen(0, "127.0.0.1");
+  await once(peer, "listening");
+});
+afterAll(() => {
+  for (const socket of sockets) socket.destroy();
+  peer.close();
+});
+
+const heads: Readonly<Record<string, string>> = {
+  length: "Content-Length: 10\r\n\r\n01234",
+  close: "Connection: close\r\nContent-Length: 10\r\n\r\n01234",
+  chunked: "Transfer-Encoding: chunked\r\n\r\na\r\n01234",
+};
+
+/** Answers in order: `/length/1000` has half a body, and the other half a second later; `/late/1000` waits before its head. */
+async function serve(socket: Socket): Promise<void> {
+  sockets.add(socket.once("close", () => sockets.delete(socket)));
+  let read = "";
+  for await (const chunk of socket) {
+    read += chunk;
+    for (let end = read.indexOf("\r\n\r\n"); end !== -1; end = read.indexOf("\r\n\r\n")) {
+      const [, kind = "", ms] = /^GET \/([a-z]+)\/(\d+) /.exec(read) ?? [];
+      read = read.slice(end + 4);
+      if (kind !== "late") socket.write(`HTTP/1.1 200 OK\r\n${heads[kind]}`);
+      await sleep(Number(ms));
+      if (kind === "late") socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+      else socket.write(kind === "chunked" ? "56789\r\n0\r\n\r\n" : "56789");
+    }
+  }
+}
+
+function start({ workers = 1 } = {}): Promise<Gateway> {
+  const { port } = peer.address() as AddressInfo;
+  return Gateway.start(`
+import { defineGateway, on, proxy } from "restyconf";
+import { http } from "restyconf/preread";
+export default defineGateway({
+  stateDir: "state",
+  workers: ${workers},
+  upstreams: { peer: { peers: ["127.0.0.1:${port}"] } },
+  servers: { edge: { listen: "127.0.0.1:0", preread: { timeoutMs: 60_000 }, routes: [on(http(), proxy("peer"))] } },
+});`);
+}
+
+function tell(gateway: Gateway, ...words: string[]): Promise<Ran> {
+  const parameters = [CLI, ...words, "--config", join(gateway.folder, "restyconf.config.ts")];
+  return run(process.execPath, parameters, { timeoutMs: 50_000 });
+}
+
+const get = (path: string, more = ""): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${more}\r\n`;
+
+/** The gateway accepts no more. */
+async function closed(port: number): Promise<void> {
+  await eventually(async () => {
+    const socket = await dialIn(port).catch(() => undefined);
+    socket?.destroy();
+    expect(socket).toBeUndefined();
+  });
+}
+
+async function asked(gateway: Gateway, path: string, more = ""): Promise<Socket> {
+  const socket = await dialIn(gateway.port());
+  socket.write(get(path, more));
+  return socket;
+}
+
+/** All that comes until the end, and ends. */
+async function rest(socket: Socket): Promise<string> {
+  const text = (await readAll(socket)).toString();
+  socket.end();
+  return text;
+}
+
+test("a response that pauses within its body is not cut before the drain's end, nor is one that is owed", async () => {
+  await using gateway = await start();
+  const idle = await asked(gateway, "/late/0");
+  await readUntil(idle, (text) => text.endsWith("late"));
+  const under = await Promise.all(["/length/5000", "/chunked/5000", "/close/5000"].map((path) => asked(gateway, path)));
+  const early = await asked(gateway, "/length/2000");
+  await sleep(300);
+  const all = [...under, early].map(rest);
+  const ended = tell(gateway, "drain", "--over", "6");
+  await closed(gateway.port());
+  await sleep(700); // it is announced
+  early.write(get("/late/2500"));
+  idle.write(get("/length/3000", "Connection: close\r\n"));
+  const [length = "", chunked = "", close = "", owed = ""] = await Promise.all(all);
+  expect([length, close].map((text) => text.endsWith("\r\n\r\n0123456789"))).toEqual([true, true]);
+  expect(chunked.endsWith("\r\n\r\na\r\n0123456789\r\n0\r\n\r\n")).toBe(true);
+  expect(owed).toMatch(/\r\n\r\n0123456789HTTP\/1\.1 200 OK\r\n[\s\S]*late$/);
+  expect((await rest(idle)).endsWith("\r\n\r\n0123456789")).toBe(true);
+  expect((await ended).code).toBe(0);
+}, 30_000);
+
+test("a response that says close by itself, asked for in the drain, is not cut before the drain's end", async () => {
+  await using gateway = await start();
+  const socket = await asked(gateway, "/late/0");
+  await readUntil(socket, (text) => text.endsWith("late"));
+  const ended = tell(gateway, "drain", "--over", "4");
+  await closed(gateway.port());
+  await sleep(600);
+  socket.write(get("/close/2400"));
+  expect((await rest(socket)).endsWith("\r\n\r\n0123456789")).toBe(true);
+  expect((await ended).code).toBe(0);
+}, 30_000);
+
+test("a client that has offered h2c, which its peer does not take up, is told, and waits for its answer", async () => {
+  await using gateway = await start();
+  const offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+  const socket = await asked(gateway, "/late/2600", offer);
+  await sleep(300);
+  const ended = tell(gateway, "drain", "--over", "4");
+  expect(await rest(socket)).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*Connection: close\r\n[\s\S]*late$/);
+  expect((await ended).code).toBe(0);
+}, 30_000);
+
+test("clients that have said nothing have their turn in a drain, and are counted until then", async () => {
+  await using gateway = await start();
+  const silent = await Promise.all(Array.from({ length: 6 }, () => dialIn(gateway.port())));
+  await eventually(async () => {
+    expect((await tell(gateway, "sessions")).stdout.trim().split("\n")).toHaveLength(6);
+  });
+  const all = silent.map(rest);
+  const startedAt = performance.now();
+  const ended = tell(gateway, "drain", "--over", "2");
+  expect(await Promise.all(all)).toEqual(["", "", "", "", "", ""]);
+  const { code, stdout } = await ended;
+  expect([code, /^6 sessions left$/m.test(stdout)]).toEqual([0, true]);
+  expect(performance.now() - startedAt).toBeLessThan(6_000); // far from the five seconds behind the drain's end
+  expect(await gateway.access(() => true)).toMatchObject({ end_cause: "drained" });
+}, 30_000);
+
+test("a newer drain that is longer is not ended by the limit of the older one, in several workers, too", async () => {
+  await using gateway = await start({ workers: 2 });
+  const waiting = await Promise.all(Array.from({ length: 6 }, () => asked(gateway, "/late/22000")));
+  const all = waiting.map(rest);
+  const first = tell(gateway, "drain", "--over", "3");
+  await closed(gateway.port());
+  const second = tell(gateway, "drain", "--over", "60");
+  for (const text of await Promise.all(all)) expect(text).toMatch(/Connection: close\r\n[\s\S]*late$/);
+  expect([(await first).code, (await second).code]).toEqual([0, 0]);
+}, 60_000);
