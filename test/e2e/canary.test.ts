@@ -140,6 +140,33 @@ describe.each([1, 2])("with %i workers, a canary", (workers) => {
   });
 });
 
+test.each([
+  ["ends", "process.exit()"],
+  ["is killed again and again", `process.kill(process.pid, "SIGKILL")`],
+])("a canary whose worker %s is dropped, and all clients are served", async (_, end) => {
+  await using gateway = await Gateway.start(config({ says: "a", workers: 2 }));
+  const phases = `initWorker: () => { setTimeout(() => ${end}, 500); }`;
+  await tryOut(gateway, { says: "b", workers: 2, phases });
+  expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject({ crashes: expect.any(Number) });
+  expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 1 });
+  await heard(gateway.port(), /^a 0/);
+  await heard(gateway.port(), /^a 1/);
+});
+
+test("a worker that an operator has told to end is no fault of a canary, and one that was killed is none either", async () => {
+  await using gateway = await Gateway.start(config({ says: "a", workers: 2 }));
+  await tryOut(gateway, { says: "b", workers: 2 });
+  for (const signal of ["SIGTERM", "SIGQUIT", "SIGKILL"] as const) {
+    const { length } = gateway.log;
+    const { workers } = JSON.parse((await tell(gateway, "status")).stdout);
+    process.kill(workers[0].pid, signal);
+    await gateway.line((line) => line["msg"] === "worker replaced" && gateway.log.indexOf(line) >= length);
+  }
+  await heard(gateway.port(), /^b/);
+  expect(await tell(gateway, "promote")).toMatchObject({ code: 0 });
+  expect(gateway.log.filter((line) => line["msg"] === "canary fails")).toEqual([]);
+});
+
 test("a canary that fails and blocks is dropped once, and the configuration before it stays", async () => {
   const workers = 2;
   await using gateway = await Gateway.start(config({ says: "a", workers }));

@@ -125,6 +125,10 @@ export class Master implements RunningGateway, SlotHost {
     if (this.#tried) this.#tried.crashes++;
   }
 
+  killed(): void {
+    this.#tried?.killed();
+  }
+
   get listening(): RunningGateway["listening"] {
     return this.#sockets.listening;
   }

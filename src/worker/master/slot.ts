@@ -1,7 +1,7 @@
 import type { Log } from "../../stream/log.ts";
 import type { Source } from "./calls.ts";
 import type { TakenIds } from "./leases.ts";
-import { WorkerProcess } from "./worker-process.ts";
+import { type LeftBy, WorkerProcess } from "./worker-process.ts";
 
 /** A worker that has served for so long was no failure of the start: the next pause is the first again. */
 const HEALTHY_MS = 60_000;
@@ -32,6 +32,8 @@ export interface SlotHost {
   joins(process: WorkerProcess): Promise<void>;
   /** A worker has gone down by itself: its code is broken. */
   crashed(): void;
+  /** Somebody has killed a worker: it may have done so itself. */
+  killed(): void;
 }
 
 /** How a worker is started. */
@@ -164,7 +166,7 @@ export class Slot {
     this.#next = undefined;
     this.#process = process;
     this.#servesSince = performance.now();
-    void process.left.then((by) => this.#onLeft(process, by === "fault"));
+    void process.left.then((by) => this.#onLeft(process, by));
     void process.ended.then((how) => this.#onEnded(process, how));
     await this.#host.settle();
     await this.#host.joins(process);
@@ -193,9 +195,10 @@ export class Slot {
     void process.ended.then(() => this.#leaving.delete(process));
   }
 
-  #onLeft(process: WorkerProcess, isFault: boolean): void {
+  #onLeft(process: WorkerProcess, by: LeftBy): void {
     if (this.#process !== process) return;
-    if (isFault) this.#host.crashed();
+    if (by === "fault") this.#host.crashed();
+    else if (by === "kill") this.#host.killed();
     this.#setAside(process);
     void this.#host.settle();
     this.#plan();

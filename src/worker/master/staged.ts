@@ -14,6 +14,7 @@ export class Staged {
   share: number | undefined;
   /** Workers that have gone down by themselves since it has. */
   crashes = 0;
+  #kills = 0;
 
   /** Opens what is new. @throws BindError */
   static async open(plan: Plan, sockets: ListeningSockets): Promise<Staged> {
@@ -60,6 +61,11 @@ export class Staged {
   /** Has a worker that is ready give it a share of its sessions. */
   async tryOut(worker: WorkerProcess): Promise<void> {
     if (this.share !== undefined) await worker.tryOut(this.generation, this.share);
+  }
+
+  /** A worker was killed, by whomever. The first time that is an operator, or another process's hunger for memory; after that it is no accident. */
+  killed(): void {
+    if (++this.#kills > 1) this.crashes++;
   }
 
   /** Workers forget it, and what it alone has opened is closed. */

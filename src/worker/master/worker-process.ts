@@ -27,11 +27,11 @@ import type { SocketHandle } from "./socket-handle.ts";
 /** What a worker's process runs. */
 const ENTRY = fileURLToPath(new URL("../worker-main.js", import.meta.url));
 
-/** These are how an operator ends a process; what else ends one is its own fault, or that of the code that it runs. */
-const ORDERS: readonly (number | NodeJS.Signals)[] = ["SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", 0];
+/** These may be an operator's, or the kernel's that lacks memory; what else ends a process is its own fault, or that of the code that it runs. */
+const KILLS: readonly (number | NodeJS.Signals)[] = ["SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT"];
 
-/** Why a worker accepts no more: the master has told it so, somebody else has, or it has failed. */
-export type LeftBy = "order" | "signal" | "fault";
+/** Why a worker accepts no more: the master has told it so, somebody else has, somebody has killed it, or it has failed. */
+export type LeftBy = "order" | "signal" | "kill" | "fault";
 
 /** What a worker's process begins with, and how long that may take. */
 export interface WorkerStart extends Omit<StartMessage, "kind"> {
@@ -248,7 +248,14 @@ export class WorkerProcess implements WorkerCalls {
     clearTimeout(this.#drainKill);
     this.#calls.end(this.#gone(how));
     if (this.#isTold) this.#onLeft("order");
-    else this.#onLeft(ORDERS.includes(how) && !this.#isKilled ? "signal" : "fault");
+    else if (this.#child.connected)
+      this.#child.once("disconnect", () => this.#onLeft(this.#blame(how))); // its last words are on the way
+    else this.#onLeft(this.#blame(how));
+  }
+
+  /** Of one that has said nothing before: `process.exit()` in the midst of it all is nobody's order. */
+  #blame(how: number | NodeJS.Signals): LeftBy {
+    return KILLS.includes(how) && !this.#isKilled ? "kill" : "fault";
   }
 
   #gone(how: number | NodeJS.Signals): Error {
