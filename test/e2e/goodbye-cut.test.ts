@@ -38,12 +38,13 @@ async function serve(socket: Socket): Promise<void> {
   let read = "";
   for await (const chunk of socket) {
     read += chunk;
+    const isHead = read.startsWith("HEAD ");
     for (let end = read.indexOf("\r\n\r\n"); end !== -1; end = read.indexOf("\r\n\r\n")) {
-      const [, kind = "", ms] = /^GET \/([a-z]+)\/(\d+) /.exec(read) ?? [];
+      const [, kind = "", ms] = /^[A-Z]+ \/([a-z]+)\/(\d+) /.exec(read) ?? [];
       read = read.slice(end + 4);
       if (kind !== "late") socket.write(`HTTP/1.1 200 OK\r\n${heads[kind]}`);
       await sleep(Number(ms));
-      if (kind === "late") socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+      if (kind === "late") socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n${isHead ? "" : "late"}`);
       else socket.write(kind === "chunked" ? "56789\r\n0\r\n\r\n" : "56789");
     }
   }
@@ -132,6 +133,18 @@ test("a client that has offered h2c, which its peer does not take up, is told, a
   const ended = tell(gateway, "drain", "--over", "4");
   expect(await rest(socket)).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*Connection: close\r\n[\s\S]*late$/);
   expect((await ended).code).toBe(0);
+}, 30_000);
+
+test("the answer to a HEAD that came before the drain ends the session, which waits for no body", async () => {
+  await using gateway = await start();
+  const socket = await dialIn(gateway.port());
+  socket.write(get("/late/2000").replace("GET", "HEAD"));
+  await sleep(300);
+  const startedAt = performance.now();
+  const ended = tell(gateway, "drain", "--over", "12");
+  expect(await rest(socket)).toBe("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n");
+  expect((await ended).code).toBe(0);
+  expect(performance.now() - startedAt).toBeLessThan(9_000);
 }, 30_000);
 
 test("clients that have said nothing have their turn in a drain, and are counted until then", async () => {
