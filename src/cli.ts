@@ -23,6 +23,7 @@ import { Lifetime } from "./worker/lifetime.ts";
 import { loadGateway } from "./worker/load-gateway.ts";
 import { createLog, type OpenLog } from "./worker/log.ts";
 import { keepPidFile } from "./worker/pid-file.ts";
+import { MAX_DRAIN_MS } from "./worker/process-end.ts";
 import { runGateway, type Started } from "./worker/run-gateway.ts";
 import { leaveOwn, linkControl } from "./worker/state-dir.ts";
 
@@ -106,7 +107,8 @@ function asking(
 
 async function drain(given: string | undefined, options: DrainOptions): Promise<void> {
   const seconds = Number(options.over);
-  if (!(seconds > 0)) throw new UsageError(`--over: expected seconds, got ${options.over}`);
+  if (!(seconds > 0 && seconds * 1_000 <= MAX_DRAIN_MS))
+    throw new UsageError(`--over: expected seconds, ${MAX_DRAIN_MS / 1_000} at most, got ${options.over}`);
   await end(await folderOf(given, options), `POST /drain?overMs=${seconds * 1_000}`, print);
   process.exit(FINE);
 }

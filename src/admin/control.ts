@@ -5,6 +5,7 @@ import type { BanOptions } from "../stream/bans/ban.ts";
 import { bind } from "../stream/port.ts";
 import { MAX_UNIX_PATH_BYTES } from "../worker/config/schema/address.ts";
 import type { RunningGateway } from "../worker/master/running-gateway.ts";
+import { MAX_DRAIN_MS } from "../worker/process-end.ts";
 import type { Started } from "../worker/run-gateway.ts";
 import { controlPath } from "../worker/state-dir.ts";
 
@@ -77,7 +78,10 @@ function handlersOf({ operator, stop }: Started, version: string): ReadonlyMap<s
     "POST /replace": async () => operator.replace().then(done),
     "POST /stop": async () => later(() => stop("quick")),
     "POST /quit": async () => later(() => stop("drain")),
-    "POST /drain": async (parameters) => later(() => stop("drain", Number(parameters.get("overMs")))),
+    "POST /drain": async (parameters) => {
+      const overMs = drainMs(parameters);
+      return later(() => stop("drain", overMs));
+    },
   };
   return new Map(Object.entries(handlers));
 }
@@ -102,6 +106,12 @@ function shareOf(parameters: URLSearchParams): number {
   const share = Number(parameters.get("share") ?? 1);
   if (share > 0 && share <= 1) return share;
   throw new Error(`share: expected more than 0 and at most 1, got ${parameters.get("share")}`);
+}
+
+function drainMs(parameters: URLSearchParams): number {
+  const overMs = Number(parameters.get("overMs"));
+  if (overMs > 0 && overMs <= MAX_DRAIN_MS) return overMs;
+  throw new Error(`overMs: expected more than 0 and at most ${MAX_DRAIN_MS}, got ${parameters.get("overMs")}`);
 }
 
 /** The answer goes before what was asked for, since that ends the process. */

@@ -13,6 +13,9 @@ export const WORKER_STOP_MS: number = QUICK_STOP_MS - WORKER_LEAD_MS;
 /** After an exception that nobody caught the state may be broken, and without a master nobody stops us: sessions get so long to end by themselves. */
 export const LAST_DRAIN_MS = 30_000;
 
+/** Nobody waits longer for a drain: one without a time lets sessions take as long as they like. */
+export const MAX_DRAIN_MS = 86_400_000;
+
 /** Logs an exception that nobody caught, rejections included. False: a callback of a hook has ended its session by it, and all is well. */
 export function isFault(cause: unknown, origin: string, log: Log | undefined): boolean {
   if (cause instanceof GatewayError && cause.code === "RC_EXITED") return false;

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { ask as askGateway } from "../../src/admin/ask.ts";
 import { dialIn, exchange, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
@@ -51,6 +52,23 @@ async function ask(socket: Socket, line = "?"): Promise<string> {
   socket.write(`${line}\n`);
   return (await readUntil(socket, (text) => text.endsWith("\n"))).trim();
 }
+
+test.each(["-1", "soon", "2160000"])(
+  "a drain over %s seconds is refused, by the command and by the gateway, and ends no session",
+  async (over) => {
+    await using gateway = await start({ says: "a", workers: 2 });
+    const socket = await dialIn(gateway.port());
+    await ask(socket);
+    expect(await tell(gateway, "drain", `--over=${over}`)).toMatchObject({
+      code: 2,
+      stderr: `restyconf: --over: expected seconds, 86400 at most, got ${over}\n`,
+    });
+    const asked = askGateway(join(gateway.folder, "state"), `POST /drain?overMs=${Number(over) * 1_000}`);
+    await expect(asked).rejects.toThrow("overMs: expected more than 0 and at most 86400000");
+    expect(await ask(socket)).toBe("a");
+    socket.destroy();
+  },
+);
 
 describe.each([1, 2])("a gateway of %i workers", (workers) => {
   test("says what it does, and lists and ends its sessions", async () => {

@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from "../../codecs/timer.ts";
 import { LAST_DRAIN_MS, QUICK_STOP_MS } from "../process-end.ts";
 import type { WorkerCalls } from "./calls.ts";
 
@@ -42,4 +43,9 @@ const LAST_HOOKS_MS = 10_000;
 /** One that drains over a time. Without one, sessions may take as long as they like, and only a worker that is stuck is killed. */
 export function drainLimitMs(overMs: number): number {
   return overMs + LAST_SESSIONS_MS + LAST_HOOKS_MS + MARGIN_MS;
+}
+
+/** For a timer that watches over a limit: a longer one would fire at once. */
+export function timerMs(limitMs: number): number {
+  return Math.min(limitMs, MAX_TIMER_MS);
 }

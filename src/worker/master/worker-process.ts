@@ -19,7 +19,7 @@ import type {
 import { errorOf } from "./failure.ts";
 import { GivenSockets } from "./given-sockets.ts";
 import type { SocketName } from "./inherited-sockets.ts";
-import { answerLimitMs, BUILD_MS, CRASH_LIMIT_MS, drainLimitMs, QUICK_LIMIT_MS } from "./limits.ts";
+import { answerLimitMs, BUILD_MS, CRASH_LIMIT_MS, drainLimitMs, QUICK_LIMIT_MS, timerMs } from "./limits.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { Pulse } from "./pulse.ts";
 import type { SocketHandle } from "./socket-handle.ts";
@@ -268,13 +268,13 @@ export class WorkerProcess implements WorkerCalls {
     if (at >= this.#killsAt) return;
     this.#clearKill();
     this.#killsAt = at;
-    this.#kill = setTimeout(() => this.#destroy(reason), ms);
+    this.#kill = setTimeout(() => this.#destroy(reason), timerMs(ms));
   }
 
   /** Of several drains the newest counts. */
   #killBehindDrain(overMs: number): void {
     clearTimeout(this.#drainKill);
-    this.#drainKill = setTimeout(() => this.#destroy("its drain is over"), drainLimitMs(overMs));
+    this.#drainKill = setTimeout(() => this.#destroy("its drain is over"), timerMs(drainLimitMs(overMs)));
   }
 
   #clearKill(): void {
@@ -296,7 +296,7 @@ export class WorkerProcess implements WorkerCalls {
 
   #call<Value>(call: Pick<CallMessage, "name" | "parameters">): Promise<Value> {
     const what = `worker ${this.ids.number}: ${call.name}`;
-    return this.#calls.ask(what, answerLimitMs(call.name), (id) => {
+    return this.#calls.ask(what, timerMs(answerLimitMs(call.name)), (id) => {
       this.#send({ kind: "call", id, ...call } as CallMessage);
     });
   }
