@@ -62,7 +62,7 @@ export class Accepters {
   ): void {
     accepted.forEach((result, index) => {
       const worker = shares[index]?.[0];
-      if (isDone(result) || worker?.hasEnded) return;
+      if (isDone(result) || worker?.hasLeft) return; // who has left is asked no more
       this.#parts.log.warn("worker does not accept", {
         worker: worker?.ids.number,
         pid: worker?.pid,

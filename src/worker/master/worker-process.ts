@@ -60,6 +60,7 @@ export class WorkerProcess implements WorkerCalls {
   readonly #calls = new OpenCalls();
   #generation: number;
   #hasEnded = false;
+  #hasLeft = false;
   #isTold = false;
   #isKilled = false;
   #pulse: Pulse | undefined;
@@ -98,6 +99,11 @@ export class WorkerProcess implements WorkerCalls {
 
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  /** It accepts no more: see {@link left}. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
   }
 
   /** What new sessions get from it. */
@@ -238,11 +244,13 @@ export class WorkerProcess implements WorkerCalls {
 
   #leave(how: LeftBy): void {
     if (how === "fault") this.#killIn(CRASH_LIMIT_MS, "it has crashed, and not ended");
+    this.#hasLeft = true;
     this.#onLeft(how);
   }
 
   #end(how: number | NodeJS.Signals): void {
     this.#hasEnded = true;
+    this.#hasLeft = true;
     this.#pulse?.stop();
     this.#clearKill();
     clearTimeout(this.#drainKill);
