@@ -8,8 +8,17 @@ import { BAN_KEYS, banValue } from "../../stream/bans/ban.ts";
 /** Says that somebody puts the bans back, so that not all do. */
 const MARK_KEY = "bans:restored";
 
+/** Whoever sees a mark looks again so much later: the one who left it may have died, and what is not back within 15 s is forgotten. */
+const MARK_MS = 5_000;
+
+/** Looks within the time of a mark. */
+const LOOKS = 4;
+
+/** What the mark says when all are back. */
+const DONE = "done";
+
 /** All processes notice within some 5 s that Redis has lost its data: as long as they may take to connect, and a round more. */
-const MARK_MS = 30_000;
+const DONE_MS = 10_000;
 
 /** Of those that notice in one moment the first is well ahead of the second. */
 const SPREAD_MS = 2_000;
@@ -33,24 +42,27 @@ export interface Restored {
 export async function restoreBans(bans: Restored, signal: AbortSignal): Promise<void> {
   const mark = randomUUID();
   await pause(Math.random() * SPREAD_MS, signal);
-  for (let failures = 1; !signal.aborted && bans.keys().length > 0; failures++) {
+  for (let failures = 1; !signal.aborted && bans.keys().length > 0; ) {
     try {
       const marked = await bans.registry.get(MARK_KEY);
-      if (marked !== undefined && marked !== mark) return;
-      await bans.registry.put(MARK_KEY, mark, { ttlMs: MARK_MS, announce: false });
-      return await putAll(bans, signal);
+      if (marked === DONE) return;
+      if (marked === undefined || marked === mark) return await putAll(bans, mark, signal);
+      await pause(MARK_MS / LOOKS, signal);
     } catch {
-      await pause(backoffMs(failures, RETRY), signal);
+      await pause(backoffMs(failures++, RETRY), signal);
     }
   }
 }
 
-async function putAll({ registry, keys, ban }: Restored, signal: AbortSignal): Promise<void> {
+/** The mark is renewed with each step, and says at the end that nobody need go on. */
+async function putAll({ registry, keys, ban }: Restored, mark: string, signal: AbortSignal): Promise<void> {
   const all = keys();
   for (let at = 0; at < all.length && !signal.aborted; at += PUTS_AT_ONCE) {
+    await registry.put(MARK_KEY, mark, { ttlMs: MARK_MS, announce: false });
     const held = all.slice(at, at + PUTS_AT_ONCE).flatMap((key) => ban(key) ?? []);
     await Promise.all(held.map((one) => put(registry, one)));
   }
+  if (!signal.aborted) await registry.put(MARK_KEY, DONE, { ttlMs: DONE_MS, announce: false });
 }
 
 async function put(registry: Pick<Registry, "put">, ban: HeldBan): Promise<void> {

@@ -238,6 +238,19 @@ describe("when Redis has lost its data", () => {
     await emptied[Symbol.asyncDispose]();
   });
 
+  test("another one puts them back when the first has died over it", async () => {
+    const source = await worker();
+    await source.add("192.0.2.1");
+    const emptied = memoryRegistry();
+    await emptied.put("bans:restored", "one who died", { ttlMs: 5_000 });
+    const ban = (key: string) => source.table.ofAddress(key.slice(4));
+    const restored = { registry: emptied, keys: () => ["ban:192.0.2.1"], ban };
+    await Promise.all([restoreBans(restored, stop.signal), restoreBans(restored, stop.signal)]);
+    expect(await emptied.get("ban:192.0.2.1")).toBeDefined();
+    expect(await emptied.get("bans:restored")).toBe("done");
+    await emptied[Symbol.asyncDispose]();
+  }, 15_000);
+
   test("goes on when Redis goes again, until all is back", async () => {
     const source = await worker();
     await source.add("192.0.2.1");
