@@ -9,6 +9,7 @@ import { Drain } from "./drain.ts";
 import { type LinkSession, type LinkSessions, linkSession } from "./link/link-sessions.ts";
 import { type LiveSession, liveSession, silentNumber, silentSession } from "./live-session.ts";
 import { stopAll } from "./quick-stop.ts";
+import { Trial } from "./trial.ts";
 
 interface SessionsParts {
   /** Sessions at once. */
@@ -41,6 +42,8 @@ export class Sessions {
   readonly #perServer = new Map<string, number>();
   readonly #perGeneration = new Map<number, number>();
   readonly #ends = new Map<number, Ends>();
+  /** Of generations that this process has loaded beside another. */
+  readonly #trials = new Map<number, Trial>();
   #stops = false;
   #drain: Drain | undefined;
   readonly #onEmpty: (() => void)[] = [];
@@ -96,6 +99,12 @@ export class Sessions {
   /** The counts are of no use any more. */
   forget(generation: number): void {
     this.#ends.delete(generation);
+    this.#trials.delete(generation);
+  }
+
+  /** What code of a generation's sessions throws where nobody catches it is the trial's until it is adopted, and again when it is rolled back. */
+  blame(generation: number, trial: Trial): void {
+    this.#trials.set(generation, trial);
   }
 
   /** How many a generation still has. */
@@ -109,7 +118,7 @@ export class Sessions {
     add(this.#perGeneration, server.generation, 1);
     this.#all.add(session);
     this.#byId?.set(session.id, session);
-    void serve(session);
+    void Trial.within(this.#trials.get(server.generation), () => serve(session));
     if (incoming.wasKilled) session.stop("killed");
     else if (incoming.wasDrained) session.stop("drained");
     if (this.#stops) session.stop("shutdown");

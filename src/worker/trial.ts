@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { messageOf } from "../errors.ts";
 
-/** Whose code runs: what a configuration has begun while it was loaded, timers and rejected promises included. */
-const running: AsyncLocalStorage<Trial> = new AsyncLocalStorage();
+/** Whose code runs: what a configuration has begun while it was loaded, and its sessions, timers and rejected promises included. */
+const running: AsyncLocalStorage<Trial | undefined> = new AsyncLocalStorage();
 
 /**
  * A configuration that does not serve yet, and its code that runs all the same. What that code throws where nobody catches it ends
@@ -11,6 +11,14 @@ const running: AsyncLocalStorage<Trial> = new AsyncLocalStorage();
 export class Trial {
   readonly #end = new AbortController();
   #isAdopted = false;
+
+  /**
+   * Runs what a session does: what its code throws is laid to its own configuration, whoever has opened the port that it came by.
+   * Undefined: to nobody's that is tried. Costs nothing before the first trial.
+   */
+  static within<Value>(trial: Trial | undefined, work: () => Value): Value {
+    return running.getStore() === trial ? work() : running.run(trial, work);
+  }
 
   /** Whose code runs now, as far as it is known; undefined: nobody's that is tried. */
   static get current(): Trial | undefined {

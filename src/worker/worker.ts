@@ -24,6 +24,7 @@ import { portOpener } from "./port-opener.ts";
 import { type PortChange, Ports } from "./ports.ts";
 import { type Ends, Sessions } from "./sessions.ts";
 import { logTimers } from "./timer-log.ts";
+import { Trial } from "./trial.ts";
 import { exitWorker, initWorker, inTime, settled } from "./worker-hooks.ts";
 
 /** So long may callbacks of timers take that a stop has called early. */
@@ -229,6 +230,7 @@ export class Worker {
     const generation = await compile(config, { number, dicts, end, lasting: this.#lasting, options: this.#options });
     this.#ends.set(number, end);
     this.#dicts.set(number, dicts);
+    if (Trial.current) this.#sessions.blame(number, Trial.current);
     const hook = initWorker(generation);
     try {
       await inTime(hook, unless);

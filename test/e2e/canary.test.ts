@@ -140,6 +140,41 @@ describe.each([1, 2])("with %i workers, a canary", (workers) => {
   });
 });
 
+const STRAY = `setImmediate(() => { throw new Error("stray"); });`;
+
+test("in one process, a canary whose session throws where nobody catches it is dropped, and the process goes on", async () => {
+  await using gateway = await Gateway.start(config({ says: "a" }));
+  const held = await dialIn(gateway.port());
+  await tryOut(gateway, { says: "b", bye: STRAY });
+  const stop = load(gateway.port());
+  expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject({ reason: "stray" });
+  expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 1 });
+  await stop();
+  held.write("?\n");
+  expect(await readUntil(held, (text) => text.endsWith("\n"))).toMatch(/^a/);
+  held.destroy();
+  expect(gateway.process.exitCode).toBeNull();
+});
+
+test("in one process, what sessions of a rolled back configuration throw ends nothing; what serves has no such right", async () => {
+  await using gateway = await Gateway.start(config({ says: "a" }));
+  write(gateway, { says: "b", bye: STRAY });
+  expect(await tell(gateway, "reload")).toMatchObject({ code: 0 });
+  const [late, ...others] = await Promise.all([dialIn(gateway.port()), dialIn(gateway.port())]);
+  for (const socket of [late, ...others]) {
+    socket.write("?\n");
+    expect(await readUntil(socket, (text) => text.endsWith("\n"))).toMatch(/^b/);
+  }
+  expect(await tell(gateway, "rollback")).toMatchObject({ code: 0 });
+  late.end("bye\n");
+  await gateway.line((line) => line["msg"] === "uncaught");
+  expect(await exchange(gateway.port(), "?\n")).toMatch(/^a/);
+  for (const socket of others) socket.destroy();
+  expect(await tell(gateway, "reload")).toMatchObject({ code: 0 });
+  await exchange(gateway.port(), "bye\n").catch(() => "");
+  await eventually(() => expect(gateway.process.exitCode).toBe(1));
+});
+
 test.each([
   ["ends", "process.exit()"],
   ["is killed again and again", `process.kill(process.pid, "SIGKILL")`],
