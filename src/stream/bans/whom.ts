@@ -1,6 +1,6 @@
 import { type IpRange, ipRange, ipRangeText } from "../../codecs/ip-range.ts";
 import type { LimitKey } from "../limits/limit-config.ts";
-import { boundedKey, keyOf, subnetOf } from "../limits/limit-key.ts";
+import { boundedKey, keyOf, type Stage, subnetOf } from "../limits/limit-key.ts";
 import type { Session } from "../session.ts";
 
 /** Whom a ban means: addresses, or all who have the same value of a key of limits. `text` is the one way to write it. */
@@ -42,10 +42,14 @@ export function whomOf(text: string): Whom | undefined {
   }
 }
 
-/** Whom a session is by one of its keys: `address`, `subnet`, `clientId`, … Undefined: it has none such, or not yet. */
-export function whomBy(session: Session, name: string): Whom | undefined {
-  const key = limitKeyOf(name);
-  const value = key && keyOf(key).of(session);
+/**
+ * Whom a session is that has come so far, by one of its keys: `address`, `subnet`, `clientId`, … Undefined: it has none such, or not
+ * yet. A variable is computed once, so it is not asked for before its time. @throws what a variable throws
+ */
+export function whomBy(session: Session, name: string, stage: Stage): Whom | undefined {
+  const limit = limitKeyOf(name);
+  const key = limit && keyOf(limit);
+  const value = key && key.stage <= stage ? key.of(session) : undefined;
   return value === undefined ? undefined : whomOf(`${name}=${value}`);
 }
 

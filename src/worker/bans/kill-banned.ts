@@ -1,8 +1,8 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { BanTable } from "../../stream/bans/ban-table.ts";
+import { stageOf } from "../../stream/bans/stage-of.ts";
 import type { Carrier } from "../../stream/carrier/carrier.ts";
 import type { Connection } from "../../stream/connection.ts";
-import { stages } from "../../stream/limits/limit-key.ts";
 
 /** Sessions looked at before others get their turn: below a millisecond of work. */
 const SESSIONS_PER_TURN = 500;
@@ -31,9 +31,8 @@ function isBanned(session: Connection, bans: BanTable): boolean {
   if (bans.ofAddress(session.remote.host) !== undefined) return true;
   if (!bans.hasKeys) return false;
   // A variable is computed once: it must not be asked for before its time. Whoever has not come so far is asked on the way.
-  const stage = session.isDecided && session.phase !== "preread" ? stages.routed : stages.hello;
   try {
-    return bans.ofSession(session, stage) !== undefined;
+    return bans.ofSession(session, stageOf(session)) !== undefined;
   } catch {
     return false; // a variable of the configuration's that fails
   }

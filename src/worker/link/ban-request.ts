@@ -11,13 +11,13 @@ export async function ban(
   bans: Pick<Bans, "add">,
 ): Promise<Answer | undefined> {
   let { whom, session, by }: { whom?: string | undefined; session?: string; by?: string } = of;
-  if (session !== undefined) {
-    const found = sessions.find(session);
-    if (!found) return refusal(id, NO_SESSION, session);
-    whom = found.whom(by ?? "address");
-  }
-  if (whom === undefined) return refusal(id, `the session has no ${by}`, session);
   try {
+    if (session !== undefined) {
+      const found = sessions.find(session);
+      if (!found) return refusal(id, NO_SESSION, session);
+      whom = found.whom(by ?? "address"); // a variable's code may throw
+    }
+    if (whom === undefined) return refusal(id, `the session has no ${by}`, session);
     await bans.add(whom, { ttlMs, reason });
     return done(id);
   } catch (cause) {

@@ -1,3 +1,4 @@
+import { stageOf } from "../../stream/bans/stage-of.ts";
 import { whomBy } from "../../stream/bans/whom.ts";
 import type { Connection } from "../../stream/connection.ts";
 import { type LiveSession, liveSession } from "../live-session.ts";
@@ -52,7 +53,7 @@ export function linkSession(session: Connection): LinkSession {
     get tags() {
       return tagsOf(session);
     },
-    whom: (by) => whomBy(session, by)?.text,
+    whom: (by) => whomBy(session, by, stageOf(session))?.text,
     row: () => ({ ...liveSession(session), tags: tagsOf(session) }),
     push: (bytes) => push(session, bytes),
   };

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { banOf, banValue, readBan, shownBan } from "../../../src/stream/bans/ban.ts";
 import { type Whom, whomBy, whomOf } from "../../../src/stream/bans/whom.ts";
+import { stages } from "../../../src/stream/limits/limit-key.ts";
 import type { Session } from "../../../src/stream/session.ts";
 import { RUNS } from "../../laws/sniffer-laws.ts";
 
@@ -61,7 +62,7 @@ describe("whom", () => {
 
   test("a session is by a key of its own, where it has it", () => {
     const session = { remote: { host: "192.0.2.9", port: 1 }, info: { clientId: "bot" }, vars: { t: "acme" } };
-    const by = (name: string): string | undefined => whomBy(session as unknown as Session, name)?.text;
+    const by = (name: string): string | undefined => whomBy(session as unknown as Session, name, stages.routed)?.text;
     expect(["address", "subnet", "clientId", "var:t"].map(by)).toEqual([
       "192.0.2.9",
       "192.0.2.0/24",
