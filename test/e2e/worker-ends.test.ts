@@ -76,6 +76,24 @@ describe("a worker that stands still", () => {
   });
 });
 
+/** A clock by which all limits are over ten times as fast; `initWorker` sees none of it. */
+const FASTER = `
+  const { setTimeout: wait } = globalThis, now = performance.now.bind(performance);
+  globalThis.setTimeout = Object.assign((work, ms, ...rest) => wait(work, ms >= 1_000 ? ms / 10 : ms, ...rest), wait);
+  performance.now = () => now() * 10;`;
+
+test("a worker that took its time when the gateway started may take it again", async () => {
+  const phases =
+    "initWorker: async () => { const endMs = Date.now() + 6_000; await until(() => Date.now() > endMs); },";
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(FASTER)}` };
+  await using gateway = await Gateway.start(config({ workers: 2, phases }), { env });
+  const [held] = await clients(gateway.port(), 1);
+  process.kill(held?.pid ?? 0, "SIGKILL");
+  expect(await gateway.line(({ msg }) => ["worker replaced", "worker killed"].includes(String(msg)))).toMatchObject({
+    msg: "worker replaced",
+  });
+});
+
 describe("a worker whose code has thrown where nobody catches it", () => {
   test("has half a minute for its sessions, and is gone then", async () => {
     await using gateway = await Gateway.start(config(), { env: FAST });

@@ -1,11 +1,20 @@
 import { MAX_TIMER_MS } from "../../codecs/timer.ts";
 import { LAST_DRAIN_MS, QUICK_STOP_MS } from "../process-end.ts";
 import type { WorkerCalls } from "./calls.ts";
+import { isDebugged } from "./debugged.ts";
 
 // How long a master waits for its workers: whatever it waits for has an end, and a process that has not ended by then is killed.
 
 /** A worker builds a configuration: 30 s for `initWorker`, and some for modules, certificates and the process itself. */
 export const BUILD_MS = 40_000;
+
+/** A first start takes as long as it likes. Those after it may take so many times as long: the machine serves meanwhile. */
+const MORE_THAN_FIRST = 3;
+
+/** How long a worker may take to start that comes after others, of which the slowest took so long. */
+export function startLimitMs(firstMs: number): number {
+  return Math.max(BUILD_MS, MORE_THAN_FIRST * firstMs);
+}
 
 /** All else is a moment's work: whoever asks is not kept waiting by one that is busy. */
 const ANSWER_MS = 5_000;
@@ -45,7 +54,7 @@ export function drainLimitMs(overMs: number): number {
   return overMs + LAST_SESSIONS_MS + LAST_HOOKS_MS + MARGIN_MS;
 }
 
-/** For a timer that watches over a limit: a longer one would fire at once. */
+/** For a timer that watches over a limit of a worker: a longer one would fire at once. Nobody waits in vain who debugs: there is no limit then. */
 export function timerMs(limitMs: number): number {
-  return Math.min(limitMs, MAX_TIMER_MS);
+  return isDebugged() ? MAX_TIMER_MS : Math.min(limitMs, MAX_TIMER_MS);
 }

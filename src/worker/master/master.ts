@@ -9,6 +9,7 @@ import type { Source, WorkerStatus } from "./calls.ts";
 import { Crew } from "./crew.ts";
 import type { ListeningSocket } from "./given-sockets.ts";
 import { Leases, type TakenIds } from "./leases.ts";
+import { startLimitMs } from "./limits.ts";
 import { ListeningSockets, type SocketChange } from "./listening-sockets.ts";
 import { type Plan, planOf } from "./plan.ts";
 import type { RunningGateway, StartOptions } from "./running-gateway.ts";
@@ -32,7 +33,7 @@ export class Master implements RunningGateway, SlotHost {
   /** What has a share of the new sessions. */
   #tried: Staged | undefined;
   #generations = 1;
-  #isServing = false;
+  #startLimitMs: number | undefined;
   #isClosed = false;
 
   private constructor(first: Plan, leases: Leases, { log, stateDir }: StartOptions) {
@@ -59,11 +60,13 @@ export class Master implements RunningGateway, SlotHost {
     ending.addEventListener("abort", () => void master.close("quick"), { once: true }); // else its unix sockets stay
     try {
       master.#sockets.commit(await master.#sockets.prepare(plan.wanted, plan.workers));
+      const beganMs = performance.now();
       const workers = await master.#crew.hire(plan.workers, plan.source);
+      const tookMs = performance.now() - beganMs;
       await master.#sockets.check();
       await master.#crew.add(workers);
       if (!(await master.settle())) throw new BindError("workers cannot accept");
-      master.#isServing = true;
+      master.#startLimitMs = startLimitMs(tookMs);
     } catch (cause) {
       await master.close("quick");
       throw cause;
@@ -75,8 +78,8 @@ export class Master implements RunningGateway, SlotHost {
     return this.#current.source;
   }
 
-  get isServing(): boolean {
-    return this.#isServing;
+  get startLimitMs(): number | undefined {
+    return this.#startLimitMs;
   }
 
   takeIds(number: number, isPlanned: boolean): Promise<TakenIds> {

@@ -1,4 +1,4 @@
-import process from "node:process";
+import { isDebugged } from "./debugged.ts";
 import { BEAT_MS, MISSED_BEATS } from "./limits.ts";
 
 /**
@@ -27,10 +27,4 @@ export class Pulse {
   stop(): void {
     clearInterval(this.#timer);
   }
-}
-
-/** Workers are started with the options of their master. */
-function isDebugged(): boolean {
-  const options = [...process.execArgv, process.env["NODE_OPTIONS"] ?? ""].join(" ");
-  return options.includes("--inspect");
 }

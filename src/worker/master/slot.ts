@@ -16,8 +16,8 @@ export interface SlotHost {
   readonly source: Source;
   /** For what survives the gateway, if there is a place. */
   readonly stateDir: string | undefined;
-  /** Workers serve already; this one is not the first. */
-  readonly isServing: boolean;
+  /** How long a worker may take to start; undefined: as long as it likes, since nobody serves yet. */
+  readonly startLimitMs: number | undefined;
   /** Numbers that it may have. */
   takeIds(number: number, isPlanned: boolean): Promise<TakenIds>;
   /** It lives. */
@@ -138,10 +138,10 @@ export class Slot {
 
   /** A worker that could serve, and does not accept yet. */
   async #begin({ source = this.#host.source, isPlanned = false }: SlotStart): Promise<WorkerProcess> {
-    const { log, stateDir, isServing } = this.#host;
+    const { log, stateDir, startLimitMs: limitMs } = this.#host;
     const { ids, hasLease, holdBy } = await this.#host.takeIds(this.number, isPlanned);
     if (this.#isClosed) throw new Error("the gateway is ending");
-    const process = new WorkerProcess({ source, ids, hasLease, stateDir, log, isUrgent: isServing });
+    const process = new WorkerProcess({ source, ids, hasLease, stateDir, log, limitMs });
     holdBy(process);
     this.#next = process;
     void process.ended.then(() => this.#forget(process));

@@ -19,7 +19,7 @@ import type {
 import { errorOf } from "./failure.ts";
 import { GivenSockets } from "./given-sockets.ts";
 import type { SocketName } from "./inherited-sockets.ts";
-import { answerLimitMs, BUILD_MS, CRASH_LIMIT_MS, drainLimitMs, QUICK_LIMIT_MS, timerMs } from "./limits.ts";
+import { answerLimitMs, CRASH_LIMIT_MS, drainLimitMs, QUICK_LIMIT_MS, timerMs } from "./limits.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { Pulse } from "./pulse.ts";
 import type { SocketHandle } from "./socket-handle.ts";
@@ -36,8 +36,8 @@ export type LeftBy = "order" | "signal" | "kill" | "fault";
 /** What a worker's process begins with, and how long that may take. */
 export interface WorkerStart extends Omit<StartMessage, "kind"> {
   readonly log: Log;
-  /** A gateway serves meanwhile, and waits for it. Else it takes as long as it likes. */
-  readonly isUrgent: boolean;
+  /** How long that may take at most, in milliseconds: a gateway serves meanwhile, and waits for it. Undefined: as long as it likes. */
+  readonly limitMs: number | undefined;
 }
 
 /** A worker in a process of its own, as the master sees it. */
@@ -71,7 +71,7 @@ export class WorkerProcess implements WorkerCalls {
   #said: WorkerStatus | undefined;
   #onLeft: (how: LeftBy) => void = () => {};
 
-  constructor({ source, ids, hasLease, stateDir, log, isUrgent }: WorkerStart) {
+  constructor({ source, ids, hasLease, stateDir, log, limitMs }: WorkerStart) {
     this.ids = ids;
     this.#log = log;
     this.#generation = source.generation;
@@ -90,7 +90,7 @@ export class WorkerProcess implements WorkerCalls {
     this.ready.catch(() => {}); // whoever waits for it hears of it
     void this.ended.then((how) => this.#end(how));
     this.#send({ kind: "start", source, ids, hasLease, stateDir });
-    if (isUrgent) this.#killIn(BUILD_MS, "it has not started");
+    if (limitMs !== undefined) this.#killIn(limitMs, "it has not started");
   }
 
   get pid(): number {
