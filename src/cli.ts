@@ -101,7 +101,7 @@ function asking(
 ): Operating<ReloadOptions> {
   return async (given, options) => {
     for (const line of await command(await folderOf(given, options), options)) print(line);
-    process.exit(FINE); // whatever the configuration's code has opened
+    await leave(FINE); // whatever the configuration's code has opened
   };
 }
 
@@ -110,13 +110,13 @@ async function drain(given: string | undefined, options: DrainOptions): Promise<
   if (!(seconds > 0 && seconds * 1_000 <= MAX_DRAIN_MS))
     throw new UsageError(`--over: expected seconds, ${MAX_DRAIN_MS / 1_000} at most, got ${options.over}`);
   await end(await folderOf(given, options), `POST /drain?overMs=${seconds * 1_000}`, print);
-  process.exit(FINE);
+  await leave(FINE);
 }
 
 function ending(question: string): Operating<ConfigOption> {
   return async (given, options) => {
     await end(await folderOf(given, options), question, print);
-    process.exit(FINE);
+    await leave(FINE);
   };
 }
 
@@ -154,14 +154,14 @@ async function check(given: string | undefined, options: ConfigOption): Promise<
   else refuse(faults, loaded);
   for (const notice of noticesOf(config)) warn(notice);
   print(`ok ${shortPath(loaded.path)}: ${summaryOf(config)}`);
-  process.exit(FINE); // whatever the configuration's code has opened
+  await leave(FINE); // whatever the configuration's code has opened
 }
 
 async function explainBytes(given: string | undefined, options: ExplainOptions): Promise<void> {
   const typed = typedBytes(options);
   const config = validate(await loadConfig(pathOf(given, options)));
   for (const line of explain(config, typed ?? (await readStdin()), options.server)) print(line);
-  process.exit(FINE);
+  await leave(FINE);
 }
 
 function typedBytes({ hex, text }: ExplainOptions): Uint8Array | undefined {
@@ -201,6 +201,13 @@ function summaryOf({ servers, upstreams = {} }: GatewayConfig): string {
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
+}
+
+/** Ends when all that was said is with whoever reads it: a pipe takes 64 KiB at once, and a list may be longer. */
+async function leave(code: number): Promise<never> {
+  for (const stream of [process.stdout, process.stderr])
+    await new Promise<void>((done) => stream.write("", () => done()));
+  process.exit(code);
 }
 
 function complain(line: string): void {
@@ -300,5 +307,5 @@ process.stdout.on("error", () => {}); // whoever read it has gone
 try {
   await program().parseAsync(process.argv);
 } catch (cause) {
-  process.exit(report(cause));
+  await leave(report(cause));
 }
