@@ -1,5 +1,5 @@
 import { type Change, mustFit, type PutOptions, type Registry, ttlOf } from "./registry.ts";
-import { Table } from "./table.ts";
+import { MAX_KEYS, Table } from "./table.ts";
 
 /** The registry of a gateway that stands alone: same interface and laws as the shared ones, kept in this process only. */
 export function memoryRegistry(): Registry {
@@ -23,7 +23,8 @@ class MemoryRegistry implements Registry {
   async put(key: string, value: string, options: PutOptions = {}): Promise<void> {
     this.#mustBeOpen();
     mustFit(value);
-    this.#table.set(key, value, performance.now() + (ttlOf(options) ?? Number.POSITIVE_INFINITY));
+    const expires = performance.now() + (ttlOf(options) ?? Number.POSITIVE_INFINITY);
+    if (!this.#table.set(key, value, expires)) throw new Error(`registry is full: ${MAX_KEYS} keys`);
   }
 
   async delete(key: string): Promise<boolean> {

@@ -3,7 +3,7 @@ import type { Change } from "./registry.ts";
 import { Watch } from "./watch.ts";
 
 /** Far more than services, certificates and ids need; beyond it somebody registers in a loop. */
-const MAX_KEYS = 100_000;
+export const MAX_KEYS = 100_000;
 
 /** Expired keys are announced at most so late; readers never see them. One pass over all keys costs too much to do for each. */
 const SWEEP_MS = 50;
@@ -54,19 +54,25 @@ export class Table {
     return this.#entries;
   }
 
-  /** @throws Error when the table is full */
-  set(key: string, value: string, expires: number = Number.POSITIVE_INFINITY): void {
+  /** False: a key would not be taken. */
+  hasRoomFor(key: string): boolean {
+    return this.#entries.size < MAX_KEYS || this.#live(key) !== undefined;
+  }
+
+  /** False: the table is full, and goes on without the key. */
+  set(key: string, value: string, expires: number = Number.POSITIVE_INFINITY): boolean {
     const before = this.#live(key);
-    if (!before && this.#entries.size >= MAX_KEYS) throw new Error(`registry is full: ${MAX_KEYS} keys`);
+    if (!before && this.#entries.size >= MAX_KEYS) return false;
     this.#entries.set(key, { value, expires });
     this.#wakeBy(expires);
     if (before?.value !== value) this.#announce({ key, value }); // a heartbeat is no change
+    return true;
   }
 
-  /** Takes what was there before anybody looked: no change, so nobody is told. */
+  /** Takes what was there before anybody looked, as far as there is room: no change, so nobody is told. */
   load(keys: ReadonlyMap<string, string>): void {
     for (const [key, value] of keys) {
-      if (this.#entries.size >= MAX_KEYS) throw new Error(`registry is full: ${MAX_KEYS} keys`);
+      if (this.#entries.size >= MAX_KEYS) return;
       if (!this.#entries.has(key)) this.#entries.set(key, { value, expires: Number.POSITIVE_INFINITY });
     }
   }

@@ -175,3 +175,22 @@ describe("a registry in a JSON file", () => {
     await expect(open(path)).rejects.toThrow();
   });
 });
+
+test("keys that there is no room for are ignored with one warning, until there is", async () => {
+  const path = join(fresh(), "keys.json");
+  const write = (from: number): void => {
+    const keys = Array.from({ length: 100_002 - from }, (_, index) => [`key:${index + from}`, "v"]);
+    writeFileSync(path, JSON.stringify(Object.fromEntries(keys)));
+  };
+  warnings.length = 0;
+  write(0);
+  const registry = await open(path);
+  expect((await registry.list("key:")).size).toBe(100_000);
+  expect(warnings).toEqual(["2 keys are ignored: more than 100000"]);
+  await expect(registry.put("one more", "v")).rejects.toThrow("registry is full");
+  write(7);
+  await eventually(async () => expect((await registry.list("key:")).size).toBe(99_995));
+  expect(await registry.get("key:100001")).toBe("v");
+  expect(warnings).toHaveLength(1);
+  await registry[Symbol.asyncDispose]();
+});

@@ -330,3 +330,17 @@ describe("a start while Redis is away", () => {
     expect(existsSync(join(folder.path, "registry.json"))).toBe(true);
   });
 });
+
+test("keys that there is no room for are ignored with one warning; all others are followed on", async () => {
+  const fill = "for i=1,ARGV[1] do redis.call('SET', 'restyconf:service:game:' .. i, 'v') end";
+  await server.cli("EVAL", fill, "0", "100001");
+  const one = await gateway({ commandTimeoutMs: 5_000 });
+  expect((await one.keys()).length).toBe(100_000);
+  await eventually(() => expect(events()).toEqual(["keys are ignored: too many"]), 10_000);
+  await server.cli("DEL", "restyconf:service:game:7", "restyconf:service:game:8");
+  for (const number of [7, 8]) await server.cli("PUBLISH", "restyconf:changes", `service:game:${number}`);
+  await eventually(async () => expect(await one.registry.get("service:game:7")).toBeUndefined(), 10_000);
+  await eventually(async () => expect((await one.keys()).length).toBe(99_999));
+  expect(one.changes).toContainEqual({ key: "service:game:7", value: undefined });
+  expect(events()).toHaveLength(1);
+}, 30_000);

@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
 import { messageOf } from "../../errors.ts";
 import { type Change, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
-import { Table } from "../table.ts";
+import { MAX_KEYS, Table } from "../table.ts";
 import type { FileStore } from "./file-store.ts";
 import { FolderStore } from "./folder-store.ts";
 import { JsonStore } from "./json-store.ts";
@@ -52,6 +52,8 @@ class FileRegistry implements Registry {
   #work: Promise<unknown> = Promise.resolve();
   #isReading = false;
   #complaint = "";
+  /** Keys that there was no room for, when the files were read last. */
+  #ignored = 0;
   #isClosed = false;
 
   constructor(store: FileStore, { warn }: FileRegistryOptions) {
@@ -82,6 +84,7 @@ class FileRegistry implements Registry {
     mustFit(value);
     const expires = Date.now() + (ttlOf(options) ?? Number.POSITIVE_INFINITY);
     await this.#inTurn(async () => {
+      if (!this.#table.hasRoomFor(key)) throw new Error(`registry is full: ${MAX_KEYS} keys`);
       await this.#store.put(key, { value, expires });
       this.#table.set(key, value, expires);
     });
@@ -156,8 +159,11 @@ class FileRegistry implements Registry {
   async #read(): Promise<void> {
     if (this.#isClosed) return;
     const found = await this.#store.read();
-    for (const [key, { value, expires }] of found) this.#table.set(key, value, expires);
     for (const key of [...this.#table.entries().keys()]) if (!found.has(key)) this.#table.delete(key);
+    let ignored = 0;
+    for (const [key, { value, expires }] of found) if (!this.#table.set(key, value, expires)) ignored++;
+    if (ignored > 0 && this.#ignored === 0) this.#warn(`${ignored} keys are ignored: more than ${MAX_KEYS}`);
+    this.#ignored = ignored;
   }
 
   #complain(complaint: string): void {

@@ -1,5 +1,5 @@
 import { messageOf } from "../../errors.ts";
-import { Table } from "../table.ts";
+import { MAX_KEYS, Table } from "../table.ts";
 import { jitteredMs } from "./backoff.ts";
 import type { RedisLog } from "./open-redis.ts";
 import type { RedisLink } from "./redis-link.ts";
@@ -67,6 +67,8 @@ export class Follow {
   #doubtUntil = 0;
   #failures = 0;
   #complaint = "";
+  /** Keys that there was no room for in the last sync that saw all. */
+  #ignored = 0;
   #isSyncing = false;
   #isAsking = false;
   #isClosed = false;
@@ -120,10 +122,11 @@ export class Follow {
     this.#isReady();
   }
 
-  #set(key: string, value: string | undefined): void {
-    if (value === undefined) this.table.delete(key);
-    else this.table.set(key, value);
+  /** False: there is no room. */
+  #set(key: string, value: string | undefined): boolean {
+    const isSet = value === undefined ? this.table.delete(key) : this.table.set(key, value);
     this.#options.onChange();
+    return isSet || value === undefined;
   }
 
   #turn(isReady: boolean): void {
@@ -180,6 +183,7 @@ export class Follow {
   /** False: something is to be looked at again in the next round. */
   #apply(keys: ReadonlyMap<string, string>, now: number): boolean {
     let isWhole = true;
+    let ignored = 0;
     const oldest = now - SNAPSHOT_ROUNDS * this.#options.syncMs;
     for (const [key, when] of this.#touched) if (when < oldest) this.#touched.delete(key);
     if (!this.isKnown) this.#load(keys, now);
@@ -189,19 +193,27 @@ export class Follow {
       if (this.table.get(key) === value) continue;
       if (this.#touched.has(key)) this.#look(key, false);
       else if (value !== undefined || now >= this.#doubtUntil) {
-        this.#set(key, value);
+        if (!this.#set(key, value)) ignored++;
         continue;
       }
       isWhole = false;
     }
+    this.#ignore(ignored);
     return isWhole;
+  }
+
+  /** What goes makes room in the round that sees it go: known keys are looked at first. */
+  #ignore(keys: number): void {
+    const { log, prefix } = this.#options;
+    if (keys > 0 && this.#ignored === 0) log.warn("keys are ignored: too many", { prefix, keys, max: MAX_KEYS });
+    this.#ignored = keys;
   }
 
   /** The first sight is our own, and newer than what others have shared. */
   #load(keys: ReadonlyMap<string, string>, now: number): void {
     const unread = new Map([...keys].filter(([key]) => !this.#touched.has(key)));
     this.table.load(unread);
-    for (const key of unread.keys()) this.#touched.set(key, now);
+    for (const key of unread.keys()) if (this.table.get(key) !== undefined) this.#touched.set(key, now);
   }
 
   /** Reads noticed keys, whose values are newer than any snapshot. */
