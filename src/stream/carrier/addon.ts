@@ -101,6 +101,7 @@ export interface NativeListen extends NativeRules {
   /** A socket that listens already, in the place of both. The engine takes a copy; the number stays its owner's to close. */
   readonly listenFd: number | undefined;
   readonly port: number;
+  /** Clients that may wait to be accepted; 0: the address is taken, and nobody can connect before somebody listens there. */
   readonly backlog: number;
   readonly ipv6Only: boolean;
   /** SO_REUSEPORT: others of the same user may open the port too, and the kernel shares the clients out. Not for unix sockets. */
@@ -265,7 +266,7 @@ export interface Addon {
   readonly contract: number;
   /** @throws Error with the system's `code`, also where it lacks the wanted kind */
   start(options: EngineOptions): Engine;
-  /** Opens a socket that listens, for others to accept at; its number is the caller's to close. @throws Error with the system's `code` */
+  /** Opens a socket for others to accept at, which listens if it has a backlog; its number is the caller's to close. @throws Error with the system's `code` */
   open(options: NativeListen): { readonly fd: number; readonly port: number };
 }
 

@@ -5,7 +5,7 @@ import { isDebugged } from "./debugged.ts";
 
 // How long a master waits for its workers: whatever it waits for has an end, and a process that has not ended by then is killed.
 
-/** A worker builds a configuration: 30 s for `initWorker`, and some for modules, certificates and the process itself. */
+/** A worker builds a configuration: 25 s for `initWorker`, and some for modules, certificates and the process itself. */
 export const BUILD_MS = 40_000;
 
 /** A first start takes as long as it likes. Those after it may take so many times as long: the machine serves meanwhile. */
