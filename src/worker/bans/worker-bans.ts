@@ -1,5 +1,5 @@
+import { followRetryMs } from "../../registry/follow-retry.ts";
 import type { Registry } from "../../registry/registry.ts";
-import { backoffMs } from "../../shared/backoff.ts";
 import {
   BAN_KEYS,
   type Ban,
@@ -20,9 +20,6 @@ import { restoreBans } from "./restore-bans.ts";
 
 /** As many keys as a process follows in Redis; each takes some 1 KB. Ban subnets where single addresses are too many. */
 export const MAX_BANS = 100_000;
-
-/** A registry that went away is asked again so soon, and later as rarely. */
-const RETRY = { minRetryMs: 250, maxRetryMs: 5_000 };
 
 /**
  * The native carrier tells of a client when it has said something, and so of one whose address is banned. Who keeps silent must not hold
@@ -73,7 +70,7 @@ export class WorkerBans implements Bans, AsyncDisposable {
       max: { keys: MAX_BANS, what: "bans" },
       read: (key, value) => this.#read(key, value),
       onChange: (changed) => this.#onChange(changed),
-      retryMs: (failures) => backoffMs(failures, RETRY),
+      retryMs: followRetryMs,
       warn: (message) => log.warn(message),
     });
   }

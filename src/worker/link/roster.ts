@@ -1,5 +1,5 @@
+import { followRetryMs } from "../../registry/follow-retry.ts";
 import type { Registry } from "../../registry/registry.ts";
-import { backoffMs } from "../../shared/backoff.ts";
 import { Instances, serviceKeys } from "../../upstream/instances.ts";
 import { type GameServer, readGameServer } from "./game-server.ts";
 
@@ -11,9 +11,6 @@ export interface RosterOptions {
   readonly onServers: (servers: readonly GameServer[]) => void;
   readonly warn: (message: string) => void;
 }
-
-/** A registry that went away is asked again so soon, and later as rarely. */
-const RETRY = { minRetryMs: 250, maxRetryMs: 5_000 };
 
 /** Follows the game servers of one service that want a link. */
 export function roster({ registry, service, onServers, warn }: RosterOptions): Instances<GameServer> {
@@ -28,7 +25,7 @@ export function roster({ registry, service, onServers, warn }: RosterOptions): I
       return undefined;
     },
     onInstances: onServers,
-    retryMs: (failures) => backoffMs(failures, RETRY),
+    retryMs: followRetryMs,
     warn,
   });
 }
