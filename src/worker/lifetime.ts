@@ -2,21 +2,19 @@ import type { OpenLog } from "./log.ts";
 import type { RunningGateway } from "./master/running-gateway.ts";
 import type { Operator } from "./operator.ts";
 import { isFault, LAST_DRAIN_MS, QUICK_STOP_MS } from "./process-end.ts";
+import { type Request, Requests } from "./requests.ts";
 import { Trial } from "./trial.ts";
 
 /** What signals ask of a gateway that serves. */
-const REQUESTS = {
-  SIGHUP: (operator: Operator) => operator.reload(),
-  SIGUSR1: ({ gateway }: Operator) => gateway.reopen(),
-  SIGUSR2: (operator: Operator) => operator.replace(),
-} as const;
-
-type Request = keyof typeof REQUESTS;
+const ANSWERS: Readonly<Record<Request, (operator: Operator) => Promise<unknown>>> = {
+  SIGHUP: (operator) => operator.reload(),
+  SIGUSR1: ({ gateway }) => gateway.reopen(),
+  SIGUSR2: (operator) => operator.replace(),
+};
 
 /** Hears signals, and ends this process in the right order: sessions, log, exit. */
 export class Lifetime {
-  /** What was asked for before there was somebody to ask. */
-  readonly #early = new Set<Request>();
+  readonly #requests: Requests;
   readonly #ending = new AbortController();
   #starting: Promise<RunningGateway> | undefined;
   #log: OpenLog | undefined;
@@ -24,8 +22,8 @@ export class Lifetime {
   #crashed = false;
 
   /** From here on `HUP` and its like end no process; what they ask for is done when the gateway serves. */
-  constructor() {
-    for (const request of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) process.on(request, () => this.#told(request));
+  constructor(requests: Requests = new Requests()) {
+    this.#requests = requests;
   }
 
   /** Aborts when the process is told to end and does not serve yet. */
@@ -52,18 +50,13 @@ export class Lifetime {
 
   serves(operator: Operator): void {
     this.#operator = operator;
-    for (const request of this.#early) this.#told(request);
+    // A signal has no answer: what fails is in the log.
+    this.#requests.handOver((request) => void ANSWERS[request](operator).catch(() => {}));
   }
 
   stop(how: "quick" | "drain", overMs?: number): void {
     if (how === "quick" || !this.#operator) setTimeout(() => process.exit(), QUICK_STOP_MS).unref();
     void this.#end(how, overMs);
-  }
-
-  /** By a signal, which has no answer: what fails is in the log. */
-  #told(request: Request): void {
-    if (this.#operator) REQUESTS[request](this.#operator).catch(() => {});
-    else this.#early.add(request);
   }
 
   /**

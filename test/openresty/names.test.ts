@@ -78,7 +78,7 @@ function isKey(path: string): boolean {
 function exists(span: string): boolean {
   const [, name = span, given] = /^(.+?)\((?:\{ ([^}]+) \})?\)$/.exec(span) ?? [];
   if (given) return exists(`${name}()`) && given.split(", ").every((option) => options[name]?.includes(option));
-  if (name.startsWith("restyconf ")) return read("src/cli.ts").includes(`command("${name.slice(10)}"`);
+  if (name.startsWith("restyconf ")) return read("src/program.ts").includes(`command("${name.slice(10)}"`);
   if (name.startsWith("node:")) return builtinModules.includes(name.slice(5));
   if (/^(?:servers|upstreams|phases|log)\.|^shared$/.test(name)) return isKey(name);
   const root = Object.keys(members).find((one) => name.startsWith(`${one}.`));
