@@ -6,7 +6,7 @@
 #include <string.h>
 
 /** As CONTRACT in src/stream/carrier/addon.ts. */
-#define CONTRACT 5
+#define CONTRACT 6
 
 /** Marks engines, so that no method believes in another object. Random. */
 static const napi_type_tag engine_tag = {0x8f3a61d24c7b95e0, 0x1d7c40b9e6f2835a};

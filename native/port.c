@@ -72,18 +72,22 @@ static bool does_listen(int fd, int family) {
   return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
 }
 
-/** A copy of a socket that somebody else has opened: 0, or an errno. */
+/** A copy of a socket that somebody else has opened: 0, or an errno. It may have been opened for one process; Linux lets others come later. */
 static int inherit_port(struct port *port) {
+  const int on = 1;
   socklen_t named = sizeof port->target;
   port->is_inherited = true;
   port->fd = fcntl(port->options.fd, F_DUPFD_CLOEXEC, 0);
   if (port->fd < 0) return errno;
   if (getsockname(port->fd, &port->target.any, &named) != 0) return errno;
-  if (!does_listen(port->fd, port->target.any.sa_family)) return EINVAL;
+  const int family = port->target.any.sa_family;
+  if (!does_listen(port->fd, family)) return EINVAL;
+  const bool is_shared = port->options.reuse_port && family != AF_UNIX;
+  if (is_shared && setsockopt(port->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) return errno;
   // Those who share it share this, too. Without it, who comes second for a client would wait for the next one.
   const int flags = fcntl(port->fd, F_GETFL);
   if (flags < 0 || fcntl(port->fd, F_SETFL, flags | O_NONBLOCK) != 0) return errno;
-  return port_set_client_options(port->fd, &port->options.rules, port->target.any.sa_family);
+  return port_set_client_options(port->fd, &port->options.rules, family);
 }
 
 /** 0, or an errno. */

@@ -48,27 +48,26 @@ export async function openControl(stateDir: string, started: Started, version: s
 }
 
 function handlersOf({ operator, stop }: Started, version: string): ReadonlyMap<string, Handler> {
-  const { gateway } = operator;
   const startedAt = new Date().toISOString();
-  const done = (): Answer => ({ generation: gateway.generation });
+  const done = (): Answer => ({ generation: operator.gateway.generation });
   const handlers: Readonly<Record<string, Handler>> = {
     "GET /version": async () => ({ version }),
     "GET /status": async () => ({
       version,
       pid: process.pid,
       startedAt,
-      generation: gateway.generation,
-      listening: gateway.listening,
-      workers: await gateway.status(),
+      generation: operator.gateway.generation,
+      listening: operator.gateway.listening,
+      workers: await operator.gateway.status(),
     }),
-    "GET /sessions": async () => ({ sessions: await gateway.sessions() }),
-    "POST /kill": async (parameters) => ({ killed: await gateway.kill(parameters.get("session") ?? "") }),
+    "GET /sessions": async () => ({ sessions: await operator.gateway.sessions() }),
+    "POST /kill": async (parameters) => ({ killed: await operator.gateway.kill(parameters.get("session") ?? "") }),
     "POST /ban": async (parameters) => ({
-      ban: await gateway.ban(parameters.get("whom") ?? "", banOptions(parameters)),
+      ban: await operator.gateway.ban(parameters.get("whom") ?? "", banOptions(parameters)),
     }),
-    "POST /unban": async (parameters) => ({ unbanned: await gateway.unban(parameters.get("whom") ?? "") }),
-    "GET /bans": async () => ({ bans: await gateway.bans() }),
-    "GET /gateways": async () => ({ workers: await workersOf(gateway) }),
+    "POST /unban": async (parameters) => ({ unbanned: await operator.gateway.unban(parameters.get("whom") ?? "") }),
+    "GET /bans": async () => ({ bans: await operator.gateway.bans() }),
+    "GET /gateways": async () => ({ workers: await workersOf(operator.gateway) }),
     "POST /reload": async (parameters) => {
       await operator.reload(shareOf(parameters));
       return done();

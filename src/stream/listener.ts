@@ -64,6 +64,13 @@ export class Listener implements Port {
     return formatEndpoint(this.#bound);
   }
 
+  /** `net` does not tell; its handle does. */
+  get fd(): number {
+    const handle: unknown = Reflect.get(this.server, "_handle");
+    const fd = typeof handle === "object" && handle !== null && "fd" in handle ? handle.fd : undefined;
+    return typeof fd === "number" ? fd : -1;
+  }
+
   adopt(_server: Server, options: PortOptions): void {
     this.#options = options;
   }

@@ -10,6 +10,8 @@ import type { Server } from "./server.ts";
 export interface Port {
   /** Where it listens, with the real port where 0 was asked for. */
   readonly address: string;
+  /** The listening socket, for whoever hands it on: open until {@link close}. -1: it is not open at this moment. */
+  readonly fd: number;
   /** From now on its clients are another server's: the address stays open, and misses none. */
   adopt(server: Server, options: PortOptions): void;
   /** Accepts no more; sessions go on. */

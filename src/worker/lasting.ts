@@ -71,7 +71,7 @@ export class Lasting implements AsyncDisposable {
   readonly #log: Log;
   /** How many processes the gateway has. */
   #workers = 1;
-  readonly #isAlone: boolean;
+  #isAlone: boolean;
   #shown: Shown | undefined;
   #entry: Heartbeat | undefined;
   /** Made for the first generation that has hooks. */
@@ -143,6 +143,12 @@ export class Lasting implements AsyncDisposable {
     const { upstreams = {} } = config;
     this.#workers = workersOf(config);
     this.links.follow(Object.values(upstreams).flatMap(({ peers }) => ("kind" in peers ? [peers.service] : [])));
+  }
+
+  /** The gateway is not this one process any more. */
+  joinedBy(workers: number): void {
+    this.#isAlone = false;
+    this.#workers = workers;
   }
 
   /** Who watches over the hooks of a configuration, if it has any. */

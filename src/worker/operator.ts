@@ -28,7 +28,7 @@ interface Canary {
  * a time: what waits for a hook of the next configuration holds up no change of what serves. What fails leaves everything as it was.
  */
 export class Operator {
-  readonly gateway: RunningGateway;
+  #gateway: RunningGateway;
   readonly #path: string;
   readonly #log: OpenLog;
   #loading: Promise<unknown> = Promise.resolve();
@@ -44,9 +44,14 @@ export class Operator {
 
   /** `path`: of the configuration, which a reload reads again. */
   constructor(gateway: RunningGateway, path: string, log: OpenLog) {
-    this.gateway = gateway;
+    this.#gateway = gateway;
     this.#path = path;
     this.#log = log;
+  }
+
+  /** Who serves: another one when one process has become several. */
+  get gateway(): RunningGateway {
+    return this.#gateway;
   }
 
   /**
@@ -66,7 +71,9 @@ export class Operator {
   /** Has all new sessions served by the configuration that is tried out. */
   promote(): Promise<void> {
     return this.#change("promotion", async () => {
-      if (!(await this.gateway.promote())) throw new Error("no configuration is tried out");
+      const serving = await this.#gateway.promote();
+      if (!serving) throw new Error("no configuration is tried out");
+      this.#gateway = serving;
       const trial = this.#canary?.trial;
       this.#endCanary();
       if (trial) this.#adopt(trial);
@@ -81,7 +88,7 @@ export class Operator {
 
   /** Puts new processes in the place of the workers. */
   replace(): Promise<void> {
-    return this.#change("replacement", () => this.gateway.replace());
+    return this.#change("replacement", () => this.#gateway.replace());
   }
 
   /** Ends the gateway; see {@link RunningGateway.close}. Nothing changes it from here on. */
@@ -89,7 +96,7 @@ export class Operator {
     this.#isClosing = true;
     this.#giveUp("the gateway is ending");
     this.#endCanary();
-    await this.gateway.close(how, overMs);
+    await this.#gateway.close(how, overMs);
   }
 
   async #load(share: number, trial: Trial): Promise<void> {
@@ -100,8 +107,8 @@ export class Operator {
 
   /** Not in a closure: stacks of errors that the worker keeps hold on to closures, and they to the texts. */
   async #take(next: LoadedGateway, share: number, trial: Trial): Promise<void> {
-    if (share < 1) await trial.run(() => this.gateway.tryOut(next, share, trial.ended));
-    else await trial.run(() => this.gateway.reload(next, trial.ended));
+    if (share < 1) await trial.run(() => this.#gateway.tryOut(next, share, trial.ended));
+    else this.#gateway = await trial.run(() => this.#gateway.reload(next, trial.ended));
     this.#endCanary();
     if (share < 1) this.#watch(trial);
     else this.#adopt(trial);
@@ -120,7 +127,7 @@ export class Operator {
     const blame = (): void => void this.#drop(canary, { reason: messageOf(trial.ended.reason) });
     if (trial.ended.aborted) blame();
     else trial.ended.addEventListener("abort", blame, { signal });
-    void judgeCanary(this.gateway, signal).then((fault) => fault && this.#drop(canary, fault));
+    void judgeCanary(this.#gateway, signal).then((fault) => fault && this.#drop(canary, fault));
   }
 
   #endCanary(): void {
@@ -141,7 +148,7 @@ export class Operator {
   async #goBack(): Promise<void> {
     const isCanary = this.#canary !== undefined;
     this.#endCanary();
-    if (!(await this.gateway.rollback())) throw new Error("there is no configuration to go back to");
+    if (!(await this.#gateway.rollback())) throw new Error("there is no configuration to go back to");
     if (isCanary) return;
     this.#serving?.drop();
     this.#serving = this.#before;
@@ -170,10 +177,10 @@ export class Operator {
   async #told(what: string, change: Promise<void>): Promise<void> {
     try {
       await change;
-      this.#log.info(`${what} done`, { generation: this.gateway.generation });
+      this.#log.info(`${what} done`, { generation: this.#gateway.generation });
     } catch (cause) {
       const reason = cause instanceof ConfigError ? cause.lines.join("; ") : messageOf(cause);
-      this.#log.error(`${what} failed`, { generation: this.gateway.generation, reason });
+      this.#log.error(`${what} failed`, { generation: this.#gateway.generation, reason });
       throw new Error(reason, { cause });
     }
   }

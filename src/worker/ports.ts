@@ -31,6 +31,17 @@ export interface WantedPort<Of extends Listens = Listens> {
   readonly ipv6Only: boolean;
 }
 
+/** A socket that listens, and what others need who are to accept there too. */
+export interface ServedPort extends WantedPort {
+  /** With the real port where 0 was asked for. */
+  readonly address: string;
+  /** The worker's: others take copies. */
+  readonly fd: number;
+  /** What its clients get. */
+  readonly noDelay: boolean;
+  readonly keepAliveMs: number;
+}
+
 /** What of a server its ports depend on. */
 type Listens = Pick<Server, "name" | "listen">;
 
@@ -59,6 +70,17 @@ export class Ports {
     return [...this.#open.values()].flatMap(({ ports, server }) => {
       const [port] = ports.values();
       return port ? [{ address: port.address, server: server.name }] : [];
+    });
+  }
+
+  /** The first socket of each address, for other processes that are to accept there. */
+  get served(): readonly ServedPort[] {
+    return [...this.#open].flatMap(([key, { ports, server, endpoint }]) => {
+      const [port] = ports.values();
+      if (!port) return [];
+      const { noDelay, keepAliveMs, listen } = server;
+      const ipv6Only = hasV4Twin(endpoint, listen);
+      return [{ key, endpoint, server, ipv6Only, address: port.address, fd: port.fd, noDelay, keepAliveMs }];
     });
   }
 

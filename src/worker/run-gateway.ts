@@ -1,12 +1,9 @@
-import type { GatewayConfig } from "../gateway.ts";
-import { whyNotShared } from "../shared/dict/self-test.ts";
-import { dictSizesOf } from "./dict-sizes.ts";
 import { Lifetime } from "./lifetime.ts";
 import type { LoadedGateway } from "./load-gateway.ts";
 import type { OpenLog } from "./log.ts";
 import { Master } from "./master/master.ts";
 import { Single } from "./master/single.ts";
-import { workersOf } from "./master/workers-of.ts";
+import { isOneProcess } from "./master/workers-of.ts";
 import { Operator } from "./operator.ts";
 import { makeStateDirs, type StateDirs } from "./state-dir.ts";
 
@@ -37,12 +34,4 @@ export async function runGateway(
   const operator = new Operator(gateway, loaded.loaded.path, log);
   lifetime.serves(operator);
   return { operator, dirs, stop: (how, overMs) => lifetime.stop(how, overMs) };
-}
-
-/** Several processes that could not share their dictionaries would each count for themselves. */
-async function isOneProcess(config: GatewayConfig, log: OpenLog): Promise<boolean> {
-  if (workersOf(config) === 1) return true;
-  const reason = Object.keys(dictSizesOf(config)).length > 0 ? await whyNotShared() : undefined;
-  if (reason !== undefined) log.warn("one worker only: dictionaries cannot be shared here", { reason });
-  return reason !== undefined;
 }

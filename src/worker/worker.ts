@@ -1,14 +1,11 @@
 import type { GatewayConfig } from "../gateway.ts";
-import type { RedisLink } from "../registry/redis/redis-link.ts";
 import { registeredWorkers, type WorkerFacts } from "../registry/worker-entry.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
 import { localTransport } from "../shared/events/local-transport.ts";
-import type { EventTransport } from "../shared/events/message.ts";
 import { EventRelay } from "../shared/events/relay.ts";
 import { timers } from "../shared/timer.ts";
 import type { BanTable } from "../stream/bans/ban-table.ts";
 import type { Carrier } from "../stream/carrier/carrier.ts";
-import type { Log } from "../stream/log.ts";
 import type { Server } from "../stream/server.ts";
 import type { Bans } from "../stream/worker-context.ts";
 import { advertisedAddress } from "./advertised.ts";
@@ -19,37 +16,17 @@ import { compileGeneration, type Generation } from "./generation.ts";
 import type { Identity, WorkerIds } from "./identity.ts";
 import { Lasting } from "./lasting.ts";
 import type { LiveSession } from "./live-session.ts";
-import type { InheritedSockets, SocketName } from "./master/inherited-sockets.ts";
+import type { SocketName } from "./master/inherited-sockets.ts";
 import { portOpener } from "./port-opener.ts";
-import { type PortChange, Ports } from "./ports.ts";
+import { type PortChange, Ports, type ServedPort } from "./ports.ts";
 import { type Ends, Sessions } from "./sessions.ts";
 import { logTimers } from "./timer-log.ts";
 import { Trial } from "./trial.ts";
 import { exitWorker, initWorker, inTime, settled } from "./worker-hooks.ts";
+import type { WorkerOptions } from "./worker-options.ts";
 
 /** So long may callbacks of timers take that a stop has called early. */
 const TIMERS_END_MS = 5_000;
-
-/** What a worker is told by whoever starts it. */
-export interface WorkerOptions {
-  /** Which process this is; a gateway with one has the numbers 0. */
-  readonly ids?: WorkerIds;
-  /** Number of the first generation. Default 1. */
-  readonly generation?: number;
-  /** The first generation's dictionaries. Default: none. */
-  readonly dicts?: Dicts;
-  /** Sockets that the master opens, and sends when it is time to accept there. Undefined: the worker opens its ports itself. */
-  readonly sockets?: InheritedSockets;
-  /** Where what survives this process is kept. */
-  readonly stateDir?: string | undefined;
-  /** A connection that the process has already, for the registry. */
-  readonly redis?: RedisLink | undefined;
-  /** To the other workers. Default: there are none. */
-  readonly events?: EventTransport;
-  /** Paths in the configuration are relative to it. */
-  readonly baseDir: string;
-  readonly log: Log;
-}
 
 /** A gateway of one process, without Redis. */
 const FIRST: WorkerIds = { number: 0, masterId: 0 };
@@ -162,6 +139,16 @@ export class Worker {
   /** Open ports, as the command line prints them. */
   get listening(): readonly { readonly address: string; readonly server: string }[] {
     return this.#ports.listening;
+  }
+
+  /** Where it listens, for others who are to do so as well. */
+  get served(): readonly ServedPort[] {
+    return this.#ports.served;
+  }
+
+  /** So many other processes are the gateway's workers now. */
+  joinedBy(workers: number): void {
+    this.#lasting.joinedBy(workers);
   }
 
   /** Sessions that live, or whose socket still lingers. */

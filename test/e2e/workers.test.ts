@@ -2,36 +2,15 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { dialIn, exchange, readAll } from "../support/client.ts";
+import { dialIn, exchange } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
 import { freePorts } from "../support/service.ts";
-import { ask, change, config, gone, isAlive, oneOfEach } from "../support/workers.ts";
+import { ask, change, config, gone, isAlive, load, oneOfEach } from "../support/workers.ts";
 
 // Several processes behind one address: what becomes of clients when processes come and go.
 
 const WORKERS = 2;
-
-/** Clients that come and go, until they are told to stop; none may be refused or reset. */
-function load(port: number, isLost: (answer: string) => boolean = () => false): () => Promise<number> {
-  let runs = true;
-  let served = 0;
-  const clients = Array.from({ length: 6 }, async () => {
-    while (runs) {
-      const socket = await dialIn(port);
-      socket.on("error", () => {});
-      socket.end("x\n");
-      const answer = (await readAll(socket).catch(() => Buffer.from(""))).toString();
-      if (!isLost(answer)) expect(answer).toMatch(/^\d+ \d+ \d+ x\n$/);
-      served++;
-    }
-  });
-  return async () => {
-    runs = false;
-    await Promise.all(clients);
-    return served;
-  };
-}
 
 describe("several workers", () => {
   test("serve one address, each under its number, and end with their master", async () => {

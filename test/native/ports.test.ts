@@ -180,6 +180,20 @@ describe("a socket that listens already", () => {
     client.socket.destroy();
   });
 
+  test("lets others open the port beside it from then on, when it is asked to, and is still open itself", async () => {
+    using one = new Rig();
+    using other = new Rig();
+    const { fd, port, listener } = one.listen();
+    expect(() => other.listen({ port, reusePort: true })).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
+    const copy = other.listen({ ...inherited, listenFd: fd, reusePort: true });
+    const beside = other.listen({ port, reusePort: true });
+    expect([copy.port, beside.port]).toEqual([port, port]);
+    for (const each of [copy, beside]) other.engine.unlisten(each.listener);
+    using _client = await Client.open(port, { says: "to the first" });
+    expect((await one.next("open")).bytes.toString()).toBe("to the first");
+    expect(one.engine.unlisten(listener)).toBe(true);
+  });
+
   test("of the file system keeps its path when one of two lets go", async () => {
     using folder = new Folder();
     using one = new Rig();

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { dialIn, readUntil } from "./client.ts";
+import { dialIn, readAll, readUntil } from "./client.ts";
 import { eventually } from "./eventually.ts";
 import type { Gateway, LogLine } from "./gateway.ts";
 
@@ -97,6 +97,31 @@ export function clients(port: number, count = 24): Promise<readonly Answer[]> {
       return answer;
     }),
   );
+}
+
+/** Clients that come and go, until they are told to stop; none may be refused or reset. */
+export function load(
+  to: number | (() => Promise<Socket>),
+  isLost: (answer: string) => boolean = () => false,
+): () => Promise<number> {
+  const dial = typeof to === "number" ? () => dialIn(to) : to;
+  let runs = true;
+  let served = 0;
+  const clients = Array.from({ length: 6 }, async () => {
+    while (runs) {
+      const socket = await dial();
+      socket.on("error", () => {});
+      socket.end("x\n");
+      const answer = (await readAll(socket).catch(() => Buffer.from(""))).toString();
+      if (!isLost(answer)) expect(answer).toMatch(/^\d+ \d+ \d+ x\n$/);
+      served++;
+    }
+  });
+  return async () => {
+    runs = false;
+    await Promise.all(clients);
+    return served;
+  };
 }
 
 /** A session of one worker. */

@@ -7,6 +7,7 @@ import { getSystemErrorName } from "node:util";
 const MFD_CLOEXEC = 1;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+const PROBE_BYTES = 4_096;
 const MAP_FAILED = BigInt.asUintN(64, -1n);
 
 /** Memory that other processes can map. */
@@ -32,6 +33,16 @@ export function createSharedMemory(bytes: number): SharedMemory {
   } catch (cause) {
     closeSync(fd);
     throw cause;
+  }
+}
+
+/** Whether {@link createSharedMemory} works here. */
+export function canShareMemory(): boolean {
+  try {
+    createSharedMemory(PROBE_BYTES);
+    return true;
+  } catch {
+    return false;
   }
 }
 

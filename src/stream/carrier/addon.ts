@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.ts";
 
 /** Says how the native part and this file talk; a binary of another number is refused. */
-const CONTRACT = 5;
+const CONTRACT = 6;
 
 /** What one event says; see {@link EventField}. */
 export const eventKinds = {
@@ -104,7 +104,7 @@ export interface NativeListen extends NativeRules {
   /** Clients that may wait to be accepted; 0: the address is taken, and nobody can connect before somebody listens there. */
   readonly backlog: number;
   readonly ipv6Only: boolean;
-  /** SO_REUSEPORT: others of the same user may open the port too, and the kernel shares the clients out. Not for unix sockets. */
+  /** SO_REUSEPORT: others of the same user may open the port too, and the kernel shares the clients out. Not for unix sockets. With `listenFd`, from now on. */
   readonly reusePort: boolean;
 }
 
@@ -266,7 +266,7 @@ export interface Addon {
   readonly contract: number;
   /** @throws Error with the system's `code`, also where it lacks the wanted kind */
   start(options: EngineOptions): Engine;
-  /** Opens a socket for others to accept at, which listens if it has a backlog; its number is the caller's to close. @throws Error with the system's `code` */
+  /** Opens a socket for others to accept at, which listens if it has a backlog, or copies one; its number is the caller's to close. @throws Error with the system's `code` */
   open(options: NativeListen): { readonly fd: number; readonly port: number };
 }
 

@@ -22,7 +22,6 @@ export interface PortSharing {
 /** One open address of the native carrier. */
 export class NativePort implements Port, PortEvents {
   readonly address: string;
-  /** The listening socket, for whoever hands it down; open until {@link close}. */
   readonly fd: number;
   readonly #carrier: Carrier;
   readonly #listener: number;

@@ -28,16 +28,20 @@ export class Crew {
     return slots.flatMap(({ process, leaving }) => [...(process ? [process] : []), ...leaving]);
   }
 
-  /** Starts workers until there are so many: all of them, or none. They are ready to serve; {@link add} has them do so. */
-  async hire(workers: number, source: Source): Promise<readonly Slot[]> {
+  /** Starts workers until there are so many: all of them, or none, as when `unless` aborts. They are ready to serve; {@link add} has them do so. */
+  async hire(workers: number, source: Source, unless?: AbortSignal): Promise<readonly Slot[]> {
     const slots = this.#missing(workers);
+    const giveUp = (): void => this.dismiss(slots);
     for (const slot of slots) this.#hired.add(slot);
+    unless?.addEventListener("abort", giveUp);
     try {
       await Promise.all(slots.map((slot) => slot.hire(source)));
       return slots;
     } catch (cause) {
-      this.dismiss(slots);
-      throw cause;
+      giveUp();
+      throw unless?.aborted ? unless.reason : cause;
+    } finally {
+      unless?.removeEventListener("abort", giveUp);
     }
   }
 
@@ -66,9 +70,8 @@ export class Crew {
     }
   }
 
-  /** Others accept at all sockets, so those that are too many may go. Who is alone stays until somebody comes. */
+  /** Others accept at all sockets, so those that are too many may go. */
   releaseSurplus(): void {
-    if (this.serving.length === 0) return;
     for (const slot of this.#surplus) {
       this.#surplus.delete(slot);
       this.#gone.add(slot);

@@ -4,7 +4,17 @@ import { type RedisEvents, redisEvents } from "../../shared/events/redis-events.
 import type { Log } from "../../stream/log.ts";
 import type { WorkerIds } from "../identity.ts";
 import { Lease, redisOf } from "./lease.ts";
-import type { WorkerProcess } from "./worker-process.ts";
+
+/** A worker, as far as its numbers are concerned. */
+export interface Holder {
+  readonly ids: WorkerIds;
+  /** Resolves when it makes no more ids by a number that is not leased. */
+  readonly left: Promise<unknown>;
+  readonly ended: Promise<unknown>;
+  /** Its numbers are sure until then, in milliseconds since 1970; infinity: for ever. */
+  held(masterId: number, untilMs: number): void;
+  lost(why: string): void;
+}
 
 /** Numbers for a worker that is about to start. */
 export interface TakenIds {
@@ -12,7 +22,7 @@ export interface TakenIds {
   /** Nobody else gets them while it lives. */
   readonly hasLease: boolean;
   /** Who has them from here on, until it ends. */
-  holdBy(process: WorkerProcess): void;
+  holdBy(process: Holder): void;
 }
 
 /** For whom numbers are. */
@@ -28,18 +38,19 @@ export interface IdsWanted {
  * another, by a lease that is shared by all for whom it is free; without, the other one gives it up first.
  */
 export class Leases implements AsyncDisposable {
-  readonly #redis: RedisLink | undefined;
+  /** The connection for all of it; undefined: the configuration names no Redis. */
+  readonly redis: RedisLink | undefined;
   readonly #log: Log;
-  /** To other gateways; undefined: the configuration names no Redis. */
+  /** To other gateways; undefined as well. */
   readonly cluster: RedisEvents | undefined;
   /** Who lives, by the lease of its numbers. */
-  readonly #holders = new Map<Lease, Set<WorkerProcess>>();
+  readonly #holders = new Map<Lease, Set<Holder>>();
   /** Taken last. */
   #current: Lease | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(redis: RedisLink | undefined, log: Log) {
-    this.#redis = redis;
+    this.redis = redis;
     this.#log = log;
     this.cluster = redis && redisEvents(redis, { warn: (text) => log.warn(text) });
   }
@@ -62,8 +73,8 @@ export class Leases implements AsyncDisposable {
   }
 
   /** Resolves when nobody else makes ids by the numbers of a worker; it does from then on. */
-  async handOver(process: WorkerProcess): Promise<void> {
-    if (this.#redis) return; // they are leased: it has had them from its start
+  async handOver(process: Holder): Promise<void> {
+    if (this.redis) return; // they are leased: it has had them from its start
     await Promise.all(this.#rivals(process.ids.number, process).map(({ left }) => left));
     process.held(process.ids.masterId, Number.POSITIVE_INFINITY);
   }
@@ -71,7 +82,7 @@ export class Leases implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.cluster?.close();
     for (const lease of this.#holders.keys()) await lease[Symbol.asyncDispose]();
-    await this.#redis?.[Symbol.asyncDispose]();
+    await this.redis?.[Symbol.asyncDispose]();
   }
 
   async #take(number: number, { config, workers, isPlanned }: IdsWanted): Promise<TakenIds> {
@@ -84,17 +95,17 @@ export class Leases implements AsyncDisposable {
     }
     if (before) this.#releaseUnused(before);
     const { masterId } = lease;
-    const untilMs = this.#redis || this.#rivals(number).length === 0 ? lease.untilMs : 0;
+    const untilMs = this.redis || this.#rivals(number).length === 0 ? lease.untilMs : 0;
     return {
-      ids: { number, masterId, untilMs, isRedisAway: this.#redis?.isReady === false },
-      hasLease: this.#redis !== undefined,
+      ids: { number, masterId, untilMs, isRedisAway: this.redis?.isReady === false },
+      hasLease: this.redis !== undefined,
       holdBy: (process) => this.#hold(lease, process),
     };
   }
 
   /** A lease by which no living worker has the number. Without Redis there is but one. */
   #free(number: number): Lease | undefined {
-    if (!this.#redis) return this.#current;
+    if (!this.redis) return this.#current;
     const all = [...(this.#current ? [this.#current] : []), ...this.#holders.keys()];
     const free = all.filter((lease) => lease.capacity > number && !this.#isTaken(lease, number));
     return free.find(({ trouble }) => trouble === undefined) ?? free[0];
@@ -104,13 +115,13 @@ export class Leases implements AsyncDisposable {
     return [...(this.#holders.get(lease) ?? [])].some(({ ids }) => ids.number === number);
   }
 
-  #rivals(number: number, self?: WorkerProcess): readonly WorkerProcess[] {
+  #rivals(number: number, self?: Holder): readonly Holder[] {
     const all = [...this.#holders.values()].flatMap((processes) => [...processes]);
     return all.filter((process) => process !== self && process.ids.number === number);
   }
 
   async #lease(config: GatewayConfig, workers: number): Promise<Lease> {
-    const holders = new Set<WorkerProcess>();
+    const holders = new Set<Holder>();
     const host = {
       log: this.#log,
       onHeld: (masterId: number, untilMs: number): void => {
@@ -120,13 +131,13 @@ export class Leases implements AsyncDisposable {
         for (const process of holders) process.lost(why);
       },
     };
-    const lease = await Lease.take(this.#redis, config, { workers, host });
+    const lease = await Lease.take(this.redis, config, { workers, host });
     this.#holders.set(lease, holders);
     this.#current = lease;
     return lease;
   }
 
-  #hold(lease: Lease, process: WorkerProcess): void {
+  #hold(lease: Lease, process: Holder): void {
     this.#holders.get(lease)?.add(process);
     void process.ended.then(() => {
       this.#holders.get(lease)?.delete(process);

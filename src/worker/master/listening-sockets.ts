@@ -1,9 +1,10 @@
-import { formatEndpoint } from "../../codecs/address.ts";
+import { rmSync } from "node:fs";
+import { formatEndpoint, parseEndpoint } from "../../codecs/address.ts";
 import { bind } from "../../stream/port.ts";
-import type { WantedPort } from "../ports.ts";
+import type { ServedPort, WantedPort } from "../ports.ts";
 import type { ListeningSocket } from "./given-sockets.ts";
 import type { SocketName } from "./inherited-sockets.ts";
-import { checkFree, openMore, openSockets, type SocketHandle } from "./socket-handle.ts";
+import { checkFree, copyOf, openMore, openSockets, type SocketHandle } from "./socket-handle.ts";
 
 /** An open address of the gateway. */
 interface OpenAddress {
@@ -13,6 +14,8 @@ interface OpenAddress {
   readonly wanted: WantedPort;
   /** One for each worker, or one for all; their places never change. */
   readonly handles: SocketHandle[];
+  /** Of a unix socket that somebody else has opened: whoever closes it last removes it. */
+  readonly path?: string | undefined;
   server: string;
 }
 
@@ -58,6 +61,22 @@ export class ListeningSockets {
   /** For a worker that has lost its copy. */
   find({ key, place }: SocketName): SocketHandle | undefined {
     return (this.#open.get(key) ?? this.#preparedAt(key))?.handles[place];
+  }
+
+  /** Takes copies of sockets that this process listens at already, so that workers can. Throws the system's errors; nothing is open then. */
+  adopt(served: readonly ServedPort[]): void {
+    try {
+      for (const port of served) this.#open.set(port.key, copied(port));
+    } catch (cause) {
+      this.release();
+      throw cause;
+    }
+  }
+
+  /** Lets go of all that is open, for whoever it was taken from. */
+  release(): void {
+    for (const { handles } of this.#open.values()) for (const handle of handles) handle.close();
+    this.#open.clear();
   }
 
   /** Opens what is new, all of it or nothing. @throws BindError */
@@ -122,9 +141,25 @@ export class ListeningSockets {
 
   #closeUnused(addresses: Addresses): void {
     const used = new Set([this.#open, ...this.#prepared].flatMap((all) => [...all.values()]));
-    for (const address of addresses.values())
-      if (!used.has(address)) for (const handle of address.handles) handle.close();
+    for (const address of addresses.values()) if (!used.has(address)) closeAddress(address);
   }
+}
+
+function closeAddress({ handles, path }: OpenAddress): void {
+  for (const handle of handles) handle.close();
+  if (path !== undefined) rmSync(path, { force: true });
+}
+
+function copied(port: ServedPort): OpenAddress {
+  const { endpoint, address, server } = port;
+  const handle = copyOf(port);
+  const path = endpoint.kind === "unix" ? endpoint.path : undefined;
+  return { address, port: portAt(address), wanted: port, handles: [handle], path, server: server.name };
+}
+
+function portAt(address: string): number {
+  const endpoint = parseEndpoint(address);
+  return endpoint?.kind === "tcp" ? endpoint.port : 0;
 }
 
 function sharesOf(

@@ -5,8 +5,9 @@ import { BindError } from "../../stream/port.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { Accepters, type Shares } from "./accepters.ts";
-import type { Source, WorkerStatus } from "./calls.ts";
+import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
 import { Crew } from "./crew.ts";
+import type { Former } from "./former.ts";
 import type { ListeningSocket } from "./given-sockets.ts";
 import { Leases, type TakenIds } from "./leases.ts";
 import { startLimitMs } from "./limits.ts";
@@ -34,19 +35,22 @@ export class Master implements RunningGateway, SlotHost {
   #tried: Staged | undefined;
   #generations = 1;
   #startLimitMs: number | undefined;
+  /** Who has served before there were workers, as long as it has sessions. */
+  #former: Former | undefined;
   #isClosed = false;
 
-  private constructor(first: Plan, leases: Leases, { log, stateDir }: StartOptions) {
+  private constructor(first: Plan, leases: Leases, { log, stateDir }: StartOptions, former?: Former) {
     this.#current = first;
     this.#leases = leases;
-    this.#events = new EventRelay({ cluster: leases.cluster });
+    this.#events = former?.events ?? new EventRelay({ cluster: leases.cluster });
+    if (former) this.#keep(former);
     this.log = log;
     this.stateDir = stateDir;
     this.#crew = new Crew(this);
     this.#accepters = new Accepters({
       log,
       shares: () => this.#shares(),
-      onSettled: () => this.#crew.releaseSurplus(),
+      onSettled: () => this.#release(),
     });
     process.on("exit", this.#destroy); // however this process ends: nobody else could end them
   }
@@ -72,6 +76,23 @@ export class Master implements RunningGateway, SlotHost {
       throw cause;
     }
     return master;
+  }
+
+  /**
+   * Has workers take the place of a gateway that is one process, which stays in this process for as long as it has sessions. What fails
+   * leaves that one as it was, and nothing else. Rejects as {@link reload} does.
+   */
+  static async after(former: Former, next: LoadedGateway, options: StartOptions, unless: AbortSignal): Promise<Master> {
+    const plan = planOf(former.loaded, former.generation, former.dicts);
+    const master = new Master(plan, former.leases, options, former);
+    try {
+      master.#sockets.adopt(former.served);
+      return await master.reload(next, unless);
+    } catch (cause) {
+      master.#sockets.release();
+      await master.#end("quick");
+      throw cause;
+    }
   }
 
   get source(): Source {
@@ -144,7 +165,7 @@ export class Master implements RunningGateway, SlotHost {
     return this.#tried?.crashes ?? 0;
   }
 
-  async reload(loaded: LoadedGateway, unless: AbortSignal): Promise<void> {
+  async reload(loaded: LoadedGateway, unless: AbortSignal): Promise<Master> {
     const staged = await this.#stage(loaded, unless);
     try {
       await this.#serve(staged, unless);
@@ -152,6 +173,7 @@ export class Master implements RunningGateway, SlotHost {
       await staged.drop(this.#crew.serving);
       throw cause;
     }
+    return this;
   }
 
   async tryOut(loaded: LoadedGateway, share: number, unless: AbortSignal): Promise<void> {
@@ -164,10 +186,10 @@ export class Master implements RunningGateway, SlotHost {
     await this.settle();
   }
 
-  async promote(): Promise<boolean> {
-    if (!this.#tried) return false;
+  async promote(): Promise<Master | undefined> {
+    if (!this.#tried) return undefined;
     await this.#serve(this.#tried);
-    return true;
+    return this;
   }
 
   async rollback(): Promise<boolean> {
@@ -227,12 +249,32 @@ export class Master implements RunningGateway, SlotHost {
   }
 
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {
+    await Promise.all([this.#end(how, overMs), this.#former?.close(how, overMs)]);
+    await this.#leases[Symbol.asyncDispose]();
+  }
+
+  async #end(how: "quick" | "drain", overMs?: number): Promise<void> {
     this.#isClosed = true;
     this.#accepters.stop();
     this.#sockets.close();
     await this.#crew.close(how, overMs);
-    await this.#leases[Symbol.asyncDispose]();
     process.off("exit", this.#destroy);
+  }
+
+  #keep(former: Former): void {
+    this.#former = former;
+    this.#generations = former.generations;
+    this.#startLimitMs = startLimitMs(0);
+    void former.ended.then(() => {
+      this.#former = undefined;
+    });
+  }
+
+  /** Others accept at all sockets. Nobody leaves while there is no worker. */
+  #release(): void {
+    if (this.#crew.serving.length === 0) return;
+    this.#crew.releaseSurplus();
+    this.#former?.leave();
   }
 
   /** Asks any worker: what all of them know, or can do for all. */
@@ -243,8 +285,9 @@ export class Master implements RunningGateway, SlotHost {
   }
 
   /** Asks all workers, those that end included; one that ends meanwhile has nothing to say. */
-  async #ask<Value>(question: (worker: WorkerProcess) => Promise<Value>): Promise<Value[]> {
-    const answers = await Promise.allSettled(this.#crew.all.map(question));
+  async #ask<Value>(question: (worker: WorkerCalls) => Promise<Value>): Promise<Value[]> {
+    const all = [...this.#crew.all, ...(this.#former ? [this.#former.calls] : [])];
+    const answers = await Promise.allSettled(all.map(question));
     return answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
   }
 
@@ -272,7 +315,7 @@ export class Master implements RunningGateway, SlotHost {
   /** Workers that lack are ready before the first session: what fails leaves everything as it was. */
   async #serve(staged: Staged, unless?: AbortSignal): Promise<void> {
     const { plan, change } = staged;
-    const hired = await this.#crew.hire(plan.workers, plan.source);
+    const hired = await this.#crew.hire(plan.workers, plan.source, unless);
     if (unless?.aborted || this.#isClosed) {
       this.#crew.dismiss(hired);
       throw unless?.reason ?? new Error("the gateway is ending");

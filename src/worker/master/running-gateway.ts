@@ -26,13 +26,14 @@ export interface RunningGateway {
   readonly canaryCrashes: number;
   /**
    * Has new sessions served by another configuration, in all workers or in none, and drops one that is tried out. What fails leaves
-   * everything as it was, and so does `unless` when it aborts before the first session: rejects with its reason then.
+   * everything as it was, and so does `unless` when it aborts before the first session: rejects with its reason then. Resolves with
+   * who serves from here on: one process that is to be several has these in its place.
    */
-  reload(next: LoadedGateway, unless: AbortSignal): Promise<void>;
+  reload(next: LoadedGateway, unless: AbortSignal): Promise<RunningGateway>;
   /** Has a share of the new sessions, from 0 to 1, served by another configuration, until it is promoted or rolled back; else like `reload`. */
   tryOut(next: LoadedGateway, share: number, unless: AbortSignal): Promise<void>;
-  /** Has all new sessions served by the configuration that is tried out. False: none is. */
-  promote(): Promise<boolean>;
+  /** Has all new sessions served by the configuration that is tried out, and resolves as `reload` does. Undefined: none is. */
+  promote(): Promise<RunningGateway | undefined>;
   /** Drops the configuration that is tried out, else goes back to the one before. At once. False: there is neither. */
   rollback(): Promise<boolean>;
   /** Puts a new process in the place of each worker, one after the other; the old ones end with their sessions. */

@@ -1,81 +1,89 @@
-import type { RedisLink } from "../../registry/redis/redis-link.ts";
 import type { WorkerFacts } from "../../registry/worker-entry.ts";
-import { openDicts } from "../../shared/dict/open-dicts.ts";
-import { localTransport } from "../../shared/events/local-transport.ts";
-import { type RedisEvents, redisEvents } from "../../shared/events/redis-events.ts";
+import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
+import { canShareMemory } from "../../shared/dict/shared-memory.ts";
+import { type LocalTransport, localTransport } from "../../shared/events/local-transport.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
-import type { OpenLog } from "../log.ts";
+import type { ServedPort } from "../ports.ts";
 import { Worker } from "../worker.ts";
-import { Lease, redisOf } from "./lease.ts";
+import type { WorkerCalls } from "./calls.ts";
+import type { Former } from "./former.ts";
+import { closeKeeping } from "./kept-paths.ts";
+import { Leases } from "./leases.ts";
 import { LocalWorker } from "./local-worker.ts";
+import { Master } from "./master.ts";
+import { OwnNumbers } from "./own-numbers.ts";
 import type { RunningGateway, StartOptions } from "./running-gateway.ts";
-import { workersOf } from "./workers-of.ts";
+import { canCopy } from "./socket-handle.ts";
+import { isOneProcess, workersOf } from "./workers-of.ts";
 
 interface SingleParts {
-  readonly log: OpenLog;
-  readonly lease: Lease;
-  readonly redis: RedisLink | undefined;
-  readonly cluster: RedisEvents | undefined;
+  readonly options: StartOptions;
+  readonly loaded: LoadedGateway;
+  readonly leases: Leases;
+  readonly numbers: OwnNumbers;
+  readonly events: EventRelay;
+  readonly transport: LocalTransport;
 }
 
-/** A gateway that is one process: its worker serves where it was started. */
-export class Single implements RunningGateway {
-  readonly #worker: Worker;
-  readonly #calls: LocalWorker;
-  readonly #log: OpenLog;
-  readonly #lease: Lease;
-  readonly #redis: RedisLink | undefined;
-  readonly #cluster: RedisEvents | undefined;
+/** A configuration that is tried out. */
+interface Tried {
+  readonly generation: number;
+  readonly loaded: LoadedGateway;
+}
+
+/** A gateway that is one process: its worker serves where it was started. It may become several: then it keeps its sessions, beside them. */
+export class Single implements RunningGateway, Former {
+  readonly leases: Leases;
+  readonly events: EventRelay;
+  readonly calls: WorkerCalls;
   readonly servesHere = true;
   /** A crash would be this process's own end. */
   readonly canaryCrashes = 0;
+  readonly #worker: Worker;
+  readonly #local: LocalWorker;
+  readonly #options: StartOptions;
+  readonly #numbers: OwnNumbers;
+  readonly #transport: LocalTransport;
+  #loaded: LoadedGateway;
+  #loadedBefore: LoadedGateway | undefined;
   #generations = 1;
-  /** Number of the generation that is tried out. */
-  #tried: number | undefined;
+  #tried: Tried | undefined;
+  #hasLeft = false;
 
-  private constructor(worker: Worker, { log, lease, redis, cluster }: SingleParts) {
+  private constructor(worker: Worker, { options, loaded, leases, numbers, events, transport }: SingleParts) {
     this.#worker = worker;
-    this.#lease = lease;
-    this.#redis = redis;
-    this.#cluster = cluster;
-    this.#calls = new LocalWorker(worker, log);
-    this.#log = log;
+    this.#options = options;
+    this.#loaded = loaded;
+    this.leases = leases;
+    this.#numbers = numbers;
+    this.events = events;
+    this.#transport = transport;
+    this.#local = new LocalWorker(worker, options.log);
+    this.calls = this.#local;
   }
 
   /** @throws BindError when a port cannot be opened; TypeError for what only shows when the configuration is built */
-  static async start({ config, loaded }: LoadedGateway, { log, stateDir }: StartOptions): Promise<Single> {
-    const { baseDir } = loaded;
-    const dicts = openDicts(dictSizesOf(config));
-    const redis = await redisOf(config, baseDir, log);
-    const cluster = redis && redisEvents(redis, { warn: (text) => log.warn(text) });
-    let worker: Worker | undefined;
-    const host = {
-      log,
-      onHeld: (masterId: number, untilMs: number) => worker?.hold(masterId, untilMs),
-      onLost: (why: string) => worker?.identity.lose(why),
-    };
-    const lease = await Lease.take(redis, config, { workers: 1, host });
-    const { masterId, untilMs } = lease;
+  static async start(loaded: LoadedGateway, options: StartOptions): Promise<Single> {
+    const { config } = loaded;
+    const { baseDir } = loaded.loaded;
+    const { log, stateDir } = options;
+    const dicts = ownDicts(loaded);
+    const leases = await Leases.open(config, 1, { baseDir, log });
     try {
-      const ids = { number: 0, masterId, untilMs };
-      const events = localTransport(new EventRelay({ cluster }), 0);
-      worker = await Worker.start(config, {
-        baseDir,
-        log,
-        ids,
-        stateDir,
-        dicts,
-        events,
-        redis,
-      });
-      return new Single(worker, { log, lease, redis, cluster });
+      const { ids, holdBy } = await leases.take(0, { config, workers: 1, isPlanned: false });
+      const numbers = new OwnNumbers(ids);
+      holdBy(numbers);
+      const events = new EventRelay({ cluster: leases.cluster });
+      const transport = localTransport(events, 0);
+      const { redis } = leases;
+      const worker = await Worker.start(config, { baseDir, log, ids, stateDir, dicts, events: transport, redis });
+      numbers.tell(worker);
+      return new Single(worker, { options, loaded, leases, numbers, events, transport });
     } catch (cause) {
-      cluster?.close();
-      await lease[Symbol.asyncDispose]();
-      await redis?.[Symbol.asyncDispose]();
+      await leases[Symbol.asyncDispose]();
       throw cause;
     }
   }
@@ -88,42 +96,105 @@ export class Single implements RunningGateway {
     return this.#worker.generation;
   }
 
-  async reload(next: LoadedGateway, unless: AbortSignal): Promise<void> {
-    await this.#calls.commit(await this.#prepare(next, unless));
-    this.#tried = undefined;
-    if (workersOf(next.config) !== 1) this.#log.warn("workers: one process can only become several by a new start");
+  get generations(): number {
+    return this.#generations;
+  }
+
+  get loaded(): LoadedGateway {
+    return this.#loaded;
+  }
+
+  get dicts(): Dicts | undefined {
+    return this.#worker.dicts;
+  }
+
+  get served(): readonly ServedPort[] {
+    return this.#worker.served;
+  }
+
+  get ended(): Promise<void> {
+    return this.#numbers.ended;
+  }
+
+  async reload(next: LoadedGateway, unless: AbortSignal): Promise<RunningGateway> {
+    if (await this.#mayGrow(next)) return this.#grow(next, unless);
+    await this.#serve({ generation: await this.#prepare(next, unless), loaded: next });
+    return this;
   }
 
   async tryOut(next: LoadedGateway, share: number, unless: AbortSignal): Promise<void> {
     const generation = await this.#prepare(next, unless);
-    await this.#calls.tryOut(generation, share);
-    this.#tried = generation;
+    await this.#local.tryOut(generation, share);
+    this.#tried = { generation, loaded: next };
   }
 
-  async promote(): Promise<boolean> {
+  async promote(): Promise<RunningGateway | undefined> {
     const tried = this.#tried;
-    if (tried === undefined) return false;
-    this.#tried = undefined;
-    await this.#calls.commit(tried);
-    return true;
+    if (tried === undefined) return undefined;
+    if (await this.#mayGrow(tried.loaded)) return this.#grow(tried.loaded);
+    await this.#serve(tried);
+    return this;
   }
 
   async rollback(): Promise<boolean> {
     const tried = this.#tried;
-    if (tried === undefined) return this.#worker.rollback();
+    if (tried === undefined) return this.#goBack();
     this.#tried = undefined;
-    await this.#calls.abandon(tried);
+    await this.#local.abandon(tried.generation);
     return true;
   }
 
+  async #goBack(): Promise<boolean> {
+    if (!(await this.#worker.rollback())) return false;
+    this.#loaded = this.#loadedBefore ?? this.#loaded;
+    this.#loadedBefore = undefined;
+    return true;
+  }
+
+  async #serve({ generation, loaded }: Tried): Promise<void> {
+    await this.#local.commit(generation);
+    this.#tried = undefined;
+    this.#loadedBefore = this.#loaded;
+    this.#loaded = loaded;
+  }
+
+  async #mayGrow({ config }: LoadedGateway): Promise<boolean> {
+    const { log } = this.#options;
+    if (await isOneProcess(config, log)) return false;
+    if (canCopy()) return true;
+    log.warn("workers: one process can only become several by a new start here");
+    return false;
+  }
+
+  /** Several take its place: they accept where it does. What fails leaves everything as it was. */
+  async #grow(next: LoadedGateway, unless: AbortSignal = new AbortController().signal): Promise<RunningGateway> {
+    const master = await Master.after(this, next, this.#options, unless);
+    this.#worker.joinedBy(workersOf(next.config));
+    return master;
+  }
+
+  leave(): void {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    if (!this.leases.redis) this.#numbers.lost("others have its number");
+    const paths = this.served.flatMap(({ endpoint }) => (endpoint.kind === "unix" ? [endpoint.path] : []));
+    const fails = (cause: unknown): void => this.#options.log.error("stop failed", { err: cause });
+    try {
+      closeKeeping(paths, () => void this.#end("drain").catch(fails));
+    } catch (cause) {
+      fails(cause);
+    }
+    this.#numbers.leave();
+  }
+
   /** Resolves with the number of the generation. */
-  async #prepare({ config }: LoadedGateway, unless: AbortSignal): Promise<number> {
+  async #prepare(next: LoadedGateway, unless: AbortSignal): Promise<number> {
     const generation = ++this.#generations;
-    const dicts = openDicts(dictSizesOf(config), { keep: this.#worker.dicts });
-    const giveUp = (): void => void this.#calls.abandon(generation).catch(() => {}); // also while a hook still waits
+    const dicts = ownDicts(next, this.#worker.dicts);
+    const giveUp = (): void => void this.#local.abandon(generation).catch(() => {}); // also while a hook still waits
     unless.addEventListener("abort", giveUp);
     try {
-      await this.#calls.prepareConfig(config, generation, dicts);
+      await this.#local.prepareConfig(next.config, generation, dicts);
     } catch (cause) {
       throw unless.aborted ? unless.reason : cause;
     } finally {
@@ -138,41 +209,54 @@ export class Single implements RunningGateway {
   }
 
   sessions(): ReturnType<RunningGateway["sessions"]> {
-    return this.#calls.sessions();
+    return this.#local.sessions();
   }
 
   kill(session: string): Promise<boolean> {
-    return this.#calls.kick(session);
+    return this.#local.kick(session);
   }
 
   ban(whom: string, options: BanOptions): Promise<Ban> {
-    return this.#calls.ban(whom, options);
+    return this.#local.ban(whom, options);
   }
 
   unban(whom: string): Promise<boolean> {
-    return this.#calls.unban(whom);
+    return this.#local.unban(whom);
   }
 
   bans(): Promise<readonly Ban[]> {
-    return this.#calls.bans();
+    return this.#local.bans();
   }
 
   registered(): Promise<readonly WorkerFacts[]> {
-    return this.#calls.registered();
+    return this.#local.registered();
   }
 
   async status(): ReturnType<RunningGateway["status"]> {
-    return [await this.#calls.status()];
+    return [await this.#local.status()];
   }
 
   reopen(): Promise<void> {
-    return this.#calls.reopen();
+    return this.#local.reopen();
   }
 
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {
-    await this.#worker.close(how, overMs);
-    this.#cluster?.close();
-    await this.#lease[Symbol.asyncDispose]();
-    await this.#redis?.[Symbol.asyncDispose]();
+    await this.#end(how, overMs);
+    if (!this.#hasLeft) await this.leases[Symbol.asyncDispose]();
   }
+
+  async #end(how: "quick" | "drain", overMs?: number): Promise<void> {
+    await this.#worker.close(how, overMs);
+    this.#transport.leave();
+    this.#numbers.end();
+  }
+}
+
+/** Whether dictionaries are made so that others can come to them later: asked once. */
+let isShared: boolean | undefined;
+
+function ownDicts({ config }: LoadedGateway, keep?: Dicts): Dicts {
+  const sizes = dictSizesOf(config);
+  if (Object.keys(sizes).length > 0) isShared ??= canShareMemory();
+  return openDicts(sizes, { keep, isShared });
 }

@@ -4,7 +4,7 @@ import { getSystemErrorName } from "node:util";
 import type { Endpoint } from "../../codecs/address.ts";
 import { loadAddon } from "../../stream/carrier/addon.ts";
 import { BACKLOG, BindError } from "../../stream/port.ts";
-import type { WantedPort } from "../ports.ts";
+import type { ServedPort, WantedPort } from "../ports.ts";
 
 /** Node's own object around a listening socket: what processes can hand each other without accepting on it. */
 export interface SocketHandle {
@@ -47,6 +47,20 @@ export async function openMore(wanted: WantedPort, port: number, count: number):
   if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return [];
   const { address: host } = await ipOf(endpoint);
   return severalAt(addon, { host, port, ipv6Only }, Math.max(0, count));
+}
+
+/** Sockets that one process listens at can be copied for others: the platform shares ports, and the carrier's binary is there. */
+export function canCopy(): boolean {
+  return process.platform === "linux" && loadAddon().addon !== undefined;
+}
+
+/** A copy of a socket that this process listens at. From now on others may be opened beside it. Throws the system's errors. */
+export function copyOf({ fd, noDelay, keepAliveMs }: ServedPort): SocketHandle {
+  const { addon } = loadAddon();
+  if (!addon) throw new Error("the socket cannot be copied here");
+  const at = { host: undefined, port: 0, ipv6Only: false, listenFd: fd, reusePort: true, backlog: BACKLOG };
+  const copy = addon.open({ ...UNUSED, ...at, noDelay, keepAliveMs });
+  return create(null, 0, -1, 0, copy.fd);
 }
 
 /** libuv keeps an address that is taken to itself until somebody listens, or asks. */
