@@ -9,7 +9,7 @@ import { echo, type TestServer } from "../support/servers.ts";
 const config = (peerAddress: string): string => `
 import { content, defineGateway, otherwise, proxy, reject } from "restyconf";
 const onEcho = otherwise(proxy("echo"));
-const small = { preread: { maxBytes: 64, timeoutMs: 150 } };
+const small = { preread: { maxBytes: 64, timeoutMs: 20_000 } };
 const server = (routes, phases = {}, more = {}) => ({ listen: "127.0.0.1:0", routes, phases, ...more });
 const handler = (work) => server([otherwise(content(work))]);
 const inPreread = (preread, more = small) => server([onEcho], { preread }, more);
@@ -41,7 +41,7 @@ export default defineGateway({
     }),
     full: inPreread(async (session) => { const { data } = await session.peek(65); await session.write(data); }),
     fullThrown: inPreread(async (session) => { const { err } = await session.peek(65); if (err) throw new Error(err); }),
-    late: inPreread(async (session) => { const { data } = await session.peek(8); await session.write(data.toString()); }),
+    late: inPreread(async (session) => { const { data } = await session.peek(8); await session.write(data.toString()); }, { preread: { maxBytes: 64, timeoutMs: 150 } }),
     cut: inPreread(async (session) => { const { data } = await session.peek(8); await session.write(data.toString()); }),
     handled: inPreread(async (session) => { const { data, partial } = await session.peek(8); await session.write((data ?? partial).length + " "); }),
     other: inPreread(async (session) => { await session.peek(8); throw new Error("no database"); }),

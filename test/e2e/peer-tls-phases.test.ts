@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { authority, type Made, made } from "../ssl/made-certificates.ts";
@@ -77,7 +77,7 @@ afterAll(async () => {
 
 function gatewayConfig(pems: Record<"ca" | "ann" | "bob", Made>): string {
   return `
-import { appendFileSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { content, defineGateway, otherwise, proxy, reject } from "restyconf";
 const { ca, ann, bob } = ${JSON.stringify(pems)};
 const seen = (text) => appendFileSync(new URL("seen.txt", import.meta.url), text + "\\n");
@@ -117,7 +117,10 @@ export default defineGateway({
     number: server("good", { upstreamVerify: () => 1 }),
     stuck: server("good", { upstreamVerify: never }, { phaseTimeoutMs: { upstreamVerify: 200 } }),
     waits: server("good", { upstreamVerify: never }),
-    late: server("good", { upstreamVerify: async () => { await new Promise((resolve) => setTimeout(resolve, 100)); seen("late"); return true; } }),
+    late: server("good", { upstreamVerify: async () => {
+      while (!existsSync(new URL("verdict", import.meta.url))) await new Promise((resolve) => setTimeout(resolve, 5));
+      return true;
+    } }),
     exits: server("both", { upstreamVerify: (session) => session.exit(403) }),
     clear: server("plain", { upstreamCertificate: () => seen("clear"), upstreamVerify: () => seen("clear") }),
     named: server("name", { upstreamVerify: ({ peer }, { serverName }) => seen("named " + peer + " " + serverName) }),
@@ -217,10 +220,12 @@ describe("the upstreamVerify phase", () => {
   });
 
   test("sends the client's bytes on only behind its verdict, none lost", async () => {
+    await eventually(() => expect(good.sockets.size).toBe(0));
     const before = good.received.length;
     const asking = ask("late");
     await eventually(() => expect(good.sockets.size).toBe(1));
     expect(good.received.slice(before)).toEqual([]);
+    writeFileSync(`${gateway.folder}/verdict`, "");
     expect((await asking).answer).toBe("good CN=ann\n");
     await eventually(() => expect(good.received.slice(before).join("")).toBe("secret\n"));
   });
@@ -269,15 +274,15 @@ describe("the upstreamVerify phase", () => {
   });
 
   test("a client that resets while it waits ends the session at once, and the peer's connection", async () => {
-    const sockets = good.sockets.size;
+    await eventually(() => expect(good.sockets.size).toBe(0));
     const socket = await dialIn(gateway.port("waits"));
     socket.write("x");
-    await eventually(() => expect(good.sockets.size).toBe(sockets + 1));
+    await eventually(() => expect(good.sockets.size).toBe(1));
     socket.resetAndDestroy();
     expect(await gateway.access((line) => line["server"] === "waits")).toMatchObject({
       end_cause: "client_reset",
       phase: "upstreamVerify",
     });
-    await eventually(() => expect(good.sockets.size).toBe(sockets));
+    await eventually(() => expect(good.sockets.size).toBe(0));
   });
 });

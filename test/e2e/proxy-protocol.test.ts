@@ -13,6 +13,7 @@ import type { Address } from "../../src/codecs/address.ts";
 import { decodeProxyHeader, type ProxyHeader } from "../../src/codecs/proxy-protocol/decode.ts";
 import { encodeProxyHeader } from "../../src/codecs/proxy-protocol/encode.ts";
 import { readTlvs, writeTlvs } from "../../src/codecs/proxy-protocol/tlv.ts";
+import { freePorts } from "../support/service.ts";
 
 const HOST = "127.0.0.1";
 const STARTUP_MS = 10_000;
@@ -66,15 +67,6 @@ class Recorder {
 function portOf(server: Server): number {
   const address = server.address();
   return address !== null && typeof address === "object" ? address.port : 0;
-}
-
-/** Ports that nobody listens on now: these programs cannot report one that the kernel chose for them. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, HOST));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map(portOf);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
 }
 
 /** Connects as soon as the program, which has just been started, listens. */

@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { hello } from "../fixtures/client-hello/recorded.ts";
 import { dialIn } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
 import { run, shell } from "../support/programs.ts";
 import { TestServer } from "../support/servers.ts";
@@ -106,7 +107,7 @@ test("a browser's hello is passed through whole", async () => {
   passed.length = 0;
   const socket = await dialIn(gateway.port());
   socket.write(bytes);
-  await expect.poll(() => Buffer.concat(passed).length).toBe(bytes.length);
+  await eventually(() => expect(Buffer.concat(passed).length).toBe(bytes.length));
   expect(Buffer.concat(passed).equals(bytes)).toBe(true);
   socket.destroy();
 });

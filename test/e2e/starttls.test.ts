@@ -27,7 +27,7 @@ const dialog = async (session) => {
   return { command: String(data), started: await session.startTls() };
 };
 const told = (value) => JSON.stringify(value) + "\\n";
-const server = (handler, more = {}) => ({ listen: "127.0.0.1:0", ssl: { mode: "starttls", certs: ".", handshakeTimeoutMs: 400 }, routes: [otherwise(content(handler))], ...more });
+const server = (handler, more = {}) => ({ listen: "127.0.0.1:0", ssl: { mode: "starttls", certs: "." }, routes: [otherwise(content(handler))], ...more });
 const words = (error) => ({ name: error.name, code: error.code, message: error.message });
 export default defineGateway({
   upstreams: { peer: { peers: ["${peer.address}"] } },
@@ -37,6 +37,7 @@ export default defineGateway({
       const { data } = await session.reader.receive();
       await session.write(told({ command, started, data: String(data), phase: session.phase, serverName: session.ssl.serverName }));
     }),
+    impatient: server(async (session) => { await dialog(session); }, { ssl: { mode: "starttls", certs: ".", handshakeTimeoutMs: 400 } }),
     preread: server(never, { routes: [otherwise(proxy("peer"))], phases: { preread: async (session) => { await dialog(session); } } }),
     proxied: server(async (session) => { await dialog(session); return proxy("peer"); }),
     twice: server(async (session) => {
@@ -81,7 +82,7 @@ export default defineGateway({
     }),
   },
 });`,
-    { ports: 13, files: await certificateFiles() },
+    { ports: 14, files: await certificateFiles() },
   );
 });
 afterAll(async () => {
@@ -233,7 +234,7 @@ describe("what may go wrong", () => {
   test('"timeout": a client that begins no TLS, or stops inside of it', async () => {
     const hello = encodeClientHello({ serverName: "app.test" });
     for (const said of [Buffer.alloc(0), hello.subarray(0, 40), Buffer.from([0x16])]) {
-      const line = await failed("content", "RC_TLS_HANDSHAKE_TIMEOUT", async (socket) => {
+      const line = await failed("impatient", "RC_TLS_HANDSHAKE_TIMEOUT", async (socket) => {
         await commanded(socket);
         socket.write(said);
       });

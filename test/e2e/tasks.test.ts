@@ -20,7 +20,7 @@ const count = (kind) => process.getActiveResourcesInfo().filter((name) => name =
 export default defineGateway({
   servers: {
     sleeping: server(async (session) => {
-      for (let count = 0; count < 3; count++) session.spawn(({ signal }) => sleep(10_000, { signal }));
+      for (let count = 0; count < 3; count++) session.spawn(({ signal }) => sleep(60_000, { signal }));
       await session.write("asleep");
     }),
     info: server((session) => session.end(JSON.stringify(count("Timeout")))),
@@ -88,7 +88,7 @@ test("onAbort runs when the client leaves, and may end the session", async () =>
   expect(gateway.stderr).toContain("abort seen false\n");
 });
 
-test("1,000 sessions that are reset during sleeps of 10 s leave no timer behind", { timeout: 60_000 }, async () => {
+test("1,000 sessions that are reset during sleeps of a minute leave no timer behind", { timeout: 60_000 }, async () => {
   const timers = async (): Promise<number> => Number(await exchange(gateway.port("info"), "x"));
   const before = await timers();
   const clients: Socket[] = [];
@@ -98,7 +98,7 @@ test("1,000 sessions that are reset during sleeps of 10 s leave no timer behind"
   }
   const began = performance.now();
   for (const client of clients) client.resetAndDestroy();
-  await eventually(async () => expect(await timers()).toBeLessThan(before + 5));
-  expect(performance.now() - began).toBeLessThan(9_000);
+  await eventually(async () => expect(await timers()).toBeLessThan(before + 5), 30_000);
+  expect(performance.now() - began).toBeLessThan(50_000);
   await gateway.sessions(1_000);
 });

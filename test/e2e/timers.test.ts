@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { exchange } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
 
 // Timers in a gateway: what they tell the log, and what a stop makes of them.
@@ -35,7 +36,7 @@ test("a callback that throws is logged under its name, and `every` goes on", asy
     });`);
   const line = await gateway.line(({ msg }) => msg === "timer failed");
   expect(line).toMatchObject({ level: "error", timer: "refresh", err: { message: "no list" } });
-  await expect.poll(() => gateway.stderr).toContain("third\n");
+  await eventually(() => expect(gateway.stderr).toContain("third\n"));
 });
 
 test("a callback that hangs does not hold a stop for ever", { timeout: 20_000 }, async () => {

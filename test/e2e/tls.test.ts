@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { authority, type Made, made } from "../ssl/made-certificates.ts";
 import { certificateFiles } from "../support/certificates.ts";
 import { dialIn, dialTls, exchange, readAll } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
 import { run, shell } from "../support/programs.ts";
 import { named, TestServer } from "../support/servers.ts";
@@ -45,7 +46,8 @@ export default defineGateway({
   servers: {
     edge: { listen: "127.0.0.1:0", ssl: { mode: "auto", certs: ".", alpn: ["game/2", "game/1"] },
       routes: [on(tls({ serverName: "raw.test" }), proxy("raw")), on(http(), proxy("peer")), otherwise(facts)] },
-    always: one({ ssl: { mode: "always", certs: ".", minVersion: "TLSv1.3", handshakeTimeoutMs: 300 } }),
+    always: one({ ssl: { mode: "always", certs: ".", minVersion: "TLSv1.3" } }),
+    impatient: one({ ssl: { mode: "always", certs: ".", handshakeTimeoutMs: 300 } }),
     old: one({ ssl: { mode: "always", certs: ".", maxVersion: "TLSv1.2" } }),
     optional: one({ ssl: { mode: "always", certs: ".", clientCertificate: "optional", ca: "ca.pem" } }),
     required: one({ ssl: { mode: "always", certs: ".", clientCertificate: "required", ca: "ca.pem" } }),
@@ -55,7 +57,7 @@ export default defineGateway({
       if (session.hello.serverName === "broken.test") throw new Error("vault is sealed");
       return session.hello.serverName === "dynamic.test" ? ${JSON.stringify(dynamic)} : undefined;
     } } }),
-    stuck: one({ ssl: { mode: "always", certs: { find: async () => undefined }, handshakeTimeoutMs: 300 },
+    stuck: one({ ssl: { mode: "always", certs: { find: async () => undefined }, handshakeTimeoutMs: 1_500 },
       phases: { sslCertificate: () => new Promise(() => {}) } }),
     starttls: { listen: "127.0.0.1:0", ssl: { mode: "starttls", certs: "." }, routes: [otherwise(content(async (session) => {
       await session.reader.receive();
@@ -67,7 +69,7 @@ export default defineGateway({
     nostore: one({ ssl: { mode: "always", certs: { find: async (name) => (name === "slow.test" ? ${JSON.stringify(dynamic)} : undefined) } } }),
   },
 });`,
-    { ports: 9, files: { ...(await certificateFiles("app.test", "*.wild.test")), "ca.pem": ca.cert } },
+    { ports: 10, files: { ...(await certificateFiles("app.test", "*.wild.test")), "ca.pem": ca.cert } },
   );
 });
 afterAll(async () => {
@@ -183,7 +185,7 @@ describe("bytes that are no hello get an alert or a word, and a code of their ow
   });
 
   test("a client that stops inside its hello is let go after the handshake's time", async () => {
-    const socket = await dialIn(gateway.port("always"));
+    const socket = await dialIn(gateway.port("impatient"));
     socket.write(Buffer.from("1603010200010001fc03", "hex"));
     await readAll(socket);
     expect(await gateway.access((line) => line["code"] === "RC_TLS_HANDSHAKE_TIMEOUT")).toMatchObject({
@@ -194,7 +196,7 @@ describe("bytes that are no hello get an alert or a word, and a code of their ow
   test("a client that stops inside the handshake too", async () => {
     const before = gateway.log.length;
     const hello = await recordedHello();
-    const socket = await dialIn(gateway.port("always"));
+    const socket = await dialIn(gateway.port("impatient"));
     socket.write(hello);
     await readAll(socket);
     await gateway.access((line) => line["code"] === "RC_TLS_HANDSHAKE_TIMEOUT" && gateway.log.indexOf(line) >= before);
@@ -285,9 +287,9 @@ test("a certificate that is replaced on disk is shown to the next client", async
 
 test("the last bytes of a TLS client arrive though its peer has ended long before and reads slowly", async () => {
   const bytes = 8_388_608;
-  let peerSide: Socket | undefined;
+  const accepted: Socket[] = [];
   await using slow = await TestServer.open((socket) => {
-    peerSide = socket.pause();
+    accepted.push(socket.pause());
     socket.end(); // the first end comes from the peer
   });
   await using other = await Gateway.start(
@@ -299,13 +301,14 @@ test("the last bytes of a TLS client arrive though its peer has ended long befor
   const socket = await dialTls(other.port());
   socket.resume();
   socket.end(Buffer.alloc(bytes, 7));
+  const peerSide = await eventually(() => accepted.at(0) ?? Promise.reject(new Error("no peer")));
   await sleep(300); // every buffer on the way fills up
   let received = 0;
-  peerSide?.on("data", (chunk: Buffer) => {
+  peerSide.on("data", (chunk: Buffer) => {
     received += chunk.length;
   });
-  peerSide?.resume();
-  if (peerSide) await once(peerSide, "end");
+  peerSide.resume();
+  await once(peerSide, "end");
   expect(received).toBe(bytes);
   expect(await other.access()).toMatchObject({ end_cause: "peer_closed", bytes_received: bytes });
 });
