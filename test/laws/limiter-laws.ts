@@ -261,6 +261,33 @@ function connLaws(driver: () => LimiterDriver): void {
     expect(admitted(await limiter.incoming("conn asked")).conns).toBe(1);
   });
 
+  test("what was taken back is not given back once more by its signal: it is the newest", async () => {
+    const limiter = driver().limitConn({ conns: 9 });
+    const sessions = [new AbortController(), new AbortController()];
+    for (const { signal } of sessions) admitted(await limiter.incoming("conn back", { signal }));
+    expect(await limiter.uncommit("conn back")).toBe(true);
+    sessions[1]?.abort();
+    expect(await limiter.incoming("conn back")).toMatchObject({ conns: 2 });
+    sessions[0]?.abort();
+    expect(await limiter.incoming("conn back")).toMatchObject({ conns: 2 });
+  });
+
+  test("what was taken back is not given back once more by its release, and the others are, in any order", async () => {
+    const limiter = driver().limitConn({ conns: 9 });
+    const leases: ConnAdmitted[] = [];
+    for (let time = 0; time < 5; time++) leases.push(admitted(await limiter.incoming("conn order")));
+    expect(await limiter.uncommit("conn order")).toBe(true);
+    leases[1]?.release();
+    leases[4]?.release();
+    expect(await limiter.uncommit("conn order")).toBe(true);
+    leases[3]?.release();
+    expect(await limiter.incoming("conn order", { commit: false })).toMatchObject({ conns: 3 });
+    for (const lease of leases) lease.release();
+    expect(await limiter.uncommit("conn order")).toBe(false);
+    expect(await limiter.incoming("conn order")).toMatchObject({ conns: 1 });
+    expect(await limiter.incoming("conn order")).toMatchObject({ conns: 2 });
+  });
+
   test("learns how long one takes", async () => {
     const limiter = driver().limitConn({ conns: 1, burst: 1, delayMs: 100 });
     admitted(await limiter.incoming("learns")).release(300);

@@ -1,8 +1,9 @@
 import { newToken } from "../lock/owner.ts";
 import { type ClusterWires, type Reply, runFor } from "./cluster-wires.ts";
 import { Leases } from "./leases.ts";
-import { type ConnAdmitted, type ConnIncoming, type ConnSettings, connPace, leaseOf } from "./limit-conn.ts";
+import { type ConnAdmitted, type ConnIncoming, type ConnSettings, connPace, leaseOf, openLease } from "./limit-conn.ts";
 import type { ClusterLimiter, Refused } from "./limiter.ts";
+import { OpenLeases } from "./open-leases.ts";
 import { CONN } from "./redis-scripts.ts";
 
 /** A gateway that has died holds its places for so long. */
@@ -128,17 +129,28 @@ class ClusterLeases {
 /** {@link limitConn} for all gateways. */
 export function clusterConn(settings: ConnSettings, wires: ClusterWires): ClusterConnLimiter {
   const leases = new ClusterLeases(wires);
+  const open = new OpenLeases();
   const pace = connPace(settings);
   const named = (key: string): string => `limit:conn:${key}`;
   return {
     async incoming(key, { commit = true, signal } = {}) {
       const conns = await leases.take(named(key), pace.max, commit);
       if (typeof conns !== "number") return { err: conns };
-      return leaseOf({ ...pace.answer(conns), signal }, commit ? (tookMs) => giveBack(key, tookMs) : undefined);
+      const answer = { ...pace.answer(conns), signal };
+      return commit ? openLease(open, { key, ...answer }, giveBack) : leaseOf(answer, undefined);
     },
-    uncommit: (key) => leases.give(named(key)),
+    async uncommit(key) {
+      const newest = open.newest(key);
+      if (!newest) return false;
+      open.end(newest);
+      newest.release(); // leaves its signal alone from now on; it is we who give it back, and wait for that
+      return leases.give(named(key));
+    },
     retryAfterMs: async () => undefined,
-    close: () => leases.close(),
+    close() {
+      open.endAll();
+      return leases.close();
+    },
   };
 
   function giveBack(key: string, tookMs: number | undefined): void {

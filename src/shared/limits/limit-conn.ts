@@ -61,7 +61,7 @@ export function limitConn(
       const conns = leases.take(key, pace.max, commit);
       if (typeof conns !== "number") return { err: conns };
       const answer = { ...pace.answer(conns), signal };
-      return commit ? opened(key, answer) : leaseOf(answer, undefined);
+      return commit ? openLease(open, { key, ...answer }, giveBack) : leaseOf(answer, undefined);
     },
     uncommit(key) {
       const newest = open.newest(key);
@@ -77,15 +77,9 @@ export function limitConn(
     },
   };
 
-  function opened(key: string, answer: Parameters<typeof leaseOf>[0]): ConnAdmitted {
-    const own = open.add(key);
-    const lease = leaseOf(answer, (tookMs) => {
-      if (!open.end(own)) return;
-      leases.give(key);
-      if (tookMs !== undefined) pace.learn(tookMs);
-    });
-    own.release = lease.release;
-    return lease;
+  function giveBack(key: string, tookMs: number | undefined): void {
+    leases.give(key);
+    if (tookMs !== undefined) pace.learn(tookMs);
   }
 }
 
@@ -123,9 +117,26 @@ export function connPace(settings: ConnSettings): ConnPace {
   };
 }
 
+/** What a lease says, and what ends it. */
+type LeaseAnswer = ReturnType<ConnPace["answer"]> & { readonly signal: AbortSignal | undefined };
+
+/** A lease that `uncommit` finds among the open ones of its limiter, and which is given back once, whoever does it. */
+export function openLease(
+  open: OpenLeases,
+  { key, ...answer }: LeaseAnswer & { readonly key: string },
+  giveBack: (key: string, tookMs: number | undefined) => void,
+): ConnAdmitted {
+  const own = open.add(key);
+  const lease = leaseOf(answer, (tookMs) => {
+    if (open.end(own)) giveBack(key, tookMs);
+  });
+  own.release = lease.release;
+  return lease;
+}
+
 /** A lease that is given back once, by whoever is first. `giveBack` undefined: it was only asked about. */
 export function leaseOf(
-  { signal, ...answer }: ReturnType<ConnPace["answer"]> & { readonly signal: AbortSignal | undefined },
+  { signal, ...answer }: LeaseAnswer,
   giveBack: ((tookMs?: number) => void) | undefined,
 ): ConnAdmitted {
   let isHeld = giveBack !== undefined;
