@@ -118,8 +118,9 @@ export class WorkerEvents implements Events {
     checkTopic(topic);
     if (typeof handler !== "function") throw new TypeError("callback is required");
     const handlers = this.#handlers.get(topic) ?? new Set();
-    this.#handlers.set(topic, handlers);
-    return added(handlers, { call: handler }, signal);
+    const leave = added(handlers, { call: handler }, { signal, onEmpty: () => this.#handlers.delete(topic) });
+    if (handlers.size > 0) this.#handlers.set(topic, handlers);
+    return leave;
   }
 
   onLost(listener: (lost: number) => void): () => void {
@@ -162,10 +163,14 @@ export class WorkerEvents implements Events {
   }
 }
 
-function added<Item>(items: Set<Item>, item: Item, signal?: AbortSignal): () => void {
+function added<Item>(
+  items: Set<Item>,
+  item: Item,
+  { signal, onEmpty }: { readonly signal?: AbortSignal | undefined; readonly onEmpty?: () => void } = {},
+): () => void {
   const remove = (): void => {
-    items.delete(item);
     signal?.removeEventListener("abort", remove);
+    if (items.delete(item) && items.size === 0) onEmpty?.();
   };
   if (signal?.aborted) return remove;
   items.add(item);

@@ -1,6 +1,8 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { type Events, WorkerEvents } from "../../../src/shared/events/events.ts";
 import { localTransport } from "../../../src/shared/events/local-transport.ts";
@@ -72,6 +74,53 @@ test("who throws when told of losses keeps neither others from being told, nor t
     ["lost", away],
   ]);
   expect(events.counts()).toMatchObject({ lost: 3, delivered: 1, failed: 2 });
+});
+
+describe("topics that nobody listens to any more", () => {
+  const TOPICS = 50_000;
+  /** Of each topic; a map's entry with a set in it takes some 240. */
+  const ALLOWED_BYTES = 100;
+
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const used = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+
+  test.each<[string, (events: Events, topic: string) => void]>([
+    ["by leaving", (events, topic) => events.subscribe(topic, () => {})()],
+    [
+      "by a signal",
+      (events, topic) => {
+        const session = new AbortController();
+        events.subscribe(topic, () => {}, { signal: session.signal });
+        session.abort();
+      },
+    ],
+    [
+      "by a signal that was over",
+      (events, topic) => void events.subscribe(topic, () => {}, { signal: AbortSignal.abort() }),
+    ],
+  ])("are forgotten: %s", (_, visit) => {
+    const events = worker(new EventRelay(), 0);
+    const before = used();
+    for (let number = 0; number < TOPICS; number++) visit(events, `session:${number}`);
+    expect((used() - before) / TOPICS).toBeLessThan(ALLOWED_BYTES);
+    expect(events.counts().published).toBe(0); // it is still there
+  });
+
+  test("one that was left twice is heard by who has come since", async () => {
+    const events = worker(new EventRelay(), 0);
+    const leave = events.subscribe("topic", () => {});
+    leave();
+    const seen: unknown[] = [];
+    events.subscribe("topic", (data) => seen.push(data));
+    leave();
+    events.publish("current", "topic", "here");
+    await sleep(0);
+    expect(seen).toEqual(["here"]);
+  });
 });
 
 describe("the relay", () => {
