@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis[Symbol.asyncDispose]());
 
-/** A client's line is the target, as JSON; all workers tell what they hear. */
+/** A client's line is the target and what is published one after the other, as JSON; all workers tell what they hear. */
 function config(workers: number, shared = ""): string {
   return `import { content, defineGateway, otherwise } from "restyconf";
     export default defineGateway({
@@ -24,15 +24,15 @@ function config(workers: number, shared = ""): string {
       } },
       servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(content(async (session) => {
         const { data } = await session.reader.receive();
-        const [target, what] = JSON.parse(String(data));
-        const { ok } = session.worker.events.publish(target, "news", what);
-        await session.end(String(ok) + " " + session.worker.number);
+        const [target, ...words] = JSON.parse(String(data));
+        const published = words.map((what) => session.worker.events.publish(target, "news", what).ok);
+        await session.end(published.every(Boolean) + " " + session.worker.number);
       }))] } },
     });`;
 }
 
-async function publish(gateway: Gateway, target: unknown, what: string): Promise<number> {
-  const [ok, number] = (await exchange(gateway.port(), `${JSON.stringify([target, what])}\n`)).split(" ");
+async function publish(gateway: Gateway, target: unknown, ...words: readonly string[]): Promise<number> {
+  const [ok, number] = (await exchange(gateway.port(), `${JSON.stringify([target, ...words])}\n`)).split(" ");
   expect(ok).toBe("true");
   return Number(number);
 }
@@ -47,20 +47,27 @@ const hearing = (gateway: Gateway, what: string): unknown[] =>
 describe("an event", () => {
   test("for all reaches every worker, in the same order everywhere", async () => {
     await using gateway = await Gateway.start(config(2));
-    const from = await publish(gateway, "all", "first");
-    await publish(gateway, "all", "second");
-    for (const by of [0, 1]) {
-      expect(await heard(gateway, "first", by)).toMatchObject({ from, isOther: false });
-      await heard(gateway, "second", by);
-      const order = gateway.log.filter((line) => line["by"] === by).map((line) => line["heard"]);
-      expect(order).toEqual(["first", "second"]);
-    }
+    const pairs = Array.from({ length: 20 }, (_, at) => [`first ${at}`, `second ${at}`] as const);
+    await Promise.all(
+      pairs.map(async (pair) => {
+        const from = await publish(gateway, "all", ...pair);
+        for (const word of pair)
+          for (const by of [0, 1]) expect(await heard(gateway, word, by)).toMatchObject({ from, isOther: false });
+      }),
+    );
+    const order = (by: number): unknown[] =>
+      gateway.log.filter((line) => line["by"] === by).map((line) => line["heard"]);
+    expect(order(0)).toHaveLength(40);
+    expect(order(1)).toEqual(order(0));
+    for (const [first, second] of pairs) expect(order(0).indexOf(first)).toBeLessThan(order(0).indexOf(second));
   });
 
   test("for one worker, or for the others, reaches no one else", async () => {
     await using gateway = await Gateway.start(config(2));
     await publish(gateway, { worker: 1 }, "for 1");
     const from = await publish(gateway, "others", "for others");
+    await heard(gateway, "for 1", 1);
+    await heard(gateway, "for others", 1 - from);
     await publish(gateway, "all", "end");
     for (const by of [0, 1]) await heard(gateway, "end", by);
     expect(hearing(gateway, "for 1")).toEqual([1]);
