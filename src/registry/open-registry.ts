@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fileRegistry } from "./file/file.ts";
 import { memoryRegistry } from "./memory.ts";
+import type { Loss } from "./redis/follow.ts";
 import { openRedis, type RedisLog } from "./redis/open-redis.ts";
 import { redisRegistry } from "./redis/redis.ts";
 import type { RedisConfig } from "./redis/redis-config.ts";
@@ -23,8 +24,8 @@ export interface OpenRegistryOptions {
   readonly baseDir?: string;
   /** A connection that is open already; it stays open when the registry closes. */
   readonly link?: RedisLink | undefined;
-  /** Told that Redis has lost what was below a prefix that somebody watches. */
-  readonly onLost?: ((prefix: string) => void) | undefined;
+  /** Told that Redis has lost what was below a prefix that somebody watches, or some of it. */
+  readonly onLost?: ((prefix: string, loss: Loss) => void) | undefined;
 }
 
 /**

@@ -119,8 +119,10 @@ export class Lasting implements AsyncDisposable {
     const { log, baseDir, stateDir, redis } = options;
     const own = redis ? undefined : await redisOf(config, baseDir, log, options.ids.isRedisAway);
     let bans: WorkerBans | undefined;
-    const onLost = (prefix: string): void => void (prefix === BAN_KEYS && bans?.restore());
-    const registry = await openRegistry(config, { log, baseDir, stateDir, link: redis ?? own, onLost });
+    const registry = await openRegistry(config, {
+      ...{ log, baseDir, stateDir, link: redis ?? own },
+      onLost: (prefix, loss) => void (prefix === BAN_KEYS && bans?.restore(loss)),
+    });
     bans = await WorkerBans.open(await bansRegistry(registry, { isShared: isShared(config), stateDir, log }), log);
     return new Lasting(config, { registry, bans, own }, options);
   }

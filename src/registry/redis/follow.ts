@@ -3,7 +3,7 @@ import { MAX_KEYS, Table } from "../table.ts";
 import { jitteredMs } from "./backoff.ts";
 import type { RedisLog } from "./open-redis.ts";
 import type { RedisLink } from "./redis-link.ts";
-import { INTERNAL, SharedSnapshot } from "./shared-snapshot.ts";
+import { changeOf, INTERNAL, SharedSnapshot } from "./shared-snapshot.ts";
 
 /**
  * So long a key that has gone is kept when Redis was away or has lost its data: whoever is alive puts it again within its
@@ -29,6 +29,18 @@ const ALONE_ROUNDS = 5;
 /** Shared snapshots are at most so many rounds old. */
 const SNAPSHOT_ROUNDS = 3;
 
+/** Redis does not hold what it did when it was heard last. */
+export interface Loss {
+  /** Another one for each loss, the same for all who see it. */
+  readonly epoch: string;
+  /** True: all was gone. False: Redis is another process than before, or another server, whose data may be older. */
+  readonly isEmptied: boolean;
+  /** What it has now, by key. */
+  readonly found: ReadonlyMap<string, string>;
+  /** So long nothing was heard of it: changes that were made meanwhile, and were lost, are not known here. */
+  readonly unheardMs: number;
+}
+
 /** What a prefix is followed with. */
 export interface FollowOptions {
   readonly link: RedisLink;
@@ -39,8 +51,11 @@ export interface FollowOptions {
   readonly saved: ReadonlyMap<string, string> | undefined;
   readonly log: RedisLog;
   readonly onChange: () => void;
-  /** Redis has lost its data: keys without an owner are gone soon, unless somebody puts them back. */
-  readonly onLost: () => void;
+  /**
+   * Redis has lost its data, or has older data: keys without an owner are gone soon, unless somebody puts them back. Called before
+   * what it has now is taken over.
+   */
+  readonly onLost: (loss: Loss) => void;
 }
 
 /**
@@ -160,15 +175,15 @@ export class Follow {
 
   /** True: nobody can share. */
   async #round(): Promise<boolean> {
-    const round = await (this.isKnown ? this.#snapshot.read(this.#version) : this.#snapshot.take());
-    if (this.#isClosed) return false;
+    const round = await (this.isKnown ? this.#snapshot.read(this.#version, this.#wasAway) : this.#snapshot.take());
+    if (this.#isClosed || round.isStale) return false;
     const { version, epoch = this.#epoch, keys } = round;
     const now = performance.now();
-    const hasLost = this.#epoch !== undefined && this.#epoch !== epoch;
-    if (hasLost) {
-      this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
-      this.#options.onLost();
-    }
+    const change = changeOf(this.#epoch, epoch);
+    const hasLost = change !== "none";
+    if (change === "emptied") this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
+    if (hasLost && epoch !== undefined && keys)
+      this.#options.onLost({ epoch, isEmptied: change === "emptied", found: keys, unheardMs: now - this.#syncedAt });
     const wasLong = now - this.#syncedAt > OUTAGE_MS;
     if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubtUntil = now + GRACE_MS;
     this.#wasAway = false;

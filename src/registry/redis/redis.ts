@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type Change, type ChangeOptions, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { Table } from "../table.ts";
 import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
-import { Follow, isRegistryKey } from "./follow.ts";
+import { Follow, isRegistryKey, type Loss } from "./follow.ts";
 import type { RedisLog } from "./open-redis.ts";
 import type { RedisLink } from "./redis-link.ts";
 import { TimelyWrites } from "./timely-writes.ts";
@@ -18,8 +18,8 @@ export interface RedisRegistryOptions {
   readonly log: RedisLog;
   /** Folder for the snapshot that a start without Redis reads, `registry.json`. Default: none is kept. */
   readonly stateDir?: string | undefined;
-  /** Told that Redis has lost what was below a prefix that somebody watches. It stays known here for 15 s. */
-  readonly onLost?: ((prefix: string) => void) | undefined;
+  /** Told that Redis has lost what was below a prefix that somebody watches, or some of it. It stays known here for 15 s. */
+  readonly onLost?: ((prefix: string, loss: Loss) => void) | undefined;
   /** Time between two full syncs. Default 900. */
   readonly syncMs?: number;
 }
@@ -140,7 +140,7 @@ class RedisRegistry implements Registry {
     const { log, syncMs = SYNC_MS } = this.#options;
     const saved = this.#saved.get(prefix);
     const onChange = (): void => this.#disk?.touch();
-    const onLost = (): void => this.#options.onLost?.(prefix);
+    const onLost = (loss: Loss): void => this.#options.onLost?.(prefix, loss);
     return new Follow({ link: this.#link, prefix, syncMs, saved, log, onChange, onLost });
   }
 

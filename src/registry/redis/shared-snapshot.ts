@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { isRefusal, type RedisLink } from "./redis-link.ts";
+import { isRefusal, type RedisLink, redisScript } from "./redis-link.ts";
 
 /** Keys of the driver itself begin so, and are no keys of the registry. */
 export const INTERNAL = "~";
@@ -16,16 +16,36 @@ const LOCK_SHARE = 0.9;
 /** Nodes of a Cluster lose their data one by one; among so many marks each of a few nodes has some. */
 const CLUSTER_MARKS = 16;
 
+/**
+ * A mark, which goes with the data, and which process of Redis answers: one that was restarted from its disk, or a replica that became
+ * the master, has the mark and may lack what came last. Writes always, so that a replica refuses: it is not asked for long.
+ */
+const MARK = redisScript(`
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+local said = redis.pcall('INFO', 'server')
+return { redis.call('GET', KEYS[1]), type(said) == 'string' and string.match(said, 'run_id:(%w+)') or '' }`);
+
 /** What a round has found. */
 export interface Round {
   /** Changes with the contents. */
   readonly version: string;
-  /** Changes when Redis has lost its data. Undefined: that cannot be told, as Redis takes no writes. */
+  /** See {@link changeOf}. Undefined: that cannot be told, as Redis takes no writes. */
   readonly epoch: string | undefined;
   /** Undefined: the version is the one that the caller knows. */
   readonly keys: ReadonlyMap<string, string> | undefined;
   /** Redis takes no writes, so that each process walks through the keys for itself. */
   readonly isAlone: boolean;
+  /** What was shared before Redis went away, and nobody has looked since: it tells nothing. */
+  readonly isStale: boolean;
+}
+
+/** What has become of Redis' data from one epoch to another: nothing, all is gone, or it may be older than what was there. */
+export function changeOf(before: string | undefined, epoch: string | undefined): "none" | "emptied" | "older" {
+  if (before === undefined || epoch === undefined || before === epoch) return "none";
+  const [marksBefore, runBefore] = before.split(",");
+  const [marks, run] = epoch.split(",");
+  if (marks !== marksBefore) return "emptied";
+  return runBefore && run ? "older" : "none"; // who may not ask cannot tell
 }
 
 /**
@@ -53,19 +73,29 @@ export class SharedSnapshot {
     const text = JSON.stringify([...keys]);
     const version = `${epoch ?? ""}.${createHash("sha1").update(text).digest("base64url")}`;
     const isShared = epoch !== undefined && (await this.#share(version, text).catch(undefinedIfRefused));
-    return { version, epoch, keys, isAlone: isShared !== true };
+    return { version, epoch, keys, isAlone: isShared !== true, isStale: false };
   }
 
-  /** What there was when somebody looked last, at most a round ago. Rejects with `RC_REGISTRY`. */
-  async read(known: string | undefined): Promise<Round> {
+  /**
+   * What there was when somebody looked last, at most a round ago. `isBack`: Redis was away meanwhile, and what was shared may have come
+   * from its disk. Rejects with `RC_REGISTRY`.
+   */
+  async read(known: string | undefined, isBack: boolean): Promise<Round> {
     const lockMs = Math.ceil(this.#roundMs * LOCK_SHARE);
     const lock = await this.#link.send("SET", this.#key("sync"), "", "NX", "PX", lockMs).catch(undefinedIfRefused);
     if (lock === "OK") return await this.take();
     const version = await this.#link.send("GET", this.#key("version"));
+    if (isBack && lock !== undefined && (await this.#isStale(version)))
+      return { ...roundOf(known ?? "", undefined), isStale: true };
     if (typeof version !== "string")
       return known === undefined || lock === undefined ? await this.take() : roundOf(known, undefined);
     if (version === known) return roundOf(known, undefined);
     return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.take());
+  }
+
+  async #isStale(version: unknown): Promise<boolean> {
+    const epoch = await this.#epoch().catch(undefinedIfRefused);
+    return epoch !== undefined && (typeof version !== "string" || epochIn(version) !== epoch);
   }
 
   async #walk(): Promise<ReadonlyMap<string, string>> {
@@ -93,17 +123,16 @@ export class SharedSnapshot {
     return `${INTERNAL}${kind}:${this.#prefix}`;
   }
 
-  /** Marks that are gone, or others, tell that Redis has lost what it held. */
+  /** Marks that are gone, or others, tell that Redis has lost what it held; other processes, that it may hold what was before. */
   async #epoch(): Promise<string> {
     const names = Array.from(
       { length: this.#link.isSharded ? CLUSTER_MARKS : 1 },
       (_, mark) => `${INTERNAL}epoch:${mark}`,
     );
-    const marks = await this.#link.getMany(names);
-    const lost = names.filter((_, index) => marks[index] === undefined);
-    if (lost.length === 0) return digestOf(marks);
-    for (const name of lost) await this.#link.send("SET", name, randomUUID(), "NX");
-    return digestOf(await this.#link.getMany(names));
+    const answers = await Promise.all(names.map((name) => this.#link.run(MARK, [name], [randomUUID()])));
+    const pairs = answers.map((answer) => (Array.isArray(answer) ? answer.map(String) : []));
+    const runs = pairs.map(([, run = ""]) => run);
+    return `${digestOf(pairs.map(([mark]) => mark))},${runs.includes("") ? "" : digestOf(runs)}`;
   }
 }
 
@@ -117,7 +146,11 @@ function digestOf(marks: readonly (string | undefined)[]): string {
 }
 
 function roundOf(version: string, keys: Round["keys"]): Round {
-  return { version, epoch: version.split(".")[0] || undefined, keys, isAlone: false };
+  return { version, epoch: epochIn(version), keys, isAlone: false, isStale: false };
+}
+
+function epochIn(version: string): string | undefined {
+  return version.split(".")[0] || undefined;
 }
 
 /** What another gateway has written, or a stranger. */

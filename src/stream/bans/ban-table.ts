@@ -70,6 +70,13 @@ export class BanTable {
     }
   }
 
+  /** The ban with this {@link HeldBan.whom}, also where its time is over. */
+  held(text: string): HeldBan | undefined {
+    const whom = whomOf(text);
+    if (whom?.kind === "range") return this.#prefixes(whom.range.bytes).get(whom.range);
+    return whom && this.#byKey.get(whom.name)?.byValue.get(whom.value);
+  }
+
   /** The ban that an address falls under, of several the narrowest. Clients of unix sockets have no address. */
   ofAddress(host: string): HeldBan | undefined {
     if (!this.hasAddresses) return undefined;

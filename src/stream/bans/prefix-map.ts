@@ -31,6 +31,11 @@ export class PrefixMap<Key, Value> {
     if (known?.values.size === 0) this.#lengths = this.#lengths.filter((length) => length !== known);
   }
 
+  /** The value of exactly this range. */
+  get({ bytes, bits }: IpRange): Value | undefined {
+    return this.#lengths.find((length) => length.bits === bits)?.values.get(this.#keyOf(bytes, bits));
+  }
+
   /** The value of the narrowest range that has the address and passes. */
   find(bytes: Uint8Array, passes: (value: Value) => boolean): Value | undefined {
     for (const { bits, values } of this.#lengths) {

@@ -14,8 +14,8 @@ const MARK_MS = 5_000;
 /** Looks within the time of a mark. */
 const LOOKS = 4;
 
-/** What the mark says when all are back. */
-const DONE = "done";
+/** What the mark says when all are back, in front of what they were lost by: a mark from Redis' disk may tell of another time. */
+const DONE = "done ";
 
 /** All processes notice within some 5 s that Redis has lost its data: as long as they may take to connect, and a round more. */
 const DONE_MS = 10_000;
@@ -32,21 +32,24 @@ const RETRY = { minRetryMs: 250, maxRetryMs: 2_000 };
 /** What is to be put back. */
 export interface Restored {
   readonly registry: Pick<Registry, "get" | "put">;
-  /** Keys of bans that are known now. */
+  /** What it was lost by: the same for all who put it back. */
+  readonly epoch: string;
+  /** Keys of bans that Redis has lost. */
   keys(): readonly string[];
   /** Undefined: it was taken back meanwhile. */
   ban(key: string): HeldBan | undefined;
 }
 
-/** Redis has lost its data: one of those who know the bans puts them back. Resolves when that was done, by whomever. */
+/** Redis has lost bans: one of those who know the bans puts them back. Resolves when that was done, by whomever. */
 export async function restoreBans(bans: Restored, signal: AbortSignal): Promise<void> {
   const mark = randomUUID();
   await pause(Math.random() * SPREAD_MS, signal);
   for (let failures = 1; !signal.aborted && bans.keys().length > 0; ) {
     try {
       const marked = await bans.registry.get(MARK_KEY);
-      if (marked === DONE) return;
-      if (marked === undefined || marked === mark) return await putAll(bans, mark, signal);
+      if (marked === DONE + bans.epoch) return;
+      const isTaken = marked !== undefined && marked !== mark && !marked.startsWith(DONE);
+      if (!isTaken) return await putAll(bans, mark, signal);
       await pause(MARK_MS / LOOKS, signal);
     } catch {
       await pause(backoffMs(failures++, RETRY), signal);
@@ -55,14 +58,14 @@ export async function restoreBans(bans: Restored, signal: AbortSignal): Promise<
 }
 
 /** The mark is renewed with each step, and says at the end that nobody need go on. */
-async function putAll({ registry, keys, ban }: Restored, mark: string, signal: AbortSignal): Promise<void> {
+async function putAll({ registry, epoch, keys, ban }: Restored, mark: string, signal: AbortSignal): Promise<void> {
   const all = keys();
   for (let at = 0; at < all.length && !signal.aborted; at += PUTS_AT_ONCE) {
     await registry.put(MARK_KEY, mark, { ttlMs: MARK_MS, announce: false });
     const held = all.slice(at, at + PUTS_AT_ONCE).flatMap((key) => ban(key) ?? []);
     await Promise.all(held.map((one) => put(registry, one)));
   }
-  if (!signal.aborted) await registry.put(MARK_KEY, DONE, { ttlMs: DONE_MS, announce: false });
+  if (!signal.aborted) await registry.put(MARK_KEY, DONE + epoch, { ttlMs: DONE_MS, announce: false });
 }
 
 async function put(registry: Pick<Registry, "put">, ban: HeldBan): Promise<void> {

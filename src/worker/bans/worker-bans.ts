@@ -1,4 +1,5 @@
 import { followRetryMs } from "../../registry/follow-retry.ts";
+import type { Loss } from "../../registry/redis/follow.ts";
 import type { Registry } from "../../registry/registry.ts";
 import {
   BAN_KEYS,
@@ -17,6 +18,8 @@ import type { Bans } from "../../stream/worker-context.ts";
 import { FollowedKeys } from "../../upstream/followed-keys.ts";
 import type { BansRegistry } from "./bans-registry.ts";
 import { restoreBans } from "./restore-bans.ts";
+import { takeOut } from "./take-out.ts";
+import { TakenBack } from "./taken-back.ts";
 
 /** As many keys as a process follows in Redis; each takes some 1 KB. Ban subnets where single addresses are too many. */
 export const MAX_BANS = 100_000;
@@ -29,6 +32,12 @@ const LOOK_MS = 250;
 
 /** Why a ban is not taken. */
 const TOO_MANY = `bans by more than ${MAX_VARIABLES} variables`;
+
+/**
+ * Whoever has not heard of Redis for longer may have missed that others took bans back, and puts none into one with older data. As long
+ * as what is missing stays known: a restart, and a failover that is set to be quick.
+ */
+const MAX_UNHEARD_MS = 15_000;
 
 /** Of a key that a stranger has written, enough to find it again. */
 const SHOWN_KEY_CHARS = 128;
@@ -57,6 +66,9 @@ export class WorkerBans implements Bans, AsyncDisposable {
   #isSweeping = false;
   /** Keys by too many variables, which hold nobody until there is room. */
   readonly #untaken = new Set<string>();
+  readonly #takenBack = new TakenBack();
+  /** Keys that have come with a value that was taken back before. */
+  #outdated: string[] = [];
   /** Values of no use since the last look. */
   #ignored: string[] = [];
 
@@ -106,6 +118,8 @@ export class WorkerBans implements Bans, AsyncDisposable {
   async remove(whom: string): Promise<boolean> {
     const key = `${BAN_KEYS}${named(whom).text}`;
     const wasThere = await this.#registry.delete(key);
+    const ban = this.#keys.get(key);
+    if (ban) this.#takenBack.remember(ban);
     this.#keys.learn(key, undefined);
     return wasThere;
   }
@@ -116,13 +130,24 @@ export class WorkerBans implements Bans, AsyncDisposable {
     return held.sort(([one], [other]) => (one < other ? -1 : 1)).map(([, ban]) => shownBan(ban));
   }
 
-  /** Redis has lost its data: somebody who knows the bans puts them back, maybe this worker. */
-  restore(): void {
-    const { registry, keys } = { registry: this.#registry, keys: this.#keys };
-    void restoreBans(
-      { registry, keys: () => [...keys.items()].map(([key]) => key), ban: (key) => keys.get(key) },
-      this.#stop.signal,
-    );
+  /**
+   * Redis has lost its data, or has older data: somebody who knows the bans puts those back that it has not, maybe this worker. Those
+   * that were taken back before, as far as it knows, do not hold again.
+   */
+  restore(loss: Loss): void {
+    const found = new Map(Array.from(loss.found, ([key, value]) => [key, readBan(key, value)]));
+    this.#takenBack.doubt([...found.values()].filter(isBan));
+    const missing = [...this.#keys.items()].flatMap(([key]) => {
+      const ban = found.get(key);
+      return isBan(ban) && !this.#takenBack.has(ban) ? [] : [key];
+    });
+    if (missing.length === 0) return;
+    const isSure = loss.isEmptied || loss.unheardMs <= MAX_UNHEARD_MS;
+    const what = isSure ? "bans that redis has lost are put back" : "bans that redis has lost may have been taken back";
+    this.#log.warn(what, { bans: missing.length });
+    if (!isSure) return;
+    const [registry, { epoch }] = [this.#registry, loss];
+    void restoreBans({ registry, epoch, keys: () => missing, ban: (key) => this.#keys.get(key) }, this.#stop.signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -134,9 +159,16 @@ export class WorkerBans implements Bans, AsyncDisposable {
 
   #read(key: string, value: string): HeldBan | undefined {
     const read = readBan(key, value);
-    if (typeof read !== "string") return read;
+    if (isBan(read)) return this.#takenBack.has(read) ? this.#keepOut(key) : read;
     this.#ignored.push(`${key.slice(0, SHOWN_KEY_CHARS)} is ignored: ${read}`);
     return undefined;
+  }
+
+  /** What Redis has of a key was taken back before. What has taken its place goes on, and is put back. */
+  #keepOut(key: string): HeldBan | undefined {
+    const newer = this.#keys.get(key);
+    if (!newer) this.#outdated.push(key);
+    return newer;
   }
 
   #onChange(changed: ReadonlyMap<string, HeldBan | undefined>): void {
@@ -145,12 +177,28 @@ export class WorkerBans implements Bans, AsyncDisposable {
       else this.#take(key, ban);
     }
     if (this.#untaken.size > 0 && this.table.hasRoom) this.#takeAgain();
+    this.#takeOut();
     this.#complain();
     this.#look();
     void this.#sweep();
   }
 
+  #takeOut(): void {
+    const keys = this.#outdated;
+    if (keys.length === 0) return;
+    this.#outdated = [];
+    this.#log.warn("bans that were taken back are in redis again, and are taken out", { bans: keys.length });
+    const isOutdated = (key: string, value: string): boolean => {
+      const ban = readBan(key, value);
+      return isBan(ban) && this.#takenBack.has(ban);
+    };
+    const onOut = (key: string): void => this.#takenBack.isOut(key.slice(BAN_KEYS.length));
+    void takeOut({ registry: this.#registry, keys, isOutdated, onOut }, this.#stop.signal);
+  }
+
   #take(key: string, ban: HeldBan): void {
+    this.#went(ban.whom);
+    this.#takenBack.forget(ban);
     if (this.table.add(ban)) {
       this.#untaken.delete(key);
       this.#fresh.add(ban);
@@ -168,9 +216,16 @@ export class WorkerBans implements Bans, AsyncDisposable {
     }
   }
 
+  /** In doubt nobody knows whether it was taken back, but who did. */
+  #went(whom: string): void {
+    const before = this.#takenBack.isInDoubt ? undefined : this.table.held(whom);
+    if (before) this.#takenBack.remember(before);
+  }
+
   #forget(key: string): void {
     this.#untaken.delete(key);
     const whom = key.slice(BAN_KEYS.length);
+    this.#went(whom);
     this.table.remove(whom);
     this.#fresh.remove(whom);
   }
@@ -206,6 +261,10 @@ export class WorkerBans implements Bans, AsyncDisposable {
     }
     this.#isSweeping = false;
   }
+}
+
+function isBan(read: HeldBan | string | undefined): read is HeldBan {
+  return typeof read === "object";
 }
 
 /** @throws TypeError for what means nobody */

@@ -1,0 +1,202 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { openRedis } from "../../../src/registry/redis/open-redis.ts";
+import { redisRegistry } from "../../../src/registry/redis/redis.ts";
+import { BAN_KEYS } from "../../../src/stream/bans/ban.ts";
+import { WorkerBans } from "../../../src/worker/bans/worker-bans.ts";
+import { RedisServer } from "../../registry/redis-server.ts";
+import { eventually } from "../../support/eventually.ts";
+import { LogRig } from "../link/rig.ts";
+
+// A Redis that has been killed comes back with what was on its disk, which is not what it had.
+
+let redis: RedisServer;
+let open: AsyncDisposable[];
+
+beforeEach(async () => {
+  redis = await RedisServer.start();
+  open = [redis];
+});
+afterEach(async () => {
+  for (const each of open.reverse()) await each[Symbol.asyncDispose]();
+});
+
+/** The way to Redis, which can be cut. */
+class Gate implements AsyncDisposable {
+  readonly #sockets = new Set<Socket>();
+  readonly #server: Server;
+  #isCut = false;
+
+  constructor(port: number) {
+    this.#server = createServer((client) => {
+      if (this.#isCut) return void client.destroy();
+      const peer = connect(port, "127.0.0.1");
+      for (const [socket, other] of [
+        [client, peer],
+        [peer, client],
+      ] as const) {
+        this.#sockets.add(socket);
+        socket.on("error", () => {}).on("close", () => other.destroy());
+        socket.pipe(other);
+      }
+    });
+  }
+
+  async open(): Promise<number> {
+    await once(this.#server.listen(0, "127.0.0.1"), "listening");
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  cut(): void {
+    this.#isCut = true;
+    for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
+  }
+
+  mend(): void {
+    this.#isCut = false;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
+    this.#server.close();
+  }
+}
+
+interface Gateway {
+  readonly bans: WorkerBans;
+  readonly gate: Gate;
+  readonly log: LogRig;
+  held(): readonly string[];
+}
+
+async function gateway(): Promise<Gateway> {
+  const log = new LogRig();
+  const gate = new Gate(redis.port);
+  open.push(gate);
+  const url = `redis://127.0.0.1:${await gate.open()}`;
+  const link = await openRedis({ url, connectTimeoutMs: 500, commandTimeoutMs: 300 }, { log });
+  let bans: WorkerBans | undefined;
+  const registry = await redisRegistry(link, {
+    log,
+    onLost: (prefix, loss) => void (prefix === BAN_KEYS && bans?.restore(loss)),
+  });
+  bans = await WorkerBans.open({ registry, isOwn: false }, log);
+  open.push(link, registry, bans);
+  const own = bans;
+  return { bans, gate, log, held: () => own.list().map(({ whom }) => whom) };
+}
+
+const inRedis = async (): Promise<readonly string[]> =>
+  (await redis.cli("KEYS", "restyconf:ban:*"))
+    .split("\n")
+    .filter(Boolean)
+    .map((key) => key.replace("restyconf:ban:", ""))
+    .sort();
+
+async function all(gateways: readonly Gateway[], held: readonly string[], withinMs = 5_000): Promise<void> {
+  for (const { held: now } of gateways) await eventually(() => expect(now()).toEqual(held), withinMs);
+}
+
+async function byHand(command: "SET" | "DEL", whom: string, ...value: readonly string[]): Promise<void> {
+  await redis.cli(command, `restyconf:ban:${whom}`, ...value);
+  await redis.cli("PUBLISH", "restyconf:changes", `ban:${whom}`);
+}
+
+/** Watches until it is stopped; answers what was ever held and what was ever not. */
+function watch(gateways: readonly Gateway[], whom: string) {
+  const seen = new Set<boolean>();
+  const look = setInterval(() => gateways.map(({ held }) => seen.add(held().includes(whom))), 5);
+  return {
+    end(): readonly boolean[] {
+      clearInterval(look);
+      return [...seen];
+    },
+  };
+}
+
+describe("a Redis that comes back with older data", () => {
+  test("gets the newest bans back, and those taken back since do not hold again, not for a moment", async () => {
+    const both = [await gateway(), await gateway()];
+    const [one, other] = both as [Gateway, Gateway];
+    await one.bans.add("192.0.2.1");
+    await one.bans.add("192.0.2.2", { reason: "taken back" });
+    await one.bans.add("192.0.2.3", { reason: "first" });
+    await byHand("SET", "192.0.2.4", '{"reason": "by hand"}');
+    await all(both, ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]);
+    expect(await redis.cli("SAVE")).toBe("OK");
+    await other.bans.remove("192.0.2.2");
+    await byHand("DEL", "192.0.2.4");
+    await other.bans.add("192.0.2.3", { reason: "second" });
+    await other.bans.add("192.0.2.5", { ttlMs: 3_600_000 });
+    await byHand("SET", "192.0.2.6", "{}");
+    await other.bans.add("192.0.2.7");
+    await one.bans.remove("192.0.2.7");
+    const held = ["192.0.2.1", "192.0.2.3", "192.0.2.5", "192.0.2.6"];
+    await all(both, held);
+    await redis.kill();
+    const [free, banned] = [watch(both, "192.0.2.2"), watch(both, "192.0.2.5")];
+    await redis.start();
+    expect(await inRedis()).toEqual(["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]);
+    await eventually(async () => expect(await inRedis()).toEqual(held), 10_000);
+    await eventually(async () => expect(await redis.cli("GET", "restyconf:ban:192.0.2.3")).toContain("second"));
+    expect(Number(await redis.cli("TTL", "restyconf:ban:192.0.2.5"))).toBeGreaterThan(3_000);
+    await sleep(16_000); // what is missing in Redis is forgotten by now
+    expect([free.end(), banned.end()]).toEqual([[false], [true]]);
+    await all([...both, await gateway()], held);
+    expect(one.bans.list()).toMatchObject([{}, { reason: "second" }, {}, {}]);
+    await one.bans.add("192.0.2.2"); // a new ban of the same holds
+    await byHand("SET", "192.0.2.4", '{"reason": "by hand"}');
+    await all(both, ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"]);
+  }, 60_000);
+
+  test("is not told again of what somebody took back while a gateway could not hear it", async () => {
+    const both = [await gateway(), await gateway()];
+    const [deaf, other] = both as [Gateway, Gateway];
+    await redis.cli("SAVE");
+    await other.bans.add("192.0.2.1");
+    await other.bans.add("192.0.2.2");
+    await all(both, ["192.0.2.1", "192.0.2.2"]);
+    deaf.gate.cut();
+    await other.bans.remove("192.0.2.1");
+    await redis.kill();
+    await redis.start();
+    deaf.gate.mend();
+    await eventually(async () => expect(await inRedis()).toEqual(["192.0.2.2"]), 10_000);
+    await all(both, ["192.0.2.2"], 20_000);
+    expect(await inRedis()).toEqual(["192.0.2.2"]);
+  }, 60_000);
+
+  test("gets nothing from a gateway that was cut off for long", async () => {
+    const [deaf, gone] = [await gateway(), await gateway()];
+    await redis.cli("SAVE");
+    await gone.bans.add("192.0.2.1");
+    await all([deaf, gone], ["192.0.2.1"]);
+    deaf.gate.cut();
+    await gone.bans.remove("192.0.2.1");
+    gone.gate.cut();
+    await sleep(16_000);
+    await redis.kill();
+    await redis.start();
+    deaf.gate.mend();
+    await all([deaf], [], 25_000);
+    expect(await inRedis()).toEqual([]);
+    expect(deaf.log.lines.map(({ event }) => event)).toContain("bans that redis has lost may have been taken back");
+  }, 60_000);
+
+  test("is left as it is where it has lost nothing", async () => {
+    const both = [await gateway(), await gateway()];
+    await both[0]?.bans.add("192.0.2.1");
+    await all(both, ["192.0.2.1"]);
+    await redis.cli("SAVE");
+    await redis.kill();
+    await redis.start();
+    await both[1]?.bans.remove("192.0.2.1").catch(() => eventually(() => both[1]?.bans.remove("192.0.2.1")));
+    await all(both, []);
+    await sleep(3_000);
+    await all(both, []);
+    expect(await inRedis()).toEqual([]);
+  }, 30_000);
+});
