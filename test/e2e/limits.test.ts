@@ -41,7 +41,7 @@ export default defineGateway({
   upstreams: { echo: { peers: ["${echoAddress}"] }, source: { peers: ["${sourceAddress}"] } },
   servers: {
     places: { listen: "127.0.0.1:0", routes, limits: [{ conn: 2, per: "address" }] },
-    turns: { listen: "127.0.0.1:0", routes, limits: [{ req: 2, burst: 1, per: "subnet" }] },
+    turns: { listen: "127.0.0.1:0", routes, limits: [{ req: 0.4, burst: 1, per: "subnet" }] },
     often: { listen: "127.0.0.1:0", routes, limits: [{ ...once, per: "address", status: 429 }] },
     names: { listen: "127.0.0.1:0", ssl: { mode: "auto", certs: "." }, routes, limits: [{ ...once, per: "serverName" }, { ...once, name: "nobody", per: "ja4", dryRun: true }] },
     early: { listen: "127.0.0.1:0", ssl: { mode: "always", certs: "." }, routes, limits: [{ ...once, per: "address" }] },
@@ -123,8 +123,8 @@ describe("sessions per second", () => {
     };
     const answers = await Promise.all([took(), took(), took()]);
     expect(answers.map(([text]) => text).sort()).toEqual(["ok\n", "ok\n", "too many attempts\n"]);
-    expect(Math.max(...answers.map(([, ms]) => ms))).toBeGreaterThan(450);
-    expect((await limited("turns"))["reason"]).toBe("limit reached: req 2 per subnet 127.0.0.0/24");
+    expect(Math.max(...answers.map(([, ms]) => ms))).toBeGreaterThan(2_450); // all three have come by then, on a busy machine, too
+    expect((await limited("turns"))["reason"]).toBe("limit reached: req 0.4 per subnet 127.0.0.0/24");
   });
 
   test("a client that resets while it waits is gone", async () => {
@@ -231,7 +231,7 @@ describe("limits of routes", () => {
     const publish = async (id: string): Promise<string> => {
       const args = ["-p", String(gateway.port("route")), "-i", id, "-t", "a", "-m", "b"];
       return (
-        await run("mosquitto_pub", args, { timeoutMs: 2_000 }).catch((cause: unknown) => ({ stderr: String(cause) }))
+        await run("mosquitto_pub", args, { timeoutMs: 5_000 }).catch((cause: unknown) => ({ stderr: String(cause) }))
       ).stderr;
     };
     await publish("ann");
@@ -265,7 +265,7 @@ export default defineGateway({ upstreams: { echo: { peers: ["${peer.address}"] }
       config(`on(bytes("new"), proxy("echo"), ${once}), ${old}`),
     );
     reloaded.process.kill("SIGHUP");
-    await reloaded.line(({ msg }) => /reload/.test(String(msg)));
+    await reloaded.line(({ msg }) => msg === "reload done");
     expect(await exchange(reloaded.port(), "new")).toBe("new");
     expect(await exchange(reloaded.port(), "older")).toMatch(/^too many attempts/);
   });
@@ -308,9 +308,11 @@ test("the hook of docs/limits.md lets three in, one second apart, and turns the 
   await Promise.all([1, 2, 3, 4].map(() => exchange(hooked.port(), "")));
   const lines = await hooked.sessions(4);
   expect(lines.map(({ status }) => status).sort()).toEqual([200, 200, 200, 503]);
-  const waited = lines.map(({ session_time }) => Number(session_time)).filter((seconds) => seconds > 0.5);
-  expect(waited).toHaveLength(2);
-  expect(Math.max(...waited)).toBeGreaterThan(1.5);
+  const served = lines.filter(({ status }) => status === 200).map(({ session_time }) => Number(session_time));
+  const [first = 0, second = 0, third = 0] = served.sort((one, other) => one - other);
+  expect(first).toBeLessThan(0.9);
+  expect(second).toBeGreaterThan(0.5);
+  expect(third).toBeGreaterThan(1.5);
 });
 
 describe("several processes", () => {
@@ -322,7 +324,8 @@ export default defineGateway({ ${more}
 });`;
   const admitted = async (port: number, times: number): Promise<Socket[]> => {
     const all = Array.from({ length: times }, async () => {
-      const socket = await dialIn(port);
+      const socket = await dialIn(port).catch(() => undefined);
+      if (!socket) return undefined; // nobody listens
       socket.write("hello");
       const text = await readUntil(socket, (got) => got.length >= 5);
       if (text === "hello") return socket;
@@ -336,13 +339,18 @@ export default defineGateway({ ${more}
     const more = `workers: 2, shared: { limits: "1m" },`;
     await using several = await Gateway.start(shared(more, `{ conn: 5, per: "address" }`));
     const port = several.port();
-    expect(await admitted(port, 20)).toHaveLength(5);
+    let held = await admitted(port, 20);
+    expect(held).toHaveLength(5);
     expect(await admitted(port, 5)).toHaveLength(0);
     const { pid } = several.process;
     const workers = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
     expect(workers).toHaveLength(2);
     for (const worker of workers) process.kill(worker, "SIGKILL");
-    await eventually(async () => expect((await admitted(port, 20).catch(() => [])).length).toBe(5));
+    await eventually(async () => {
+      for (const socket of held) socket.destroy(); // those of an attempt that came too early would be in the way of the next
+      held = await admitted(port, 20);
+      expect(held).toHaveLength(5);
+    });
     expect(await admitted(port, 5)).toHaveLength(0);
   });
 
@@ -364,7 +372,7 @@ export default defineGateway({ ${more}
     await using reloaded = await Gateway.start(shared("", `{ count: 1, windowMs: 600_000, per: "address" }`));
     expect(await admitted(reloaded.port(), 2)).toHaveLength(1);
     reloaded.process.kill("SIGHUP");
-    await reloaded.line(({ msg }) => /reload/.test(String(msg)));
+    await reloaded.line(({ msg }) => msg === "reload done");
     expect(await admitted(reloaded.port(), 2)).toHaveLength(0);
   });
 });
