@@ -30,6 +30,7 @@ afterAll(async () => {
   await hangup[Symbol.asyncDispose]();
 });
 
+/** Time limits are long enough that a client on a busy machine says in time what it does say. */
 const config = (echoAddress: string, resetAddress: string, muteAddress: string, hangupAddress: string): string => `
 import { content, defineGateway, on, otherwise, proxy, registry, reject } from "restyconf";
 import { bytes, http } from "restyconf/preread";
@@ -44,7 +45,7 @@ export default defineGateway({
     none: { peers: registry("nobody") },
   },
   servers: {
-    edge: { listen: "127.0.0.1:0", preread: { timeoutMs: 300, maxBytes: 64 }, routes: [
+    edge: { listen: "127.0.0.1:0", preread: { timeoutMs: 1_000, maxBytes: 64 }, routes: [
       on(bytes("echo"), proxy("echo")), on(bytes("reset"), proxy("reset")), on(bytes("refused"), proxy("refused")),
       on(bytes("none"), proxy("none")), on(bytes("stuck"), proxy("stuck")),
       on(bytes("content"), content(async (session) => { await session.write("done\\n"); })),
@@ -58,8 +59,8 @@ export default defineGateway({
       on(http(), proxy("echo")),
     ] },
     idle: { listen: "127.0.0.1:0", idleTimeoutMs: 100, routes },
-    header: { listen: "127.0.0.1:0", proxyProtocol: { trust: ["127.0.0.1"], timeoutMs: 100 }, routes },
-    secure: { listen: "127.0.0.1:0", ssl: { mode: "always", certs: ".", handshakeTimeoutMs: 150 }, routes },
+    header: { listen: "127.0.0.1:0", proxyProtocol: { trust: ["127.0.0.1"], timeoutMs: 1_000 }, routes },
+    secure: { listen: "127.0.0.1:0", ssl: { mode: "always", certs: ".", handshakeTimeoutMs: 1_000 }, routes },
     hooked: { listen: "127.0.0.1:0", routes, phases: { access: () => { throw new Error("hook broke"); } } },
     refusing: { listen: "127.0.0.1:0", routes, phases: { access: () => reject("not at night") } },
     internal: { listen: "127.0.0.1:0", routes: [otherwise(proxy("echo"))], phases: { balancer: () => 5 } },
