@@ -13,7 +13,7 @@ import { BlackHole } from "../support/black-hole.ts";
 import { dialIn, dialTls, readAll } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import type { LogLine } from "../support/gateway.ts";
-import { openFiles } from "../support/process.ts";
+import { openFiles, openFilesOf } from "../support/process.ts";
 import { echo, type TestServer } from "../support/servers.ts";
 
 // What an operator sees and does while sessions live, in this process: the same on both paths.
@@ -342,17 +342,24 @@ describe("a kill", () => {
     await killed(100); // pools are full now, code is compiled
     await eventually(() => expect(lines.length - warmUp).toBe(100)); // the last may come after the peer has gone
     await eventually(() => expect(peer.sockets.size).toBe(0));
-    const files = openFiles(process.pid);
+    const files = openFilesWithoutPipes();
+    const pipes = openFilesOf(process.pid, "pipe:");
     const before = lines.length;
     await killed(1_000);
     await eventually(() => expect(lines.length - before).toBe(1_000));
-    await eventually(() => expect(openFiles(process.pid)).toBeLessThanOrEqual(files));
+    await eventually(() => expect(openFilesWithoutPipes()).toBeLessThanOrEqual(files));
+    expect(openFilesOf(process.pid, "pipe:")).toBeLessThanOrEqual(pipes + SPARE_PIPE_ENDS);
     const causes = new Set(lines.slice(before).map((entry) => entry["end_cause"]));
     expect(causes).toContain("killed");
     expect(causes).not.toContain("internal");
     expect(running.sessions()).toEqual([]);
   });
 });
+
+/** Ends of pipes that the carrier may keep for the next stream. */
+const SPARE_PIPE_ENDS = 32;
+
+const openFilesWithoutPipes = (): number => openFiles(process.pid) - openFilesOf(process.pid, "pipe:");
 
 /** So many sessions, some at once, each killed at a random moment of its life. */
 async function killed(count: number): Promise<void> {
