@@ -12,6 +12,7 @@ import { eventually } from "../support/eventually.ts";
 import { Gateway, type LogLine } from "../support/gateway.ts";
 import { shell } from "../support/programs.ts";
 import { echo, type TestServer } from "../support/servers.ts";
+import { freePorts } from "../support/service.ts";
 
 const root = new URL("../../", import.meta.url);
 const path = (name: string): string => fileURLToPath(new URL(name, root));
@@ -206,8 +207,9 @@ describe.each(CLIENTS)("a game server in $name", ({ command }) => {
 
   test("that is killed and comes back is told anew", async () => {
     await using rig = await started();
-    const first = new GameServer(command);
-    const port = await first.port();
+    const [port = 0] = await freePorts(1); // which no client may have got when the second one wants it
+    const first = new GameServer(command, port);
+    await first.port();
     rig.folder.register("one", { address: `127.0.0.1:${port}` });
     await first.heard({ type: "hello" });
     await first[Symbol.asyncDispose]();
