@@ -1,10 +1,10 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { EndCause, GatewayError } from "../errors.ts";
 import type { Buckets } from "./bucket.ts";
 import { Deadline } from "./deadline.ts";
 import { Drain } from "./drain.ts";
 import { Inlet } from "./inlet.ts";
 import { Pump } from "./pump.ts";
+import { Recall } from "./recall.ts";
 import { wasReset } from "./reset.ts";
 import { pacesOf, type RelayRates } from "./throttle.ts";
 
@@ -67,10 +67,10 @@ export class NodeRelay implements Relay {
   readonly #up: Pump;
   readonly #down: Pump;
   readonly #idle: Deadline;
+  readonly #recall = new Recall();
   #cause: RelayCause | undefined;
   #drain: Drain | undefined;
   #open = 2; // sockets not closed yet
-  #recall: "none" | "asked" | "done" = "none";
   /** Takes our listeners off both sides. */
   readonly #unwatch: (() => void)[] = [];
   #listener: ((cause: RelayCause) => void) | undefined;
@@ -97,7 +97,7 @@ export class NodeRelay implements Relay {
   }
 
   end(cause: RelayCause): void {
-    if (this.#recall === "done") return;
+    if (this.#recall.isDone) return;
     this.#note(cause);
     if (cause === "drained" && this.#open > 0) {
       this.#endGently();
@@ -109,7 +109,7 @@ export class NodeRelay implements Relay {
 
   limit(bytesPerSecond: RelayRates | undefined): void {
     const { up, down } = pacesOf(bytesPerSecond);
-    if (this.#drain || this.#open === 0 || this.#recall === "done") return;
+    if (this.#drain || this.#open === 0 || this.#recall.isDone) return;
     this.#up.limit(up);
     this.#down.limit(down);
   }
@@ -136,12 +136,11 @@ export class NodeRelay implements Relay {
     if (this.#open === 0) listener(this.#cause ?? "client_closed");
   }
 
-  async recall(restMs: number): Promise<Recalled | undefined> {
-    if (this.#recall !== "none" || !this.#isAtRest(restMs)) return undefined;
-    this.#recall = "asked";
-    await nextTurn(); // what can be read is read in it
-    this.#recall = this.#isAtRest(restMs) ? "done" : "none";
-    return this.#recall === "done" ? this.#giveBack() : undefined;
+  recall(restMs: number): Promise<Recalled | undefined> {
+    return this.#recall.take(
+      () => this.#isAtRest(restMs),
+      () => this.#giveBack(),
+    );
   }
 
   #isAtRest(restMs: number): boolean {

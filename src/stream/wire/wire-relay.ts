@@ -1,7 +1,7 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { Alarm } from "../alarm.ts";
 import { Drain } from "../drain.ts";
 import { Inlet } from "../inlet.ts";
+import { Recall } from "../recall.ts";
 import type { Recalled, Relay, RelayCause } from "../relay.ts";
 import { pacesOf, type RelayRates } from "../throttle.ts";
 import { Lane, type LaneEvents } from "./lane.ts";
@@ -23,12 +23,12 @@ export class WireRelay implements Relay, LaneEvents {
   readonly #idleTimeoutMs: number;
   readonly #idle: Alarm;
   readonly #unreadBytes: number;
+  readonly #recall = new Recall();
   #cause: RelayCause | undefined;
   #drain: Drain | undefined;
   #open = 2; // wires not closed yet
   #movedAt = 0;
   #movedLast: Lane | undefined;
-  #recall: "none" | "asked" | "done" = "none";
   #listener: ((cause: RelayCause) => void) | undefined;
 
   /** Takes the client's wire out of its inlet, together with the unread bytes. */
@@ -60,14 +60,14 @@ export class WireRelay implements Relay, LaneEvents {
   }
 
   end(cause: RelayCause): void {
-    if (this.#recall === "done") return;
+    if (this.#recall.isDone) return;
     if (cause === "drained") this.#endGently();
     else this.#close(cause, "end");
   }
 
   limit(bytesPerSecond: RelayRates | undefined): void {
     const { up, down } = pacesOf(bytesPerSecond);
-    if (this.#drain || this.#open === 0 || this.#recall === "done") return;
+    if (this.#drain || this.#open === 0 || this.#recall.isDone) return;
     this.#client.limit(up);
     this.#peer.limit(down);
   }
@@ -104,12 +104,11 @@ export class WireRelay implements Relay, LaneEvents {
     if (this.#open === 0) listener(this.#cause ?? "client_closed");
   }
 
-  async recall(restMs: number): Promise<Recalled | undefined> {
-    if (this.#recall !== "none" || !this.#isAtRest(restMs)) return undefined;
-    this.#recall = "asked";
-    await nextTurn(); // what can be read is read in it
-    this.#recall = this.#isAtRest(restMs) ? "done" : "none";
-    return this.#recall === "done" ? this.#giveBack() : undefined;
+  recall(restMs: number): Promise<Recalled | undefined> {
+    return this.#recall.take(
+      () => this.#isAtRest(restMs),
+      () => this.#giveBack(),
+    );
   }
 
   #isAtRest(restMs: number): boolean {
@@ -160,7 +159,7 @@ export class WireRelay implements Relay, LaneEvents {
   }
 
   #onClosed(lane: Lane): void {
-    if (this.#recall === "done") return; // it was the next owner who closed it
+    if (this.#recall.isDone) return; // it was the next owner who closed it
     lane.release();
     if (--this.#open > 0) return;
     this.#idle.stop();
