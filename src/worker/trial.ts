@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import process from "node:process";
 import { messageOf } from "../errors.ts";
 
 /** Whose code runs: what a configuration has begun while it was loaded, and its sessions, timers and rejected promises included. */
@@ -6,11 +7,15 @@ const running: AsyncLocalStorage<Trial | undefined> = new AsyncLocalStorage();
 
 /**
  * A configuration that does not serve yet, and its code that runs all the same. What that code throws where nobody catches it ends
- * its own load, or its canary, and never the process that serves another one.
+ * its own load, or its canary, and never the process that serves another one; nor does its `process.exit()`.
  */
 export class Trial {
   readonly #end = new AbortController();
   #isAdopted = false;
+
+  constructor() {
+    guardExit();
+  }
 
   /**
    * Runs what a session does: what its code throws is laid to its own configuration, whoever has opened the port that it came by.
@@ -69,4 +74,18 @@ export class Trial {
     this.end(cause instanceof Error ? cause : new Error(messageOf(cause)));
     return true;
   }
+}
+
+let isGuarded = false;
+
+/** From the first trial on the process ends only for those whose process it is. */
+function guardExit(): void {
+  if (isGuarded) return;
+  isGuarded = true;
+  const exit = process.exit;
+  process.exit = (...code) => {
+    const cause = new Error(`it has called process.exit(${code.join()})`);
+    if (Trial.current?.take(cause)) throw cause;
+    return exit.apply(process, code); // with no code at all it is that of `process.exitCode`
+  };
 }

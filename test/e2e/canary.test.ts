@@ -26,8 +26,13 @@ interface Version {
 /** Answers each line with its name and the worker's number; a client that says "bye" has its session ended with the status. */
 function config({ says, workers = 1, status = 200, bye = "", phases = "", port }: Version): string {
   const second = port === undefined ? "" : `second: { listen: "127.0.0.1:${port}", routes: [otherwise(talk)] },`;
-  return `import { content, defineGateway, otherwise } from "restyconf";
+  return `import { existsSync } from "node:fs";
+    import { content, defineGateway, otherwise } from "restyconf";
     const told = (what) => console.error(JSON.stringify(what));
+    const whenGo = async (work) => {
+      while (!existsSync(new URL("go", "file://" + import.meta.dirname + "/"))) await new Promise((resolve) => setTimeout(resolve, 20));
+      setTimeout(work, 500);
+    };
     let byes = 0;
     const talk = content(async (session) => {
       for (;;) {
@@ -43,6 +48,11 @@ function config({ says, workers = 1, status = 200, bye = "", phases = "", port }
       stateDir: "state", workers: ${workers}, phases: { ${phases} },
       servers: { ${second} edge: { listen: "127.0.0.1:0", routes: [otherwise(talk)] } },
     });`;
+}
+
+/** From half a second later on, what `whenGo` of a configuration is told is done: the configuration is being tried out by then. */
+function go(gateway: Gateway): void {
+  writeFileSync(join(gateway.folder, "go"), "");
 }
 
 function write(gateway: Gateway, version: Version): void {
@@ -111,8 +121,9 @@ describe.each([1, 2])("with %i workers, a canary", (workers) => {
 
   test("whose code throws where nobody catches it is dropped", async () => {
     await using gateway = await Gateway.start(config({ says: "a", workers }));
-    const phases = `initWorker: () => { setTimeout(() => { throw new Error("stray"); }, 300); }`;
+    const phases = `initWorker: () => void whenGo(() => { throw new Error("stray"); })`;
     await tryOut(gateway, { says: "b", workers, phases });
+    go(gateway);
     expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject({ level: "error" });
     expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 1 });
     expect(await tell(gateway, "promote")).toMatchObject({ code: 1 });
@@ -142,12 +153,16 @@ describe.each([1, 2])("with %i workers, a canary", (workers) => {
 
 const STRAY = `setImmediate(() => { throw new Error("stray"); });`;
 
-test("in one process, a canary whose session throws where nobody catches it is dropped, and the process goes on", async () => {
+test.each([
+  ["throws where nobody catches it", STRAY, "stray"],
+  ["ends the process", "process.exit(3);", "it has called process.exit(3)"],
+  ["ends the process later", "setImmediate(() => process.exit());", "it has called process.exit()"],
+])("in one process, a canary whose session %s is dropped, and the process goes on", async (_, bye, reason) => {
   await using gateway = await Gateway.start(config({ says: "a" }));
   const held = await dialIn(gateway.port());
-  await tryOut(gateway, { says: "b", bye: STRAY });
+  await tryOut(gateway, { says: "b", bye });
   const stop = load(gateway.port());
-  expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject({ reason: "stray" });
+  expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject({ reason });
   expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 1 });
   await stop();
   held.write("?\n");
@@ -180,8 +195,9 @@ test.each([
   ["is killed again and again", `process.kill(process.pid, "SIGKILL")`],
 ])("a canary whose worker %s is dropped, and all clients are served", async (_, end) => {
   await using gateway = await Gateway.start(config({ says: "a", workers: 2 }));
-  const phases = `initWorker: () => { setTimeout(() => ${end}, 500); }`;
+  const phases = `initWorker: () => void whenGo(() => ${end})`;
   await tryOut(gateway, { says: "b", workers: 2, phases });
+  go(gateway);
   expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject({ crashes: expect.any(Number) });
   expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 1 });
   await heard(gateway.port(), /^a 0/);
@@ -200,7 +216,7 @@ test("a worker that an operator has told to end is no fault of a canary, and one
   await heard(gateway.port(), /^b/);
   expect(await tell(gateway, "promote")).toMatchObject({ code: 0 });
   expect(gateway.log.filter((line) => line["msg"] === "canary fails")).toEqual([]);
-});
+}, 60_000); // three workers start, one after the other
 
 test("a canary that fails and blocks is dropped once, and the configuration before it stays", async () => {
   const workers = 2;
@@ -214,7 +230,7 @@ test("a canary that fails and blocks is dropped once, and the configuration befo
   await stop();
   expect(await tell(gateway, "rollback")).toMatchObject({ stdout: "rolled back: generation 1\n" });
   expect(gateway.log.filter((line) => line["msg"] === "canary fails")).toHaveLength(1);
-});
+}, 60_000);
 
 test("a worker that takes the place of a killed one takes part in a canary", async () => {
   const workers = 2;
@@ -227,4 +243,4 @@ test("a worker that takes the place of a killed one takes part in a canary", asy
   await heard(gateway.port(), /^a 0/);
   expect(await tell(gateway, "promote")).toMatchObject({ code: 0 });
   for (let session = 0; session < 20; session++) expect(await exchange(gateway.port(), "?\n")).toMatch(/^b/);
-});
+}, 60_000);

@@ -71,6 +71,19 @@ describe.each([1, 2])("a gateway of %i workers", (workers) => {
     expect(await exchange(gateway.port(), "?\n")).toBe("b\n");
   });
 
+  test.each([
+    ["its module", { top: "process.exit(3);" }],
+    ["init", { phases: "init: () => { try { process.exit(3); } catch {} }" }],
+    ["a callback while it is loaded", { phases: "init: () => new Promise(() => setTimeout(() => process.exit(3)))" }],
+  ])("fails a reload that calls process.exit() in %s", async (_, fault) => {
+    await using gateway = await Gateway.start(config({ workers }));
+    const failed = await reloaded(gateway, { workers, ...fault });
+    expect(failed).toMatchObject({ msg: "reload failed", reason: expect.stringContaining("process.exit(3)") });
+    expect(await reloaded(gateway, { says: "b", workers })).toMatchObject({ msg: "reload done" });
+    expect(await exchange(gateway.port(), "?\n")).toBe("b\n");
+    expect(await gateway.stop()).toBe(0);
+  });
+
   test("fails a reload whose code throws where nobody catches it while it is loaded", async () => {
     await using gateway = await Gateway.start(config({ workers }));
     const phases = `init: () => new Promise(() => { setTimeout(() => { throw new Error("stray"); }); })`;
