@@ -89,7 +89,7 @@ describe("gateways on one Redis", () => {
     const ids = told.flatMap(({ made, session }) => [made, session]);
     expect(new Set(ids).size).toBe(100);
     for (const id of ids) expect(id).toMatch(/^\d{15,19}$/);
-    expect(await gateway.access()).toMatchObject({ session: told[0]?.session });
+    for (const { session } of told) await gateway.access((line) => line["session"] === session);
   });
 
   test("take others for new workers beside old ones", async () => {
@@ -135,19 +135,19 @@ test("numbers that do not fit are refused before a port opens", async () => {
 
 test("a start waits for a Redis that is silent once, and an end hardly", async () => {
   await using silent = await RedisServer.start();
-  const where = `redis: { url: "${silent.url}", connectTimeoutMs: 6_000 },`;
+  const where = `redis: { url: "${silent.url}", connectTimeoutMs: 9_000 },`;
   silent.pause();
   const begun = performance.now();
   await using gateway = await Gateway.start(config(2).replace(/redis: "[^"]*",/, where));
-  expect(performance.now() - begun).toBeLessThan(11_500); // the master's 6 s, and not its workers' 6 s as well
+  expect(performance.now() - begun).toBeLessThan(17_500); // the master's 9 s, and not its workers' 9 s as well
   silent.resume();
   await eventually(async () => expect((await ask(gateway)).made).toMatch(/^\d+$/), 15_000);
   silent.pause();
   const stopped = performance.now();
   expect(await gateway.stop("SIGTERM")).toBe(0);
-  expect(performance.now() - stopped).toBeLessThan(3_500);
+  expect(performance.now() - stopped).toBeLessThan(4_500); // not the five seconds after which it would end in any case
   silent.resume();
-}, 40_000);
+}, 60_000);
 
 test("without an answer of Redis a gateway serves, and makes no ids", async () => {
   await using away = await RedisServer.start();
