@@ -75,6 +75,8 @@ function tell(gateway: Gateway, ...words: string[]): Promise<Ran> {
 }
 
 const REST_MS = 300;
+/** Where bytes come more often than so, no gateway takes them to be at rest. */
+const LEAST_REST_MS = 200;
 
 describe.each(servers)("MQTT 5 through a server that is %s", (server) => {
   test.each([
@@ -111,7 +113,11 @@ describe.each(servers)("MQTT 5 through a server that is %s", (server) => {
     const topic = `busy/${server}`;
     await client.subscribe(topic);
     let count = 0;
+    let sentAtMs = performance.now();
+    let longestRestMs = 0;
     const publishing = setInterval(() => {
+      longestRestMs = Math.max(longestRestMs, performance.now() - sentAtMs);
+      sentAtMs = performance.now();
       publisher.send({
         cmd: "publish",
         topic,
@@ -131,10 +137,11 @@ describe.each(servers)("MQTT 5 through a server that is %s", (server) => {
     expect(heard).toEqual(heard.map((_, at) => at));
     expect([client.fault, client.unread]).toEqual([undefined, 0]);
     const words = client.packets.filter(({ cmd }) => cmd === "disconnect");
+    const hasRested = Math.max(client.longestRestMs, longestRestMs) >= LEAST_REST_MS; // which a busy machine may bring about
     if (server === "framed")
       expect(words).toMatchObject([{ reasonCode: 0x9c }]); // its bytes are known as packets
-    else expect(words).toEqual([]); // they never rest
-    expect(client.packets.at(-1)?.cmd).toBe(server === "framed" ? "disconnect" : "publish");
+    else if (!hasRested) expect(words).toEqual([]);
+    expect(client.packets.at(-1)?.cmd).toBe(words.length > 0 ? "disconnect" : "publish");
     expect((await drained).code).toBe(0);
     for (const each of [client, publisher]) each.destroy();
   });
@@ -197,7 +204,7 @@ test("a quick stop waits for nobody: not for one who does not read, nor for one 
   await sleep(REST_MS);
   const before = performance.now();
   expect(await gateway.stop("SIGTERM")).toBe(0);
-  expect(performance.now() - before).toBeLessThan(1_500); // half a second, and what a busy machine adds
+  expect(performance.now() - before).toBeLessThan(4_000); // half a second, and what a busy machine adds; whoever is waited for gets five
   for (const socket of [deaf, quiet]) socket.destroy();
 });
 

@@ -14,6 +14,9 @@ export class MqttClient {
   /** Bytes in all, of TLS the clear text. */
   read = 0;
   written = 0;
+  /** The longest time between two reads, or before the end. */
+  longestRestMs = 0;
+  #readAtMs: number = performance.now();
   readonly #socket: Duplex;
   readonly #version: number;
 
@@ -35,10 +38,12 @@ export class MqttClient {
         this.fault = cause;
       });
     socket.on("data", (chunk: Buffer) => {
+      this.#rested();
       this.read += chunk.length;
       this.unread = reader.parse(chunk);
     });
     socket.once("end", () => {
+      this.#rested();
       this.end ??= "clean";
       socket.end();
     });
@@ -76,6 +81,12 @@ export class MqttClient {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  #rested(): void {
+    const now = performance.now();
+    this.longestRestMs = Math.max(this.longestRestMs, now - this.#readAtMs);
+    this.#readAtMs = now;
   }
 
   #take(packet: Packet): void {
