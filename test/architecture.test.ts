@@ -11,7 +11,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   codecs: [],
   shared: [],
   preread: ["codecs"],
-  upstream: ["codecs"],
+  upstream: ["codecs", "shared"],
   registry: ["codecs", "shared"],
   ssl: ["codecs", "shared", "registry"],
   stream: ["codecs", "preread", "ssl", "upstream", "shared", "registry"],

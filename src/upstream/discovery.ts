@@ -22,10 +22,6 @@ export interface DiscoveryOptions {
   readonly warn: (message: string) => void;
 }
 
-/** A registry that went away is asked again after so long, doubling up to the second number. */
-const MIN_RETRY_MS = 250;
-const MAX_RETRY_MS = 5_000;
-
 /** Follows the peers of one service. An unchanged value keeps its `Peer`, and with it what balancers remember of it. */
 export function discover({ source, service, limits, onPeers, warn }: DiscoveryOptions): Instances<Peer> {
   return new Instances({
@@ -38,7 +34,6 @@ export function discover({ source, service, limits, onPeers, warn }: DiscoveryOp
       return undefined;
     },
     onInstances: (peers) => onPeers(onePerAddress(peers)),
-    retryMs: (failures) => Math.min(MIN_RETRY_MS * 2 ** (failures - 1), MAX_RETRY_MS),
     warn,
   });
 }

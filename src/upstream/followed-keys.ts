@@ -1,9 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../errors.ts";
+import { backoffMs } from "../shared/backoff.ts";
 import { patiently } from "./abort.ts";
 
 /** Where keys were ignored and there is room again, the registry is listed so much later: a burst of changes makes one list. */
 const REFILL_MS = 1_000;
+
+/** A registry that went away is asked again so soon, and later as rarely. */
+const RETRY = { minRetryMs: 250, maxRetryMs: 5_000 };
 
 /** The two methods of a registry that following keys needs. */
 export interface KeySource {
@@ -29,8 +33,6 @@ export interface FollowedKeysOptions<Item> {
    * together, and what they say now. Keys whose values are of no use count as gone.
    */
   readonly onChange: (changed: ReadonlyMap<string, Item | undefined>) => void;
-  /** How long to wait before the registry is asked again after so many failures in a row, from 1. */
-  readonly retryMs: (failures: number) => number;
   readonly warn: (message: string) => void;
 }
 
@@ -106,8 +108,7 @@ export class FollowedKeys<Item> {
         round.abort();
       }
       this.#isReady();
-      this.#failures++;
-      await sleep(this.#options.retryMs(this.#failures), undefined, { signal, ref: false }).catch(() => {});
+      await sleep(backoffMs(++this.#failures, RETRY), undefined, { signal, ref: false }).catch(() => {});
     }
   }
 

@@ -4,8 +4,7 @@ import { FollowedKeys, type FollowedKeysOptions, type KeySource } from "./follow
 export type PeerSource = KeySource;
 
 /** How the instances of one service are followed. */
-export interface InstancesOptions<Instance>
-  extends Pick<FollowedKeysOptions<Instance>, "source" | "read" | "retryMs" | "warn"> {
+export interface InstancesOptions<Instance> extends Pick<FollowedKeysOptions<Instance>, "source" | "read" | "warn"> {
   readonly service: string;
   /** Called with the whole list at first, and whenever it changed: in the order of keys, so that all workers see the same. */
   readonly onInstances: (instances: readonly Instance[]) => void;

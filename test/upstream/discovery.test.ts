@@ -235,6 +235,24 @@ describe("a registry that fails", () => {
     await discovery.close();
     expect(shaky.watching).toBe(0);
   });
+
+  test("is not asked again by all who lost it in the moment in which they lost it", async () => {
+    const rounds: number[][] = [];
+    const followers = Array.from({ length: 30 }, (_, number): PeerSource => {
+      let round = 0;
+      const list = (): Promise<never> => {
+        rounds[round] = [...(rounds[round] ?? []), number];
+        round++;
+        return Promise.reject(new Error("connection lost"));
+      };
+      return { list, watch: (prefix, signal) => registry.watch(prefix, signal) };
+    });
+    await Promise.all(followers.map((source) => follow(source)));
+    await eventually(() => expect(rounds[1]).toHaveLength(30));
+    expect(rounds[1]).not.toEqual(rounds[0]); // timers of one time fire in their order
+    expect(rounds[1]?.toSorted((one, other) => one - other)).toEqual(rounds[0]);
+  });
+
   test("does not keep the gateway from starting", async () => {
     const shaky = new Shaky();
     shaky.isDown = true;

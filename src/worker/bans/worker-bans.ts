@@ -1,4 +1,3 @@
-import { followRetryMs } from "../../registry/follow-retry.ts";
 import type { Loss } from "../../registry/redis/follow.ts";
 import type { Registry } from "../../registry/registry.ts";
 import {
@@ -82,7 +81,6 @@ export class WorkerBans implements Bans, AsyncDisposable {
       max: { keys: MAX_BANS, what: "bans" },
       read: (key, value) => this.#read(key, value),
       onChange: (changed) => this.#onChange(changed),
-      retryMs: followRetryMs,
       warn: (message) => log.warn(message),
     });
   }

@@ -1,4 +1,3 @@
-import { followRetryMs } from "../../registry/follow-retry.ts";
 import type { Registry } from "../../registry/registry.ts";
 import { Instances, serviceKeys } from "../../upstream/instances.ts";
 import { type GameServer, readGameServer } from "./game-server.ts";
@@ -25,7 +24,6 @@ export function roster({ registry, service, onServers, warn }: RosterOptions): I
       return undefined;
     },
     onInstances: onServers,
-    retryMs: followRetryMs,
     warn,
   });
 }
