@@ -54,11 +54,6 @@ export class Table {
     return this.#entries;
   }
 
-  /** False: a key would not be taken. */
-  hasRoomFor(key: string): boolean {
-    return this.#entries.size < MAX_KEYS || this.#live(key) !== undefined;
-  }
-
   /** False: the table is full, and goes on without the key. */
   set(key: string, value: string, expires: number = Number.POSITIVE_INFINITY): boolean {
     const before = this.#live(key);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, watch, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -135,6 +135,9 @@ describe("a registry in a folder", () => {
   });
   test.each(["", "\ud800", "x".repeat(240)])("has no file for the key %j", async (key) => {
     await using registry = await open(fresh());
+    const others = [registry.put("before", "1"), registry.put(key, ""), registry.put("behind", "1")];
+    const results = await Promise.allSettled(others);
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
     await expect(registry.put(key, "")).rejects.toThrow(TypeError);
   });
 });
@@ -160,6 +163,39 @@ describe("a registry in a JSON file", () => {
       "service:game:c": `{ "address":"h:3"}`,
     });
     await registry[Symbol.asyncDispose]();
+  });
+  test("is written a few times for many changes at once, each of which is in it when it is answered, in their order", async () => {
+    const path = join(fresh(), "keys.json");
+    await using registry = await open(path);
+    let renames = 0;
+    const watcher = watch(
+      join(path, ".."),
+      (event, name) => void (event === "rename" && name === "keys.json" && renames++),
+    );
+    const written = (): object => JSON.parse(readFileSync(path, "utf8"));
+    const puts = Array.from({ length: 500 }, async (_, index) => {
+      await registry.put(`key:${index}`, "v");
+      if (index % 100 === 0) expect(written()).toHaveProperty([`key:${index}`], "v");
+    });
+    const others = [registry.put("one", "1"), registry.delete("one"), registry.delete("one"), registry.put("one", "2")];
+    expect(await Promise.all(others)).toEqual([undefined, true, false, undefined]);
+    await Promise.all(puts);
+    expect(Object.keys(written())).toHaveLength(501);
+    expect(written()).toHaveProperty(["one"], "2");
+    await eventually(() => expect(renames).toBeGreaterThan(0));
+    expect(renames).toBeLessThan(10);
+    watcher.close();
+  });
+  test("is written by hand between two changes, and nothing of that is lost", async () => {
+    const path = join(fresh(), "keys.json");
+    await using registry = await open(path);
+    for (let count = 0; count < 20; count++) {
+      await registry.put("own", `v${count}`);
+      const keys = JSON.parse(readFileSync(path, "utf8"));
+      writeFileSync(path, JSON.stringify({ ...keys, [`hand${count}`]: "x" }));
+    }
+    await registry.put("own", "last");
+    expect(Object.keys(JSON.parse(readFileSync(path, "utf8")))).toHaveLength(21);
   });
   test("goes on after a writer that died with the lock", async () => {
     const path = join(fresh(), "keys.json");

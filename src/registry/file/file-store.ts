@@ -8,11 +8,19 @@ export interface FileStore {
   concerns(name: string): boolean;
   /** All that is there, without what is over. Rejects when it cannot be read or understood. */
   read(): Promise<ReadonlyMap<string, Entry>>;
-  put(key: string, entry: Entry): Promise<void>;
-  /** False: there was nothing. */
-  delete(key: string): Promise<boolean>;
+  /**
+   * Makes changes, in their order, and answers for each whether its key was there before, or why it was not made. What was made
+   * survives a crash from then on. Rejects when none was made.
+   */
+  change(changes: readonly StoreChange[]): Promise<readonly PromiseSettledResult<boolean>[]>;
   /** Takes away what is over of these keys, unless somebody has put it again meanwhile. */
   expire(keys: readonly string[]): Promise<void>;
+}
+
+/** A key that is put, or taken away where it has no entry. */
+export interface StoreChange {
+  readonly key: string;
+  readonly entry: Entry | undefined;
 }
 
 /** A value is a few hundred bytes of JSON; a file this large is no value. */

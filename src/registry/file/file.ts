@@ -3,7 +3,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { messageOf } from "../../errors.ts";
 import { type Change, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { MAX_KEYS, Table } from "../table.ts";
-import type { FileStore } from "./file-store.ts";
+import type { FileStore, StoreChange } from "./file-store.ts";
 import { FolderStore } from "./folder-store.ts";
 import { JsonStore } from "./json-store.ts";
 
@@ -41,6 +41,13 @@ async function storeOf(path: string): Promise<FileStore> {
   return new FolderStore(path);
 }
 
+/** A change that waits to be made. */
+interface Waiting extends StoreChange {
+  /** Whether the key was there. */
+  readonly done: (wasThere: boolean) => void;
+  readonly failed: (cause: unknown) => void;
+}
+
 class FileRegistry implements Registry {
   readonly #store: FileStore;
   readonly #warn: (message: string) => void;
@@ -51,6 +58,8 @@ class FileRegistry implements Registry {
   /** Readings and writes one after the other, so that no reading undoes a write that it did not see. */
   #work: Promise<unknown> = Promise.resolve();
   #isReading = false;
+  /** Changes that are made together, when what is under way is done. */
+  #waiting: Waiting[] = [];
   #complaint = "";
   /** Keys that there was no room for, when the files were read last. */
   #ignored = 0;
@@ -83,21 +92,12 @@ class FileRegistry implements Registry {
     this.#mustBeOpen();
     mustFit(value);
     const expires = Date.now() + (ttlOf(options) ?? Number.POSITIVE_INFINITY);
-    await this.#inTurn(async () => {
-      if (!this.#table.hasRoomFor(key)) throw new Error(`registry is full: ${MAX_KEYS} keys`);
-      await this.#store.put(key, { value, expires });
-      this.#table.set(key, value, expires);
-    });
+    await this.#change({ key, entry: { value, expires } });
   }
 
   async delete(key: string): Promise<boolean> {
     this.#mustBeOpen();
-    return await this.#inTurn(async () => {
-      const isLive = this.#table.get(key) !== undefined;
-      const wasThere = await this.#store.delete(key);
-      this.#table.delete(key);
-      return isLive && wasThere;
-    });
+    return await this.#change({ key, entry: undefined });
   }
 
   watch(prefix: string, signal: AbortSignal): AsyncIterable<Change> {
@@ -116,6 +116,52 @@ class FileRegistry implements Registry {
 
   #mustBeOpen(): void {
     if (this.#isClosed) throw new Error("registry is closed");
+  }
+
+  #change(change: StoreChange): Promise<boolean> {
+    return new Promise((done, failed) => {
+      this.#waiting.push({ ...change, done, failed });
+      if (this.#waiting.length === 1) void this.#inTurn(() => this.#write());
+    });
+  }
+
+  /** One after the other, as if each had been made alone. */
+  async #write(): Promise<void> {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const taken = this.#takenOf(waiting);
+    try {
+      const results = await this.#store.change(taken);
+      for (const [index, { key, entry, done, failed }] of taken.entries()) {
+        const result = results[index];
+        if (result?.status !== "fulfilled") {
+          failed(result?.reason);
+          continue;
+        }
+        const wasLive = this.#table.get(key) !== undefined;
+        if (entry) this.#table.set(key, entry.value, entry.expires);
+        else this.#table.delete(key);
+        done(wasLive && result.value);
+      }
+    } catch (cause) {
+      for (const { failed } of taken) failed(cause);
+    }
+  }
+
+  /** Those that there is room for; the others are told that there is none. */
+  #takenOf(waiting: readonly Waiting[]): readonly Waiting[] {
+    const planned = new Map<string, boolean>();
+    let size = this.#table.entries().size;
+    return waiting.filter(({ key, entry, failed }) => {
+      const isThere = planned.get(key) ?? this.#table.get(key) !== undefined;
+      if (entry && !isThere && size >= MAX_KEYS) {
+        failed(new Error(`registry is full: ${MAX_KEYS} keys`));
+        return false;
+      }
+      size += Number(entry !== undefined) - Number(isThere);
+      planned.set(key, entry !== undefined);
+      return true;
+    });
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Entry } from "../table.ts";
-import { errnoOf, type FileStore, MAX_VALUE_BYTES } from "./file-store.ts";
+import { errnoOf, type FileStore, MAX_VALUE_BYTES, type StoreChange } from "./file-store.ts";
 
 /** Longest file name of all usual file systems, less the room for an end: `~` and 13 digits or more. */
 const MAX_NAME = 239;
@@ -50,7 +50,14 @@ export class FolderStore implements FileStore {
     return new Map(live.map(({ key, entry }) => [key, entry]));
   }
 
-  async put(key: string, { value, expires }: Entry): Promise<void> {
+  async change(changes: readonly StoreChange[]): Promise<readonly PromiseSettledResult<boolean>[]> {
+    const results: PromiseSettledResult<boolean>[] = [];
+    for (const { key, entry } of changes)
+      results.push(...(await Promise.allSettled([entry ? this.#put(key, entry) : this.#delete(key)])));
+    return results;
+  }
+
+  async #put(key: string, { value, expires }: Entry): Promise<boolean> {
     const name = nameOf(key) + (expires === Number.POSITIVE_INFINITY ? "" : `~${Math.ceil(expires)}`);
     const part = join(this.folder, `.${randomUUID()}.part`);
     try {
@@ -62,9 +69,10 @@ export class FolderStore implements FileStore {
       throw cause;
     }
     for (const other of await this.#namesOf(key)) if (other !== name) await this.#remove(other);
+    return true;
   }
 
-  async delete(key: string): Promise<boolean> {
+  async #delete(key: string): Promise<boolean> {
     let wasThere = false;
     for (const name of await this.#namesOf(key)) wasThere = (await this.#remove(name)) || wasThere;
     return wasThere;

@@ -1,18 +1,21 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { messageOf } from "../../errors.ts";
 import type { Entry } from "../table.ts";
 import { fileLock } from "./file-lock.ts";
-import { errnoOf, type FileStore } from "./file-store.ts";
+import { errnoOf, type FileStore, type StoreChange } from "./file-store.ts";
 
 /**
  * One JSON file with all keys: an object of values by key. A value is an object, or else a string with its text; one with
- * an end is `{ "$value": …, "$expires": "2026-01-01T00:00:00.000Z" }`. Several processes may write it.
+ * an end is `{ "$value": …, "$expires": "2026-01-01T00:00:00.000Z" }`. Several processes may write it. Each change rewrites it, so
+ * that many are made at once.
  */
 export class JsonStore implements FileStore {
   readonly folder: string;
   readonly #path: string;
+  /** What was written or read last, as long as the file is the same. */
+  #last: { readonly stamp: string; readonly all: Map<string, unknown> } | undefined;
 
   constructor(path: string) {
     this.#path = resolve(path);
@@ -29,33 +32,34 @@ export class JsonStore implements FileStore {
     return new Map(all.filter(([, entry]) => entry.expires > now));
   }
 
-  async put(key: string, entry: Entry): Promise<void> {
-    await this.#change((all) => all.set(key, writtenOf(entry)));
-  }
-
-  async delete(key: string): Promise<boolean> {
-    let wasThere = false;
-    await this.#change((all) => {
-      wasThere = all.delete(key);
+  async change(changes: readonly StoreChange[]): Promise<readonly PromiseSettledResult<boolean>[]> {
+    await mkdir(this.folder, { recursive: true });
+    await using _lock = await fileLock(`${this.#path}.lock`);
+    const all = await this.#parsed();
+    this.#last = undefined; // it is not what is in the file, until that is written
+    const now = Date.now();
+    for (const [key, written] of all) if (endOf(key, written) <= now) all.delete(key);
+    const results = changes.map(({ key, entry }) => {
+      const wasThere = all.has(key);
+      if (entry) all.set(key, writtenOf(entry));
+      else all.delete(key);
+      return { status: "fulfilled", value: wasThere } as const;
     });
-    return wasThere;
+    await this.#write(all);
+    return results;
   }
 
   async expire(): Promise<void> {
     // What is over is left out by each reader, and by the next writer.
   }
 
-  async #change(change: (all: Map<string, unknown>) => void): Promise<void> {
-    await mkdir(this.folder, { recursive: true });
-    await using _lock = await fileLock(`${this.#path}.lock`);
-    const all = await this.#parsed();
-    const now = Date.now();
-    for (const [key, written] of all) if (entryOf(key, written).expires <= now) all.delete(key);
-    change(all);
+  async #write(all: Map<string, unknown>): Promise<void> {
     const part = `${this.#path}.${randomUUID()}.part`;
     try {
       await writeFile(part, `${JSON.stringify(Object.fromEntries(all), undefined, 2)}\n`, { flush: true });
+      const stamp = await stampOf(part);
       await rename(part, this.#path);
+      if (stamp !== undefined) this.#last = { stamp, all };
     } catch (cause) {
       await rm(part, { force: true });
       throw cause;
@@ -63,6 +67,14 @@ export class JsonStore implements FileStore {
   }
 
   async #parsed(): Promise<Map<string, unknown>> {
+    const stamp = await stampOf(this.#path); // before it is read: of a file that changes meanwhile the older one
+    if (stamp !== undefined && stamp === this.#last?.stamp) return this.#last.all;
+    const all = await this.#readAll();
+    this.#last = stamp === undefined ? undefined : { stamp, all };
+    return all;
+  }
+
+  async #readAll(): Promise<Map<string, unknown>> {
     const text = await readFile(this.#path, "utf8").catch((cause: unknown) => {
       if (errnoOf(cause) === "ENOENT") return "{}";
       throw cause;
@@ -81,14 +93,23 @@ function parse(text: string, path: string): unknown {
   }
 }
 
+/** Tells one content of a file from another, as editors and this store write it: undefined where there is none. */
+async function stampOf(path: string): Promise<string | undefined> {
+  const facts = await stat(path, { bigint: true }).catch(() => undefined);
+  return facts && `${facts.ino} ${facts.mtimeNs} ${facts.size}`;
+}
+
 function entryOf(key: string, written: unknown): Entry {
-  if (!isObject(written) || !("$value" in written)) {
-    return { value: textOf(written), expires: Number.POSITIVE_INFINITY };
-  }
+  const value = isObject(written) && "$value" in written ? written["$value"] : written;
+  return { value: textOf(value), expires: endOf(key, written) };
+}
+
+function endOf(key: string, written: unknown): number {
+  if (!isObject(written) || !("$value" in written)) return Number.POSITIVE_INFINITY;
   const end = written["$expires"];
   const expires = end === undefined ? Number.POSITIVE_INFINITY : Date.parse(String(end));
   if (Number.isNaN(expires)) throw new Error(`${key}: $expires: expected a time like ${new Date(0).toISOString()}`);
-  return { value: textOf(written["$value"]), expires };
+  return expires;
 }
 
 function textOf(written: unknown): string {
