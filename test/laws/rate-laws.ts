@@ -74,20 +74,24 @@ export function rateLaws(name: string, make: (options: RelayBenchOptions) => Pro
       const before = performance.now();
       relay.limit({ up: 10_000_000, down: 10 });
       expect((await readAll(peer)).equals(pattern.subarray(0, 200_000))).toBe(true);
-      expect(performance.now() - before).toBeLessThan(5_000); // and not five hours
+      expect(performance.now() - before).toBeLessThan(20_000); // and not five hours
     });
 
     test("messages below the rate are not held up", async () => {
       const { relay, client, peer } = await bench();
-      relay.limit({ up: 1_000_000, down: 1_000_000 });
       peer.on("data", (chunk) => peer.write(chunk));
-      const before = performance.now();
-      for (let round = 0; round < 50; round++) {
-        client.write("a message");
-        await once(client, "data");
-      }
-      expect(performance.now() - before).toBeLessThan(2_000);
-      expect([relay.bytesUp, relay.bytesDown]).toEqual([450, 450]);
+      const talk = async (): Promise<number> => {
+        const before = performance.now();
+        for (let round = 0; round < 50; round++) {
+          client.write("a message");
+          await once(client, "data");
+        }
+        return performance.now() - before;
+      };
+      const usual = await talk();
+      relay.limit({ up: 1_000_000, down: 1_000_000 });
+      expect(await talk()).toBeLessThan(4 * usual + 2_000);
+      expect([relay.bytesUp, relay.bytesDown]).toEqual([900, 900]);
     });
 
     test("random rates in both directions change nothing of the bytes", async () => {

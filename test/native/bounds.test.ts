@@ -35,19 +35,21 @@ test.each([
 
 test("a limit slows a direction down, and can be changed and lifted while it runs", async () => {
   using rig = new Rig();
-  const size = 2_000_000;
+  const size = 20_000_000;
   await using server = await TestServer.open((socket) => socket.end(Buffer.alloc(size)));
   using client = await Client.open(rig.listen().port, { says: "x" });
   const { session } = await rig.next("open");
   expect(rig.engine.limit(session, 0, 200_000)).toBe(true);
+  const began = performance.now();
   rig.engine.relay(session, ...peer(server.port));
   await sleep(500);
-  expect(client.count).toBeGreaterThan(0);
-  expect(client.count).toBeLessThan(300_000); // half a second's, and the burst
+  await eventually(() => expect(client.count).toBeGreaterThan(0));
+  const { count } = client;
+  expect(count).toBeLessThan(((performance.now() - began) / 1_000) * 200_000 + 200_000); // and the burst
   const before = performance.now();
   expect(rig.engine.limit(session, 0, 0)).toBe(true);
   await client.receive(size);
-  expect(performance.now() - before).toBeLessThan(3_000);
+  expect(performance.now() - before).toBeLessThan(20_000); // and not a hundred seconds
 });
 
 test("a stream can be slowed down while it runs", async () => {
@@ -62,11 +64,13 @@ test("a stream can be slowed down while it runs", async () => {
   rig.engine.relay(session, ...peer(server.port));
   await client.receive(50_000_000);
   rig.engine.limit(session, 0, 100_000);
-  await sleep(300); // what is under way arrives
-  const before = client.count;
-  await sleep(500);
-  expect(client.count - before).toBeLessThan(100_000);
-  expect(client.count - before).toBeGreaterThan(0);
+  await eventually(async () => {
+    const [began, before] = [performance.now(), client.count]; // again, as long as what was under way arrives
+    await sleep(500);
+    const moved = client.count - before;
+    expect(moved).toBeLessThan(((performance.now() - began) / 1_000) * 100_000 + 50_000);
+    expect(moved).toBeGreaterThan(0);
+  });
 });
 
 describe("a bucket", () => {

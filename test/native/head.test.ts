@@ -51,7 +51,7 @@ test("openSilent opens those who have said nothing, and only those", async () =>
   using _talker = await Client.open(port, { says: "x" });
   const open = await rig.next("open");
   using _silent = await Client.open(port);
-  await sleep(20); // accepted, and not told of
+  await eventually(() => expect(rig.engine.sessions).toBe(2)); // accepted, and not told of
   expect(rig.unclaimed).toEqual([]);
   rig.engine.openSilent();
   const silent = await rig.next("open");

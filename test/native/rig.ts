@@ -18,7 +18,7 @@ import {
 const ENGINE = engineKindOf(process.env["RESTYCONF_ENGINE"]);
 const EVENTS = 32;
 const SHARED_BYTES = 128 * 1024;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 /** One event, with a copy of its bytes. */
 export interface Told {

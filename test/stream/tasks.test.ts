@@ -312,7 +312,7 @@ describe("the end of the session", () => {
     expect(order).toEqual(["inner", "idle"]);
   });
 
-  test("1,000 sessions that end during sleeps of 10 s leave no timer and no listener behind", async () => {
+  test("1,000 sessions that end during sleeps of a minute leave no timer and no listener behind", async () => {
     const before = timersAlive();
     const began = performance.now();
     const open = Array.from({ length: 1_000 }, () => session());
@@ -321,7 +321,7 @@ describe("the end of the session", () => {
       for (let count = 0; count < 2; count++) {
         void tasks.spawn((scope) => {
           signals.push(scope.signal);
-          return sleep(10_000, scope);
+          return sleep(60_000, scope);
         });
       }
     }
@@ -331,6 +331,6 @@ describe("the end of the session", () => {
     expect(timersAlive()).toBe(before);
     expect(signals.flatMap((signal) => getEventListeners(signal, "abort"))).toEqual([]);
     expect(open.flatMap(({ signal }) => getEventListeners(signal, "abort"))).toEqual([]);
-    expect(performance.now() - began).toBeLessThan(9_000);
+    expect(performance.now() - began).toBeLessThan(50_000);
   });
 });

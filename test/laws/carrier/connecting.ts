@@ -189,7 +189,7 @@ function failingLaws(bench: () => CarrierBench): void {
         code: "RC_PEER_CONNECT_TIMEOUT",
       });
       expect(performance.now() - began).toBeGreaterThan(75);
-      expect(performance.now() - began).toBeLessThan(1_500);
+      expect(performance.now() - began).toBeLessThan(15_000); // the kernel would try for two minutes
       expect(await incoming.head.grow(4)).toBe("enough");
       const inlet = incoming.takeOver();
       inlet.stream.end("sorry");

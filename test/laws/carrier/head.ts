@@ -107,7 +107,7 @@ export function headLaws(bench: () => CarrierBench): void {
       const began = performance.now();
       expect(await incoming.head.grow(2, began + 50)).toBe("timeout");
       expect(performance.now() - began).toBeGreaterThan(45);
-      expect(performance.now() - began).toBeLessThan(1_000);
+      expect(performance.now() - began).toBeLessThan(10_000); // it would wait for ever
       expect(await incoming.head.grow(2, performance.now() - 1)).toBe("timeout");
       client.write("b");
       expect(await incoming.head.grow(2)).toBe("enough");

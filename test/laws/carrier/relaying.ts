@@ -195,11 +195,11 @@ function stallLaws(bench: () => CarrierBench): void {
     test("slowly, a byte now and then, is not idle", async () => {
       const { incoming, client, peer, relay, ended } = await bench().relayed({
         says: "!",
-        relay: { idleTimeoutMs: 400 },
+        relay: { idleTimeoutMs: 1_500 },
       });
       for (let round = 0; round < 8; round++) {
         peer.write(".");
-        await sleep(100);
+        await sleep(250); // two seconds in all: longer than the timeout
       }
       expect(relay.bytesDown).toBe(8);
       client.destroy();

@@ -47,7 +47,7 @@ describe("receive() (§3.2)", () => {
 
   test("a timeout gives the partial bytes and consumes them; the connection stays usable and goes on behind them", async () => {
     const server = await saysAndStays("hel");
-    const socket = await socketTo(server.address, { readMs: 30 });
+    const socket = await socketTo(server.address, { readMs: 300 });
     expect(said(await socket.receive(5))).toBe("timeout [hel]");
     expect(said(await socket.receive(5))).toBe("timeout []");
     (await onlyClient(server)).write("lo world\n");
@@ -56,7 +56,7 @@ describe("receive() (§3.2)", () => {
   });
 
   test("a timeout inside *a is not its end", async () => {
-    const socket = await socketTo((await saysAndStays("some")).address, { readMs: 30 });
+    const socket = await socketTo((await saysAndStays("some")).address, { readMs: 300 });
     expect(said(await socket.receive("*a"))).toBe("timeout [some]");
   });
 
@@ -122,7 +122,7 @@ describe("receiveUntil(pattern, options) (§3.3)", () => {
 
   test("a timeout keeps the match: the same iterator goes on where it was", async () => {
     const server = await saysAndStays("data--");
-    const socket = await socketTo(server.address, { readMs: 30 });
+    const socket = await socketTo(server.address, { readMs: 300 });
     const until = socket.receiveUntil("--end");
     expect(said(await until())).toBe("timeout [data]");
     (await onlyClient(server)).write("end");
@@ -150,7 +150,7 @@ describe("receiveAny(max) (§3.4)", () => {
 
   test("a timeout is not fatal", async () => {
     const server = await silent();
-    const socket = await socketTo(server.address, { readMs: 30 });
+    const socket = await socketTo(server.address, { readMs: 300 });
     expect(said(await socket.receiveAny(1))).toBe("timeout []");
     (await onlyClient(server)).write("x");
     expect(said(await socket.receiveAny(1))).toBe("x");
