@@ -47,8 +47,8 @@ const config: ViteUserConfig = defineConfig({
     pool: "forks",
     // Real servers run beside the tests; more workers than this only make their time-outs lie.
     maxWorkers: 2,
-    // A story may wait for a real time-out of some seconds; a law over 10^5 inputs takes a minute or more.
-    testTimeout: process.env["RESTYCONF_LONG"] ? 600_000 : 30_000,
+    // A story may wait for a real time-out of some seconds, and its machine may have other work; a law over 10^5 inputs takes a minute or more.
+    testTimeout: process.env["RESTYCONF_LONG"] ? 600_000 : 60_000,
     hookTimeout: 60_000,
     // Servers live in the system's folders, which a user's path may lack.
     env: { PATH: `${process.env["PATH"]}:/usr/local/sbin:/usr/sbin:/sbin` },

@@ -7,7 +7,8 @@ import { Gateway } from "../support/gateway.ts";
 import { cpuMs } from "../support/process.ts";
 
 const CLIENTS = 5_000;
-const PREREAD_MS = 5_000;
+/** Long enough for all of them to come before the first is let go, also where the machine has other work. */
+const PREREAD_MS = 8_000;
 /** Of a second, with 5,000 clients: one look at each would cost more. */
 const MOST_CPU_MS = 60;
 
@@ -16,7 +17,7 @@ beforeAll(async () => {
   gateway = await Gateway.start(
     `import { defineGateway, on, reject } from "restyconf";
      import { http, mqtt } from "restyconf/preread";
-     export default defineGateway({ servers: { edge: { listen: "127.0.0.1:0",
+     export default defineGateway({ servers: { edge: { listen: "127.0.0.1:0", preread: { timeoutMs: ${PREREAD_MS} },
        routes: [on(http(), reject("-")), on(mqtt(), reject("-"))] } } });`,
   );
 });
@@ -27,37 +28,41 @@ test("5,000 silent clients cost no CPU while they wait, and each is let go at it
 }, async () => {
   const lives: Promise<number>[] = [];
   for (let count = 0; count < CLIENTS; count += 100) {
+    const began = performance.now();
     const batch = await Promise.all(Array.from({ length: 100 }, () => dialIn(gateway.port())));
-    lives.push(...batch.map(life));
+    lives.push(...batch.map((socket) => life(socket, began)));
   }
   await sleep(1_000); // memory of the accepts is tidied up
   const before = cpuMs(gateway.process.pid);
   await sleep(1_000); // the measured second: all are connected, none is due
   expect(cpuMs(gateway.process.pid) - before).toBeLessThan(MOST_CPU_MS);
   const lived = await Promise.all(lives);
-  expect(Math.min(...lived)).toBeGreaterThan(PREREAD_MS - 1_000); // a client may learn late that it was accepted
-  expect(Math.max(...lived)).toBeLessThan(PREREAD_MS + 2_000);
+  expect(Math.min(...lived)).toBeGreaterThan(PREREAD_MS - 100);
+  expect(Math.max(...lived)).toBeLessThan(2 * PREREAD_MS);
   const lines = (await gateway.sessions(CLIENTS)).slice(0, CLIENTS);
   expect(new Set(lines.map((line) => line["end_cause"]))).toEqual(new Set(["preread_timeout"]));
-  for (const line of lines) expect(Number(line["session_time"])).toBeCloseTo(PREREAD_MS / 1_000, 0);
+  for (const line of lines) {
+    expect(Number(line["session_time"])).toBeGreaterThan((PREREAD_MS - 100) / 1_000);
+    expect(Number(line["session_time"])).toBeLessThan((1.5 * PREREAD_MS) / 1_000);
+  }
 });
 
-test("a client that sends a byte per second is let go by the same limit", { timeout: 30_000 }, async () => {
+test("a client that sends a byte per second is let go by the same limit", async () => {
+  const began = performance.now();
   const socket = await dialIn(gateway.port());
   const trickle = setInterval(() => socket.write("G"), 1_000);
-  const lived = await life(socket);
+  const lived = await life(socket, began);
   clearInterval(trickle);
   expect(lived).toBeGreaterThan(PREREAD_MS - 100);
-  expect(lived).toBeLessThan(PREREAD_MS + 1_000);
+  expect(lived).toBeLessThan(2 * PREREAD_MS);
   expect(await gateway.access((line) => Number(line["bytes_received"]) > 0)).toMatchObject({
     end_cause: "preread_timeout",
     code: "RC_PREREAD_TIMEOUT",
   });
 });
 
-/** How long until the gateway ends the connection. */
-async function life(socket: Socket): Promise<number> {
-  const began = performance.now();
+/** How long until the gateway ends the connection, from before it was made. */
+async function life(socket: Socket, began: number): Promise<number> {
   socket.resume();
   await once(socket, "end");
   socket.destroy();
