@@ -4,6 +4,8 @@ import { decodeProxyHeader } from "../../src/codecs/proxy-protocol/decode.ts";
 import { recorded } from "../fixtures/mqtt-connect.ts";
 import { authority } from "../ssl/made-certificates.ts";
 import { dialIn, dialTls, exchange, readAll, readUntil } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
+import type { Gateway } from "../support/gateway.ts";
 import type { Story } from "../support/story.ts";
 
 /** What else the comments of an example say, checked when the lines of its header have been tried. */
@@ -31,6 +33,11 @@ export const facts: Readonly<Record<string, (story: Story) => Promise<void>>> = 
   "sticky-players.ts": stickyPlayers,
 };
 
+/** Waits until a gateway has printed that; what hooks print comes by another pipe than the access log. */
+function printed(gateway: Gateway, what: RegExp): Promise<void> {
+  return eventually(() => expect(gateway.stdout).toMatch(what));
+}
+
 async function accessList({ gateway }: Story): Promise<void> {
   const reasons = (await gateway.sessions(4)).map((line) => line["reason"]);
   const refused = ["blocked: 127.0.0.66", "banned: 127.0.0.67", "banned by name"];
@@ -55,8 +62,8 @@ async function certificateFromRedis(story: Story): Promise<void> {
   const began = performance.now();
   const socket = await dialTls(story.gateway.port(), { servername: "ann.example.test" });
   expect(socket.getPeerX509Certificate()?.subject).toBe("CN=localhost");
-  expect(performance.now() - began).toBeLessThan(2_000);
-  expect(story.gateway.stderr).toContain("no Redis for ann.example.test");
+  expect(performance.now() - began).toBeLessThan(4_000); // half a second for Redis, and what a busy machine adds
+  await eventually(() => expect(story.gateway.stderr).toContain("no Redis for ann.example.test"));
   socket.destroy();
 }
 
@@ -95,7 +102,7 @@ async function customSniffer({ gateway }: Story): Promise<void> {
   const [known, unknown] = await gateway.sessions(2);
   expect(known).toMatchObject({ protocol: "meter", status: 200 });
   expect(unknown).toMatchObject({ end_cause: "rejected", reason: "rejected: not a meter" });
-  expect(gateway.stdout).toContain("meter { device: '0000002a' } 15");
+  await printed(gateway, /meter \{ device: '0000002a' \} 15/);
 }
 
 async function failover(story: Story): Promise<void> {
@@ -104,13 +111,13 @@ async function failover(story: Story): Promise<void> {
   await story.run("echo again | nc -N 127.0.0.1 5050");
   const tried = (await gateway.sessions(2)).map((line) => line["upstream_addr"]);
   expect(tried).toEqual([`${primary}, ${backup}`, backup]); // the second session spares itself the peer that is down
-  expect(gateway.stdout).toMatch(/attempt 2, since cannot connect to peer/);
+  await printed(gateway, /attempt 2, since cannot connect to peer/);
 }
 
 async function data({ gateway }: Story): Promise<void> {
   await gateway.sessions(3);
   const lines = ["mqtt to bots: client_closed", "mqtt to players: client_closed", "unknown to nobody: rejected"];
-  expect(gateway.stdout.split("\n")).toEqual(expect.arrayContaining(lines));
+  await eventually(() => expect(gateway.stdout.split("\n")).toEqual(expect.arrayContaining(lines)));
 }
 
 async function lineService({ gateway }: Story): Promise<void> {
@@ -136,7 +143,7 @@ async function peerFromRedis({ gateway, ports }: Story): Promise<void> {
   const [fallback, game, absent] = ["7000", "7001", "7002"].map((port) => `127.0.0.1:${ports.get(port)}`);
   const tried = (await gateway.sessions(3)).map((line) => line["upstream_addr"]);
   expect(tried).toEqual([fallback, game, `${absent}, ${game}`]);
-  expect(gateway.stdout).toMatch(/attempt 2, since cannot connect to peer/);
+  await printed(gateway, /attempt 2, since cannot connect to peer/);
 }
 
 async function prereadHook({ gateway }: Story): Promise<void> {
@@ -149,7 +156,7 @@ async function startTlsCustom({ gateway }: Story): Promise<void> {
   expect(encrypted).toMatchObject({ protocol: "upgrade", ssl_protocol: "TLSv1.3", upstream: "game" });
   expect(older).not.toHaveProperty("ssl_protocol");
   expect(eve).toMatchObject({ code: "RC_TLS_PLAIN", end_cause: "handshake_failed" });
-  expect(gateway.stdout).toContain("upgraded to TLSv1.3 with TLS_");
+  await printed(gateway, /upgraded to TLSv1\.3 with TLS_/);
 }
 
 async function startTlsMail({ gateway }: Story): Promise<void> {
