@@ -24,7 +24,7 @@ const page = readFileSync(join(ROOT, "docs/scaling.md"), "utf8");
 const blocks = (language: string): string[] =>
   [...page.matchAll(new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``, "g"))].map(([, text = ""]) => text);
 
-const TIMES = { connectTimeoutMs: 500, commandTimeoutMs: 300 };
+const TIMES = { connectTimeoutMs: 2_000, commandTimeoutMs: 1_000 };
 
 let redis: RedisServer;
 let gateways: readonly [Gateway, Gateway];
