@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { banOf, banValue, readBan, shownBan } from "../../../src/stream/bans/ban.ts";
+import { banOf, banValue, MAX_REASON_CHARS, readBan, shownBan } from "../../../src/stream/bans/ban.ts";
 import { type Whom, whomBy, whomOf } from "../../../src/stream/bans/whom.ts";
 import { stages } from "../../../src/stream/limits/limit-key.ts";
 import type { Session } from "../../../src/stream/session.ts";
+import { MAX_BANS } from "../../../src/worker/bans/worker-bans.ts";
 import { RUNS } from "../../laws/sniffer-laws.ts";
 
 describe("whom", () => {
@@ -77,7 +78,7 @@ const somebody = whomOf("192.0.2.1") as Whom;
 
 describe("a ban's value", () => {
   test("is read as it was written", () => {
-    for (const options of [{}, { ttlMs: 60_000 }, { reason: 'say "no"' }, { ttlMs: 1.5, reason: "x".repeat(256) }]) {
+    for (const options of [{}, { ttlMs: 60_000 }, { reason: 'say "no"' }, { ttlMs: 1.5, reason: "x".repeat(240) }]) {
       const ban = banOf(somebody, options, 1_790_000_000_000);
       expect(readBan("ban:192.0.2.1", banValue(ban))).toEqual(ban);
     }
@@ -87,6 +88,15 @@ describe("a ban's value", () => {
       since: "2026-09-21T14:13:20.000Z",
       until: "2026-09-21T14:14:20.000Z",
     });
+  });
+
+  test("is so short that 100,000 of the longest can be read at once, whatever their reasons", () => {
+    for (const sign of ["x", "\u0416", "\u{1f600}", '"', "\u0007"]) {
+      const perSign = JSON.stringify(sign).length - 2;
+      const reason = sign.repeat(Math.floor(MAX_REASON_CHARS / perSign));
+      const longest = banValue(banOf(somebody, { ttlMs: 3_155_760_000_000, reason }, Date.now()));
+      expect(longest.length * MAX_BANS).toBeLessThan(32 * 1_024 * 1_024);
+    }
   });
 
   test("may be as short as {}: the key's own time is enough", () => {
@@ -111,7 +121,9 @@ describe("a ban's value", () => {
     [{ ttlMs: -1 }, "ttlMs: expected more than 0"],
     [{ ttlMs: Number.NaN }, "ttlMs: expected more than 0"],
     [{ ttlMs: 1e15 }, "ttlMs: expected more than 0"],
-    [{ reason: "x".repeat(257) }, "reason: expected text of 256 characters"],
+    [{ reason: "x".repeat(241) }, "reason: expected text of 240 characters at most, as JSON writes it"],
+    [{ reason: '"'.repeat(121) }, "reason: expected text of 240 characters"],
+    [{ reason: "\u0007".repeat(41) }, "reason: expected text of 240 characters"],
     [{ reason: 7 as unknown as string }, "reason: expected text"],
   ])("cannot come of %j", (options, why) => {
     expect(() => banOf(somebody, options, Date.now())).toThrow(TypeError);
