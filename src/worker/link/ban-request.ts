@@ -1,6 +1,6 @@
 import { messageOf } from "../../errors.ts";
 import type { Bans } from "../../stream/worker-context.ts";
-import type { Answer, BanRequest } from "./frame.ts";
+import type { Answer, BanRequest, UnbanRequest } from "./frame.ts";
 import type { LinkSessions } from "./link-sessions.ts";
 import { done, NO_SESSION, refusal } from "./requests.ts";
 
@@ -22,5 +22,14 @@ export async function ban(
     return done(id);
   } catch (cause) {
     return refusal(id, `not banned: ${messageOf(cause)}`, session);
+  }
+}
+
+/** Takes a ban back, at all gateways. The answer comes when the registry has it no more. */
+export async function unban({ id, whom }: UnbanRequest, bans: Pick<Bans, "remove">): Promise<Answer | undefined> {
+  try {
+    return (await bans.remove(whom)) ? done(id) : refusal(id, "no such ban");
+  } catch (cause) {
+    return refusal(id, `not unbanned: ${messageOf(cause)}`);
   }
 }

@@ -46,6 +46,7 @@ export type Request =
   | { readonly kind: "kick"; readonly id: RequestId | undefined; readonly session: string }
   | { readonly kind: "broadcast"; readonly id: RequestId | undefined; readonly tag: string; readonly data: Uint8Array }
   | BanRequest
+  | UnbanRequest
   | {
       readonly kind: "sessions";
       readonly id: RequestId | undefined;
@@ -61,6 +62,13 @@ export interface BanRequest {
   readonly of: { readonly session: string; readonly by: string } | { readonly whom: string };
   readonly ttlMs: number | undefined;
   readonly reason: string | undefined;
+}
+
+/** Whose ban a game server takes back. By value only: the sessions of the banned have ended. */
+export interface UnbanRequest {
+  readonly kind: "unban";
+  readonly id: RequestId | undefined;
+  readonly whom: string;
 }
 
 /** A frame from a game server, understood. */
@@ -116,6 +124,7 @@ const READERS: ReadonlyMap<string, ReadFields> = new Map<string, ReadFields>([
   ["broadcast", readBroadcast],
   ["sessions", readSessions],
   ["ban", readBan],
+  ["unban", readUnban],
 ]);
 
 function readPush({ session, data }: Fields, id: RequestId | undefined): Request | string {
@@ -154,11 +163,15 @@ function readBan(fields: Fields, id: RequestId | undefined): Request | string {
   return { kind: "ban", id, of, ttlMs, reason: isText(reason) ? reason : undefined };
 }
 
+function readUnban({ whom }: Fields, id: RequestId | undefined): Request | string {
+  return isWhom(whom) ? { kind: "unban", id, whom } : "whom: expected text";
+}
+
 /** One of the two must be said, and not both. */
 function readBanned({ session, by, whom }: Fields): BanRequest["of"] | string {
   if (isThere(whom)) {
     if (isThere(session) || isThere(by)) return "whom: expected no session beside it";
-    return typeof whom === "string" && whom.length <= MAX_WHOM ? { whom } : "whom: expected text";
+    return isWhom(whom) ? { whom } : "whom: expected text";
   }
   if (!isText(session)) return "session: expected text";
   if (isThere(by) && !isText(by)) return "by: expected text";
@@ -181,6 +194,10 @@ function isId(value: unknown): value is RequestId {
 
 function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "" && value.length <= MAX_TEXT;
+}
+
+function isWhom(value: unknown): value is string {
+  return typeof value === "string" && value.length <= MAX_WHOM;
 }
 
 function isCount(value: unknown): value is number {

@@ -4,7 +4,7 @@ import type { Log } from "../../stream/log.ts";
 import type { Bans } from "../../stream/worker-context.ts";
 import type { Instances } from "../../upstream/instances.ts";
 import { Resolver } from "../../upstream/resolve.ts";
-import { ban } from "./ban-request.ts";
+import { ban, unban } from "./ban-request.ts";
 import { linkDial } from "./dial-link.ts";
 import type { Announcement, Answer, Heard, Request, RequestId } from "./frame.ts";
 import type { GameServer } from "./game-server.ts";
@@ -24,7 +24,7 @@ export interface LinksOptions {
   /** The sessions that game servers may reach. */
   readonly sessions: LinkSessions;
   /** Those whom game servers ban. */
-  readonly bans: Pick<Bans, "add">;
+  readonly bans: Pick<Bans, "add" | "remove">;
   readonly log: Log;
   /** Frames in another form, all of their bytes. Default: four bytes of length and msgpack. */
   readonly codec?: Codec<unknown> | undefined;
@@ -202,6 +202,7 @@ export class Links {
       case "broadcast":
       case "sessions":
       case "ban":
+      case "unban":
         return this.#perform(heard, link);
       case "message":
         this.#answer(link, heard.id, this.#take(heard, link, sizeBytes));
@@ -226,11 +227,22 @@ export class Links {
 
   /** Answers before the next request of the same server is looked at. */
   #perform(request: Request, link: Link): Promise<void> | undefined {
-    const { sessions, bans } = this.#options;
-    const answer = request.kind === "ban" ? ban(request, sessions, bans) : perform(request, sessions);
+    const answer = this.#done(request);
     if (answer instanceof Promise) return answer.then((later) => this.#answer(link, request.id, later));
     this.#answer(link, request.id, answer);
     return undefined;
+  }
+
+  #done(request: Request): Answer | undefined | Promise<Answer | undefined> {
+    const { sessions, bans } = this.#options;
+    switch (request.kind) {
+      case "ban":
+        return ban(request, sessions, bans);
+      case "unban":
+        return unban(request, bans);
+      default:
+        return perform(request, sessions);
+    }
   }
 
   #answer(link: Link, id: RequestId | undefined, answer: Answer | undefined): void {

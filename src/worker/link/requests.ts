@@ -1,5 +1,5 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { ANY_TAG, type Answer, type BanRequest, type Request, type RequestId } from "./frame.ts";
+import { ANY_TAG, type Answer, type BanRequest, type Request, type RequestId, type UnbanRequest } from "./frame.ts";
 import type { LinkSession, LinkSessions } from "./link-sessions.ts";
 
 /** Sessions looked at before others get their turn: below a millisecond of work. */
@@ -18,7 +18,7 @@ type Of<Kind extends Request["kind"]> = Extract<Request, { readonly kind: Kind }
  * Undefined: done, and the server did not ask to hear of it; a refusal it always hears.
  */
 export function perform(
-  request: Exclude<Request, BanRequest>,
+  request: Exclude<Request, BanRequest | UnbanRequest>,
   sessions: LinkSessions,
 ): Answer | undefined | Promise<Answer | undefined> {
   switch (request.kind) {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { openRegistry } from "../../../src/registry/open-registry.ts";
-import { readBan } from "../../../src/stream/bans/ban.ts";
+import { MAX_REASON_CHARS, readBan } from "../../../src/stream/bans/ban.ts";
 import { whomOf } from "../../../src/stream/bans/whom.ts";
 import { MAX_BANS } from "../../../src/worker/bans/worker-bans.ts";
 import { ANSWER_MS, MAX_PUSH_BYTES } from "../../../src/worker/everywhere/sessions-everywhere.ts";
@@ -28,8 +28,10 @@ describe("docs/bans.md", () => {
 
   test("has frames that are understood", () => {
     const frames = blocks("json").flatMap((text) => text.trim().split("\n"));
-    expect(frames).toHaveLength(2);
-    for (const frame of frames) expect(readFrame(JSON.parse(frame))).toMatchObject({ kind: "ban" });
+    expect(frames).toHaveLength(3);
+    for (const frame of frames.map((text) => JSON.parse(text)))
+      expect(readFrame(frame)).toMatchObject({ kind: frame.type });
+    expect(frames.filter((text) => text.includes('"unban"'))).toHaveLength(1);
   });
 
   test("bans by redis-cli as it says", async () => {
@@ -51,6 +53,7 @@ describe("docs/bans.md", () => {
 
   test("gives the limits as they are", () => {
     expect(page).toContain(`There may be ${number(MAX_BANS)}`);
+    expect(page).toContain(`A reason has ${MAX_REASON_CHARS} characters at most`);
     const scaling = read("scaling");
     expect(scaling).toContain(`has not answered within ${number(ANSWER_MS)} ms`);
     expect(scaling).toContain(`above ${number(MAX_PUSH_BYTES)} bytes`);

@@ -252,3 +252,29 @@ describe("ban", () => {
     expect(rig.bans.added).toEqual([]);
   });
 });
+
+describe("unban", () => {
+  test("is done when the registry has the ban no more", async () => {
+    await using server = await GameServerRig.open(polite);
+    await using rig = new LinksRig();
+    await rig.bans.add("203.0.113.0/24");
+    const side = await rig.linkedTo(server);
+    side.send({ type: "unban", id: 1, whom: "203.0.113.0/24" });
+    expect(await side.heard("done")).toEqual({ type: "done", id: 1 });
+    expect(rig.bans.added).toEqual([]);
+  });
+
+  test.each([
+    [{ whom: "192.0.2.1" }, "no such ban"],
+    [{ whom: "broken" }, "not unbanned: registry cannot be reached: it is away"],
+    [{}, "whom: expected text"],
+    [{ session: "s1" }, "whom: expected text"],
+    [{ whom: "x".repeat(1_025) }, "whom: expected text"],
+  ])("with %j is refused", async (fields, reason) => {
+    await using server = await GameServerRig.open(polite);
+    await using rig = new LinksRig();
+    const side = await rig.linkedTo(server);
+    side.send({ type: "unban", id: 1, ...fields });
+    expect(await side.heard("refused")).toEqual({ type: "refused", id: 1, reason });
+  });
+});

@@ -162,6 +162,13 @@ export class BansRig {
     this.added.push({ whom, ...options });
     return { whom };
   }
+
+  async remove(whom: string): Promise<boolean> {
+    if (whom === "broken") throw new GatewayError("RC_REGISTRY", "it is away");
+    const at = this.added.findIndex((ban) => "whom" in ban && ban.whom === whom);
+    this.added.splice(at, at === -1 ? 0 : 1);
+    return at !== -1;
+  }
 }
 
 /** Log lines as `level event fields`. */
