@@ -10,6 +10,9 @@ const SNAPSHOT_TTL_MS = 3_600_000;
 /** A version outlives some rounds in which nobody scans, so that a slow one does not make everybody scan. */
 const VERSION_ROUNDS = 5;
 
+/** So often is walked anew where Redis loses its data meanwhile, before the next round is left to it. */
+const MOST_WALKS = 3;
+
 /** The lock is over before the next round, so that each round finds a scan no older than the round is long. */
 const LOCK_SHARE = 0.9;
 
@@ -64,12 +67,21 @@ export class SharedSnapshot {
   }
 
   /**
-   * What there is now: walks through all keys, and shares what it has found, unless Redis takes no writes. Rejects with
-   * `RC_REGISTRY`.
+   * What there is now: walks through all keys, and shares what it has found, unless Redis takes no writes. A walk during which Redis has
+   * lost its data tells nothing of it: what is not there would be taken for deleted. Rejects with `RC_REGISTRY`.
    */
   async take(): Promise<Round> {
-    const epoch = await this.#epoch().catch(undefinedIfRefused);
-    const keys = await this.#walk();
+    let epoch = await this.#epoch().catch(undefinedIfRefused);
+    for (let walks = 0; walks < MOST_WALKS; walks++) {
+      const keys = await this.#walk();
+      const before = epoch;
+      epoch = await this.#epoch().catch(undefinedIfRefused);
+      if (epoch === before) return await this.#found(epoch, keys);
+    }
+    return { ...roundOf("", undefined), isStale: true };
+  }
+
+  async #found(epoch: string | undefined, keys: ReadonlyMap<string, string>): Promise<Round> {
     const text = JSON.stringify([...keys]);
     const version = `${epoch ?? ""}.${createHash("sha1").update(text).digest("base64url")}`;
     const isShared = epoch !== undefined && (await this.#share(version, text).catch(undefinedIfRefused));
