@@ -2,6 +2,7 @@
 //   node examples/link-client.mjs <port>
 // Prints each frame as a line of JSON, and sends each line of JSON on its standard input to all gateways:
 //   {"type":"push","id":1,"session":"…","data":"hello"}
+//   {"type":"unban","id":2,"whom":"203.0.113.7"}
 import { createServer } from "node:net";
 import process from "node:process";
 import { createInterface } from "node:readline";

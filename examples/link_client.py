@@ -3,6 +3,7 @@
 #   python3 examples/link_client.py <port>
 # Prints each frame as a line of JSON, and sends each line of JSON on its standard input to all gateways:
 #   {"type":"push","id":1,"session":"…","data":"hello"}
+#   {"type":"unban","id":2,"whom":"203.0.113.7"}
 import asyncio
 import json
 import struct

@@ -275,7 +275,10 @@ describe("two gateways of two workers on one Redis", () => {
     await ask(other);
     expect(await server.ask({ type: "ban", whom: "127.0.13.5" }, 4)).toMatchObject(Array(4).fill({ type: "done" }));
     await readAll(other);
-    for (const whom of ["127.0.12.0/24", "127.0.13.5"]) expect((await tell(a, "unban", whom)).code).toBe(0);
+    const taken = await server.ask({ type: "unban", whom: "127.0.13.5" }, 4);
+    expect(taken.map(({ type }) => type).sort()).toEqual(["done", "refused", "refused", "refused"]);
+    await eventually(async () => expect(await isServed(b.port("chat"), "127.0.13.5")).toBe(true));
+    expect((await tell(a, "unban", "127.0.12.0/24")).code).toBe(0);
     for (const socket of [victim, neighbour, other]) socket.destroy();
   });
 
@@ -328,6 +331,38 @@ describe("two gateways of two workers on one Redis", () => {
     expect(await isTurnedAway(later.port("chat"), "127.0.0.22")).toBe(true);
   }, 60_000);
 });
+
+test("a Redis that is killed and comes back with older data gets the newest bans back, and none that was taken back", async () => {
+  await using redis = await RedisServer.start();
+  await using peer = await echo();
+  const times = { url: redis.url, connectTimeoutMs: 500, commandTimeoutMs: 300 };
+  const made = await files();
+  const start = (): Promise<Gateway> =>
+    Gateway.start(config(peer, `redis: ${JSON.stringify(times)},`), { ports: PORTS, files: made });
+  await using a = await start();
+  await using b = await start();
+  await tell(a, "ban", "127.0.0.41");
+  await tell(a, "ban", "127.0.0.42");
+  for (const gateway of [a, b]) await areTurnedAway(gateway.port("chat"), "127.0.0.42", 5_000);
+  expect(await redis.cli("SAVE")).toBe("OK");
+  await tell(b, "ban", "127.0.0.43", "--reason", "new");
+  await tell(b, "unban", "127.0.0.42");
+  for (const gateway of [a, b]) await areTurnedAway(gateway.port("chat"), "127.0.0.43", 5_000);
+  await redis.kill();
+  await redis.start();
+  const banned = async (): Promise<string[]> => (await redis.cli("KEYS", "restyconf:ban:*")).split("\n").sort();
+  expect(await banned()).toEqual(["restyconf:ban:127.0.0.41", "restyconf:ban:127.0.0.42"]);
+  await eventually(async () => {
+    for (const gateway of [a, b]) expect(await isServed(gateway.port("chat"), "127.0.0.42")).toBe(true);
+    expect(await banned()).toEqual(["restyconf:ban:127.0.0.41", "restyconf:ban:127.0.0.43"]);
+  });
+  await using later = await start();
+  for (const gateway of [a, b, later]) {
+    await areTurnedAway(gateway.port("chat"), "127.0.0.43", 5_000);
+    expect(await isServed(gateway.port("chat"), "127.0.0.42")).toBe(true);
+    expect(await listed(gateway)).toMatchObject([{ whom: "127.0.0.41" }, { whom: "127.0.0.43", reason: "new" }]);
+  }
+}, 90_000);
 
 test("without Redis the workers of a gateway hold the same bans, across a reload, their deaths and a restart", async () => {
   await using peer = await echo();

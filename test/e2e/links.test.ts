@@ -205,6 +205,28 @@ describe.each(CLIENTS)("a game server in $name", ({ command }) => {
     await server.heard({ type: "ping" });
   });
 
+  test("bans a session's address and takes that back", async () => {
+    await using rig = await started();
+    await using server = new GameServer(command);
+    rig.folder.register("one", { address: "127.0.0.1:1", link: `127.0.0.1:${await server.port()}` });
+    await server.heard({ type: "hello" });
+    const client = await dialIn(rig.gateway.port("chat"));
+    client.write("hello\n");
+    await readUntil(client, (text) => text.endsWith("\n"));
+    const session = await sessionOf(server, "chat");
+    expect(await server.ask({ type: "ban", session, reason: "aimbot" })).toMatchObject({ type: "done" });
+    await readAll(client);
+    const refused = await dialIn(rig.gateway.port("chat"));
+    expect(await readAll(refused)).toHaveLength(0);
+    const unban = { type: "unban", whom: "127.0.0.1" };
+    expect(await server.ask(unban)).toMatchObject({ type: "done" });
+    const again = await dialIn(rig.gateway.port("chat"));
+    again.write("hello\n");
+    expect(await readUntil(again, (text) => text.endsWith("\n"))).toBe("ok\n");
+    expect(await server.ask(unban)).toMatchObject({ type: "refused", reason: "no such ban" });
+    for (const socket of [client, refused, again]) socket.destroy();
+  });
+
   test("that is killed and comes back is told anew", async () => {
     await using rig = await started();
     const [port = 0] = await freePorts(1); // which no client may have got when the second one wants it
