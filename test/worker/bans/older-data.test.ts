@@ -28,11 +28,13 @@ class Gate implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
   #isCut = false;
+  #port: number;
 
   constructor(port: number) {
+    this.#port = port;
     this.#server = createServer((client) => {
       if (this.#isCut) return void client.destroy();
-      const peer = connect(port, "127.0.0.1");
+      const peer = connect(this.#port, "127.0.0.1");
       for (const [socket, other] of [
         [client, peer],
         [peer, client],
@@ -55,7 +57,9 @@ class Gate implements AsyncDisposable {
     this.#sockets.clear();
   }
 
-  mend(): void {
+  /** Now it may lead to another one. */
+  mend(port = this.#port): void {
+    this.#port = port;
     this.#isCut = false;
   }
 
@@ -89,8 +93,8 @@ async function gateway(): Promise<Gateway> {
   return { bans, gate, log, held: () => own.list().map(({ whom }) => whom) };
 }
 
-const inRedis = async (): Promise<readonly string[]> =>
-  (await redis.cli("KEYS", "restyconf:ban:*"))
+const inRedis = async (server = redis): Promise<readonly string[]> =>
+  (await server.cli("KEYS", "restyconf:ban:*"))
     .split("\n")
     .filter(Boolean)
     .map((key) => key.replace("restyconf:ban:", ""))
@@ -185,6 +189,30 @@ describe("a Redis that comes back with older data", () => {
     expect(await inRedis()).toEqual([]);
     expect(deaf.log.lines.map(({ event }) => event)).toContain("bans that redis has lost may have been taken back");
   }, 60_000);
+
+  test("may be a replica that was behind when it became the master", async () => {
+    const replica = await RedisServer.start([
+      "--replicaof",
+      `127.0.0.1 ${redis.port}`,
+      "--repl-diskless-sync-delay",
+      "0",
+    ]);
+    open.push(replica);
+    const both = [await gateway(), await gateway()];
+    const [one, other] = both as [Gateway, Gateway];
+    await one.bans.add("192.0.2.1");
+    await one.bans.add("192.0.2.2");
+    await eventually(async () => expect(await inRedis(replica)).toEqual(["192.0.2.1", "192.0.2.2"]));
+    await replica.cli("REPLICAOF", "NO", "ONE");
+    await other.bans.remove("192.0.2.2");
+    await other.bans.add("192.0.2.3");
+    await all(both, ["192.0.2.1", "192.0.2.3"]);
+    const [free, banned] = [watch(both, "192.0.2.2"), watch(both, "192.0.2.3")];
+    for (const { gate } of both) gate.cut();
+    for (const { gate } of both) gate.mend(replica.port);
+    await eventually(async () => expect(await inRedis(replica)).toEqual(["192.0.2.1", "192.0.2.3"]), 10_000);
+    expect([free.end(), banned.end()]).toEqual([[false], [true]]);
+  }, 30_000);
 
   test("is left as it is where it has lost nothing", async () => {
     const both = [await gateway(), await gateway()];
