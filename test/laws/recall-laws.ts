@@ -103,14 +103,14 @@ export function recallLaws(name: string, make: (options: RelayBenchOptions) => P
     });
 
     test("the one that is recalled is over: nothing of it acts any more", async () => {
-      const { relay, client, peer } = await spoken({ idleTimeoutMs: 300 });
+      const { relay, client, peer } = await spoken({ idleTimeoutMs: 1_500 });
       let told = 0;
       relay.onEnd(() => told++);
       const recalled = await rested(relay);
       for (const cause of ["killed", "drained"] as const) relay.end(cause);
       relay.limit({ up: 1, down: 1 });
       expect(await relay.recall(0)).toBeUndefined();
-      await sleep(400); // past its idle timeout
+      await sleep(1_600); // past its idle timeout
       client.end("still here");
       peer.end("and here");
       expect([await rest(recalled.client), await rest(recalled.peer)]).toEqual(["still here", "and here"]);

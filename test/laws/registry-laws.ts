@@ -97,11 +97,11 @@ function ttlLaws(current: () => { registry: Registry; signal: AbortSignal }): vo
   test("a key that is put again in time stays, and that is no change", async () => {
     const { registry, signal } = current();
     const changes = read(registry.watch("", signal));
-    await registry.put("beat", "alive", { ttlMs: 16 * TTL_MS });
+    await registry.put("beat", "alive", { ttlMs: 22 * TTL_MS });
     for (const clock of ["first", "second"]) {
-      await registry.put(clock, "", { ttlMs: 9 * TTL_MS });
+      await registry.put(clock, "", { ttlMs: 12 * TTL_MS });
       await changes.until(clock, undefined);
-      await registry.put("beat", "alive", { ttlMs: 16 * TTL_MS });
+      await registry.put("beat", "alive", { ttlMs: 22 * TTL_MS });
     }
     expect(await registry.get("beat")).toBe("alive");
     await registry.put("end", "");

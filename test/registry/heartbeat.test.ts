@@ -61,10 +61,10 @@ test("of a worker's entry nobody is told, and who follows the list sees it in ti
   await server.cli("CONFIG", "RESETSTAT");
   const facts = { id: 1, address: "", pid: 1, startedAt: "", sessions: 0, generation: 1 };
   const entry = registerWorker(registry, () => facts, { warn, beatMs: 100 });
-  await eventually(async () => expect([...(await other.list("worker:")).keys()]).toEqual(["worker:1"]), 2_500);
+  await eventually(async () => expect([...(await other.list("worker:")).keys()]).toEqual(["worker:1"]));
   await entry[Symbol.asyncDispose]();
   expect(await server.cli("EXISTS", "restyconf:worker:1")).toBe("0");
-  await eventually(async () => expect(await other.list("worker:")).toEqual(new Map()), 2_500);
+  await eventually(async () => expect(await other.list("worker:")).toEqual(new Map()));
   expect(await server.cli("INFO", "commandstats")).not.toContain("publish");
 });
 
@@ -79,15 +79,15 @@ test("while Redis is away it goes on trying, says so once, and is back soon afte
   await server.start();
   const back = performance.now();
   await eventually(isThere);
-  expect(performance.now() - back).toBeLessThan(7_000);
+  expect(performance.now() - back).toBeLessThan(15_000);
   expect(warnings).toHaveLength(1);
 });
 
 test("a registry of any kind will do", async () => {
   await using registry = memoryRegistry();
-  const beat = heartbeat(registry, () => ({ key: "a", value: "1" }), { warn, ttlMs: 200, beatMs: 50 });
+  const beat = heartbeat(registry, () => ({ key: "a", value: "1" }), { warn, ttlMs: 1_000, beatMs: 100 });
   await eventually(async () => expect(await registry.get("a")).toBe("1"));
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
   expect(await registry.get("a")).toBe("1");
   await beat[Symbol.asyncDispose]();
   expect(await registry.get("a")).toBeUndefined();

@@ -48,6 +48,8 @@ test.each([
 
 /** A lease that is over within a test, and its renewals. */
 const short = { leaseMs: 1_200, renewMs: 200 };
+/** One that is not, also where the machine has other work. */
+const steady = { leaseMs: 15_000, renewMs: 200 };
 
 function laws(config: () => RedisConfig): void {
   test("each master has the lowest free number, and it is free again when it is released", async () => {
@@ -77,17 +79,22 @@ function laws(config: () => RedisConfig): void {
     expect(Math.max(...taken)).toBeLessThan(40);
   });
   test("a number is free when its master has been dead for the length of the lease", async () => {
-    const dead = await master(config(), 2, short);
+    const longer = { leaseMs: 3_000, renewMs: 200 };
+    const dead = await master(config(), 2, longer);
     await links[0]?.[Symbol.asyncDispose]();
-    expect((await master(config(), 1, short)).id).toBe(2);
-    await eventually(async () => expect((await master(config(), 1, short)).id).toBe(0), 5_000);
+    expect((await master(config(), 1, longer)).id).toBe(2);
+    await eventually(async () => {
+      const { id, lease } = await master(config(), 1, longer);
+      if (id !== 0) await lease.release();
+      expect(id).toBe(0);
+    });
     expect(dead.lease.isHeld).toBe(false);
     expect(dead.told).toEqual(["lost RC_ID_LEASE no ids: the worker's number is not leased: not renewed in time"]);
   });
   test("a lease is renewed for as long as its master lives", async () => {
     let renewals = 0;
-    const one = await master(config(), 1, { ...short, onHeld: () => void renewals++ });
-    await eventually(() => expect(renewals).toBeGreaterThan(9)); // two seconds, and the lease has 1.2
+    const one = await master(config(), 1, { leaseMs: 3_000, renewMs: 200, onHeld: () => void renewals++ });
+    await eventually(() => expect(renewals).toBeGreaterThan(17)); // more than three seconds, and the lease has three
     expect(one.told).toEqual([]);
     expect(one.lease.isHeld).toBe(true);
   });
@@ -119,7 +126,7 @@ function laws(config: () => RedisConfig): void {
     });
     expect(ten.told).toEqual([]);
     await ten.lease.release();
-    await eventually(() => expect(wide.told).toEqual(["back 0"]), 5_000);
+    await eventually(() => expect(wide.told).toEqual(["back 0"]));
   });
 }
 
@@ -172,7 +179,7 @@ describe("with one server", () => {
     expect(await server.cli("KEYS", "restyconf:master:*")).toBe("");
   });
   test("what another has taken over is lost at once, and another number is had", async () => {
-    const one = await master(quick(), 1, short);
+    const one = await master(quick(), 1, steady);
     await server.cli("SET", "restyconf:master:0", "somebody else");
     await eventually(() =>
       expect(one.told).toEqual([expect.stringContaining("another master has the number"), "back 1"]),
@@ -183,7 +190,7 @@ describe("with one server", () => {
     expect(await server.cli("EXISTS", "restyconf:master:0", "restyconf:master:1")).toBe("1");
   });
   test("a Redis that lost its data gives the same number again, unless another was first", async () => {
-    const one = await master(quick(), 2, short);
+    const one = await master(quick(), 2, steady);
     await server.cli("FLUSHALL");
     await eventually(async () =>
       expect(await server.cli("EXISTS", "restyconf:master:0", "restyconf:master:1")).toBe("2"),
@@ -191,7 +198,7 @@ describe("with one server", () => {
     expect(one.told).toEqual([]);
   });
   test("a short outage is not even noticed", async () => {
-    const one = await master(quick(), 1, { leaseMs: 5_000, renewMs: 200 });
+    const one = await master(quick(), 1, steady);
     await server.kill();
     await server.start();
     await eventually(async () => expect(await server.cli("EXISTS", "restyconf:master:0")).toBe("1"));
@@ -206,8 +213,14 @@ describe("with one server", () => {
     if (how === "killed") await server.kill();
     else server.pause();
     const begun = performance.now();
-    await eventually(() => expect(() => snowflake.next()).toThrow(expect.objectContaining({ code: "RC_ID_LEASE" })));
-    expect(performance.now() - begun).toBeLessThan(1_200);
+    let last = begun;
+    const makeOne = (): void => {
+      const now = performance.now();
+      snowflake.next();
+      last = now;
+    };
+    await eventually(() => expect(makeOne).toThrow(expect.objectContaining({ code: "RC_ID_LEASE" })));
+    expect(last - begun).toBeLessThan(short.leaseMs);
     await eventually(() => expect(one.told).toEqual([expect.stringContaining("not renewed in time")]));
     if (how === "killed") await server.start();
     else server.resume();
@@ -218,7 +231,7 @@ describe("with one server", () => {
     await server.kill();
     const begun = performance.now();
     const one = await master(quick(), 1, short);
-    expect(performance.now() - begun).toBeLessThan(1_000);
+    expect(performance.now() - begun).toBeLessThan(10_000); // it would wait for ever
     expect(one.id).toBeUndefined();
     expect(one.lease.isHeld).toBe(false);
     expect(one.lease.error).toMatchObject({ code: "RC_ID_LEASE" });
@@ -252,7 +265,7 @@ describe("a Redis that has lost its data", () => {
     const two = await master(server.url, 1, settled);
     const others = await Promise.all(Array.from({ length: 4 }, () => master(server.url, 1, settled)));
     await server.start();
-    for (const { lease } of [two, ...others]) await eventually(() => expect(lease.isHeld).toBe(true), 10_000);
+    for (const { lease } of [two, ...others]) await eventually(() => expect(lease.isHeld).toBe(true));
     const taken = [one, two, ...others].map(({ lease }) => lease.masterId ?? -1);
     expect(taken.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5]);
     expect(one.lease.masterId).toBe(0);
@@ -264,9 +277,10 @@ describe("a Redis that has lost its data", () => {
     await before.lease.release();
     await server.cli("SAVE");
     const one = await master(server.url, 1, settled);
+    const token = await held();
     await server.kill();
     await server.start();
-    expect(await held()).toBe("");
+    expect(["", token]).toContain(await held()); // it may have said so by now
     const two = await master(server.url, 1, settled);
     expect([one.lease.masterId, two.id]).toEqual([0, 1]);
     expect(one.told).toEqual([]);
@@ -279,15 +293,17 @@ describe("a Redis that has lost its data", () => {
     await server.start();
     await eventually(async () => expect(await server.cli("EXISTS", "restyconf:~ids:{0}")).toBe("1"));
     await server.cli("SET", "restyconf:master:0", "of one who lives");
-    await eventually(() => expect(one.told.slice(1)).toEqual(["back 1"]), 10_000);
+    await eventually(() => expect(one.told.slice(1)).toEqual(["back 1"]));
     expect(await held()).toBe("of one who lives");
   });
   test("keeps nobody waiting when it is new, has been there for long, and has no holder", async () => {
     await server.cli("FLUSHALL");
-    await eventually(async () => expect(await server.cli("INFO", "server")).toMatch(/uptime_in_seconds:[2-9]/), 5_000);
+    await eventually(async () =>
+      expect(await server.cli("INFO", "server")).toMatch(/uptime_in_seconds:(?:[4-9]|\d\d)/),
+    );
     const begun = performance.now();
-    expect((await master(server.url, 1, { settleMs: 1_000 })).id).toBe(0);
-    expect(performance.now() - begun).toBeLessThan(500);
+    expect((await master(server.url, 1, { settleMs: 3_000 })).id).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(2_500);
   });
 });
 

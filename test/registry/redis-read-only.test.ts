@@ -83,4 +83,4 @@ test("a master that becomes a replica loses nobody, and is back as soon as it ta
   expect(said).toEqual(["redis takes no writes", "redis is back"]);
   await server.cli("SET", "restyconf:service:game:b", B);
   await eventually(async () => expect(await keys()).toContain("service:game:b"), 6_000);
-}, 30_000);
+});

@@ -137,7 +137,7 @@ describe("a reader that is slow", () => {
     sink.write("x".repeat(1_000_000));
     const began = performance.now();
     sink.close();
-    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(performance.now() - began).toBeLessThan(5_000); // it would be for ever
     closeSync(reader);
   });
 

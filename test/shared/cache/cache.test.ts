@@ -309,7 +309,7 @@ describe("a callback that hangs", () => {
     for (const answer of await Promise.all(asked)) {
       expect(answer).toMatchObject({ err: "could not acquire callback lock: timeout" });
     }
-    expect(performance.now() - begun).toBeLessThan(2_000);
+    expect(performance.now() - begun).toBeLessThan(10_000); // the lock is for a minute
     expect(await here.get("a", () => "mine", { staleTtlMs: 1 })).toMatchObject({ err: expect.any(String) });
   });
 
@@ -367,11 +367,12 @@ describe("with a dictionary for what is missing, a callback that runs meanwhile 
       end = go;
     });
     const begun = new Promise<void>((begin) => {
-      void here.get("k", async () => {
+      const fetch = async (): Promise<string | undefined> => {
         begin();
         await released;
         return brings;
-      });
+      };
+      void here.get("k", fetch, { ttlMs: 60_000 });
     });
     await begun;
     const finish = async (): Promise<void> => {
@@ -586,6 +587,6 @@ describe("between processes", () => {
     const killedAt = performance.now();
     child.kill("SIGKILL");
     expect(await asked).toEqual({ value: "mine", hitLevel: 3 });
-    expect(performance.now() - killedAt).toBeLessThan(1_000);
+    expect(performance.now() - killedAt).toBeLessThan(3_000); // a second, and what a busy machine takes
   });
 });

@@ -69,7 +69,7 @@ async function limiterOf(
   }
   const { Redis } = await import("ioredis");
   const client = new Redis(where.redis);
-  const limits = clusterLimits({ redis: redisScripts(client), dict, timeoutMs: 20_000, leaseMs: 1_000 });
+  const limits = clusterLimits({ redis: redisScripts(client), dict, timeoutMs: 20_000, leaseMs: 3_000 });
   const limiter = {
     req: () => limits.limitReq(req),
     count: () => limits.limitCount(count),

