@@ -123,7 +123,7 @@ describe("from the hello to the goodbye", () => {
     await using server = await GameServerRig.open();
     const side = await rig.linkedTo(server);
     await rig.links.stop();
-    expect(side.frames.at(-1)).toEqual({ type: "goodbye", reason: "shutdown" });
+    expect(await side.heard("goodbye")).toEqual({ type: "goodbye", reason: "shutdown" });
     await eventually(() => expect(side.socket.destroyed).toBe(true));
     rig.links.follow(["game"]);
     expect(rig.links.list()).toEqual([]);
