@@ -1,4 +1,4 @@
-import { BAN_KEYS, banValue, type HeldBan } from "../../stream/bans/ban.ts";
+import { BAN_KEYS, banValue, type HeldBan, readBan } from "../../stream/bans/ban.ts";
 
 /** As many as are taken back between two snapshots of Redis' disk, and more: some 300 bytes each. The oldest are forgotten. */
 const MAX_TAKEN_BACK = 10_000;
@@ -14,7 +14,8 @@ const DOUBT_MS = 60_000;
  * back in it, and must not hold again. They are told by all that they say, their moment included: a new ban of the same is another one.
  */
 export class TakenBack {
-  readonly #bans = new Set<string>();
+  /** All that each says, and whom it meant. */
+  readonly #bans = new Map<string, string>();
   /** Those that Redis had again when it came with older data, and has still: by whom they mean. */
   readonly #back = new Map<string, string>();
   #doubtUntil = Number.NEGATIVE_INFINITY;
@@ -29,8 +30,8 @@ export class TakenBack {
     if (ban.untilMs <= Date.now()) return;
     const name = nameOf(ban);
     this.#bans.delete(name);
-    this.#bans.add(name);
-    if (this.#bans.size > MAX_TAKEN_BACK) this.#bans.delete(this.#bans.values().next().value ?? "");
+    this.#bans.set(name, ban.whom);
+    if (this.#bans.size > MAX_TAKEN_BACK) this.#bans.delete(this.#bans.keys().next().value ?? "");
   }
 
   /** It holds after all. */
@@ -38,12 +39,21 @@ export class TakenBack {
     if (this.#bans.size > 0) this.#bans.delete(nameOf(ban));
   }
 
-  /** Redis is another process than before, which has these. */
-  doubt(found: Iterable<HeldBan>): void {
+  /** Redis is another process than before, or has lost its data, and has these keys. */
+  doubt(found: ReadonlyMap<string, string>): void {
     this.#back.clear();
-    if (this.#bans.size > 0)
-      for (const ban of found) if (this.#bans.has(nameOf(ban))) this.#back.set(ban.whom, nameOf(ban));
+    for (const whom of new Set(this.#bans.values())) {
+      const key = `${BAN_KEYS}${whom}`;
+      const value = found.get(key);
+      const ban = value === undefined ? undefined : readBan(key, value);
+      if (typeof ban === "object" && this.#bans.has(nameOf(ban))) this.#back.set(whom, nameOf(ban));
+    }
     this.#doubtUntil = performance.now() + DOUBT_MS;
+  }
+
+  /** Redis had such a ban again when it came with older data. */
+  isBack(whom: string): boolean {
+    return this.#back.has(whom);
   }
 
   /** Redis has it no more: whoever writes it by hand from now on means it. */

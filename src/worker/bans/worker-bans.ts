@@ -133,12 +133,10 @@ export class WorkerBans implements Bans, AsyncDisposable {
    * that were taken back before, as far as it knows, do not hold again.
    */
   restore(loss: Loss): void {
-    const found = new Map(Array.from(loss.found, ([key, value]) => [key, readBan(key, value)]));
-    this.#takenBack.doubt([...found.values()].filter(isBan));
-    const missing = [...this.#keys.items()].flatMap(([key]) => {
-      const ban = found.get(key);
-      return isBan(ban) && !this.#takenBack.has(ban) ? [] : [key];
-    });
+    this.#takenBack.doubt(loss.found);
+    const isMissing = (key: string): boolean =>
+      !loss.found.has(key) || this.#takenBack.isBack(key.slice(BAN_KEYS.length));
+    const missing = Array.from(this.#keys.items(), ([key]) => key).filter(isMissing);
     if (missing.length === 0) return;
     const isSure = loss.isEmptied || loss.unheardMs <= MAX_UNHEARD_MS;
     const what = isSure ? "bans that redis has lost are put back" : "bans that redis has lost may have been taken back";
