@@ -13,6 +13,9 @@ const SETTLE_MS = 20;
 /** File systems of a network give no sign of changes. As long as a full sync with Redis. */
 const POLL_MS = 2_000;
 
+/** Half of what a watch holds that nobody reads meanwhile: changes of one write are told in one moment. */
+const MAX_TOGETHER = 5_000;
+
 /** How files are looked after. */
 export interface FileRegistryOptions {
   /** Gets a sentence when files cannot be read, once per reason: what was known before stays. */
@@ -59,7 +62,7 @@ class FileRegistry implements Registry {
   #work: Promise<unknown> = Promise.resolve();
   #isReading = false;
   /** Changes that are made together, when what is under way is done. */
-  #waiting: Waiting[] = [];
+  readonly #waiting: Waiting[] = [];
   #complaint = "";
   /** Keys that there was no room for, when the files were read last. */
   #ignored = 0;
@@ -127,8 +130,8 @@ class FileRegistry implements Registry {
 
   /** One after the other, as if each had been made alone. */
   async #write(): Promise<void> {
-    const waiting = this.#waiting;
-    this.#waiting = [];
+    const waiting = this.#waiting.splice(0, MAX_TOGETHER);
+    if (this.#waiting.length > 0) void this.#inTurn(() => this.#write());
     const taken = this.#takenOf(waiting);
     try {
       const results = await this.#store.change(taken);
