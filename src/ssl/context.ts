@@ -1,4 +1,4 @@
-import { constants, createHash } from "node:crypto";
+import { constants, createHash, randomBytes } from "node:crypto";
 import {
   createSecureContext,
   DEFAULT_CIPHERS,
@@ -35,11 +35,18 @@ export interface HandshakeSettings extends HandshakeChoice {
   readonly sessionIdContext: string;
 }
 
+/** A name, a key to encrypt with and one to sign with, of 16 bytes each. */
+export const TICKET_KEYS_BYTES = 48;
 const MAX_CONTEXTS = 16; // per certificate: the servers that share it, times the versions that hooks choose
 const SESSION_TIMEOUT_S = 300; // how long a resumed session may lean on a certificate checked before; OpenSSL has 2 hours
 const SESSION_ID_CONTEXT_LENGTH = 32; // SSL_MAX_SID_CTX_LENGTH
 
 const contexts = new WeakMap<Certificate, Recent<SecureContext>>();
+
+/** Keys for the tickets of one generation: as with nginx, a reload makes old tickets worthless, and old keys with them. */
+export function newTicketKeys(): Buffer {
+  return randomBytes(TICKET_KEYS_BYTES);
+}
 
 /** Prepares the settings that {@link secureContextOf} takes. */
 export function handshakeSettings(choice: HandshakeChoice): HandshakeSettings {

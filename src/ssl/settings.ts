@@ -10,6 +10,7 @@ import {
   handshakeSettings,
   optionsOf,
   secureContextOf,
+  TICKET_KEYS_BYTES,
 } from "./context.ts";
 import { certFolder } from "./folder/folder.ts";
 import { certificateBlocks, isPem, opensslReason } from "./pem.ts";
@@ -47,7 +48,7 @@ export interface SslEnvironment {
   readonly baseDir: string;
   readonly warn: (message: string) => void;
   /** 48 secret bytes that all workers share, so that one resumes what another began; absent: each context has its own. */
-  readonly ticketKeys?: Buffer;
+  readonly ticketKeys?: Buffer | undefined;
 }
 
 /** `ssl` of a server as handshakes use it: everything read, checked and frozen. */
@@ -70,7 +71,6 @@ export interface ServerSsl {
 
 const VERSIONS: readonly SecureVersion[] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 const MAX_ALPN_NAME = 255; // RFC 7301 §3.1: one length byte
-const TICKET_KEYS_BYTES = 48;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 // A rotation in a foreign store shows after a minute, a certificate for a new name after five seconds.
 const FOREIGN_CACHE = { max: 1_000, ttlMs: 60_000, negativeTtlMs: 5_000 };

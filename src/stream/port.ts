@@ -1,5 +1,6 @@
+import { lookup } from "node:dns/promises";
 import { stat, unlink } from "node:fs/promises";
-import { connect } from "node:net";
+import { connect, isIP } from "node:net";
 import { type Endpoint, formatEndpoint } from "../codecs/address.ts";
 import { messageOf } from "../errors.ts";
 import type { Incoming } from "./incoming.ts";
@@ -51,6 +52,12 @@ export async function bind<Opened>(
   } catch (cause) {
     throw new BindError(`cannot listen on ${formatEndpoint(endpoint)}: ${messageOf(cause)}`, { cause });
   }
+}
+
+/** Where a name leads that is to be listened at: its first address, as `net.Server` does it. Rejects with the resolver's error. */
+export async function ipOf(host: string): Promise<{ readonly address: string; readonly family: number }> {
+  const family = isIP(host);
+  return family === 0 ? lookup(host) : { address: host, family };
 }
 
 /** A process that was killed leaves its unix socket behind. Nobody answers there, so it is taken away; a living one is not. */

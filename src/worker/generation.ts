@@ -35,6 +35,8 @@ export interface GenerationParts {
   readonly log: Log;
   readonly hookWatch: HookWatch | undefined;
   readonly worker: WorkerContext;
+  /** With which TLS sessions are resumed; absent: each certificate has its own. */
+  readonly ticketKeys?: Buffer | undefined;
   /** What is known of peers; it survives a new generation. */
   readonly live: LivePeers;
   readonly resolver: Resolver;
@@ -103,10 +105,11 @@ async function compileServer(
   name: string,
   config: ServerConfig,
   { gateway, upstreams, servers, limits }: Shared,
-  { number, baseDir, log, hookWatch, worker, bans }: GenerationParts,
+  { number, baseDir, log, hookWatch, worker, bans, ticketKeys }: GenerationParts,
 ): Promise<Server> {
   const { proxyProtocol, ssl, preread } = config;
   const phases = joinPhases(gateway, config.phases ?? {});
+  const warn = (text: string): void => log.warn(text, { server: name });
   return Object.freeze({
     name,
     generation: number,
@@ -115,9 +118,7 @@ async function compileServer(
       trusts: trusts(proxyProtocol.trust),
       timeoutMs: proxyProtocol.timeoutMs ?? DEFAULT_PROXY_HEADER_MS,
     },
-    ssl:
-      ssl &&
-      (await compileSsl(ssl, { serverName: name, baseDir, warn: (text: string) => log.warn(text, { server: name }) })),
+    ssl: ssl && (await compileSsl(ssl, { serverName: name, baseDir, warn, ticketKeys })),
     preread: {
       maxBytes: preread?.maxBytes ?? DEFAULT_PREREAD_BYTES,
       timeoutMs: preread?.timeoutMs ?? DEFAULT_PREREAD_MS,

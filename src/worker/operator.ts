@@ -37,6 +37,7 @@ export class Operator {
   /** What is asked for and does not serve yet. */
   readonly #wanted = new Set<Trial>();
   #canary: Canary | undefined;
+  #promotion: AbortController | undefined;
   /** What serves, and what did before; undefined: what the process began with. */
   #serving: Trial | undefined;
   #before: Trial | undefined;
@@ -71,7 +72,7 @@ export class Operator {
   /** Has all new sessions served by the configuration that is tried out. */
   promote(): Promise<void> {
     return this.#change("promotion", async () => {
-      const serving = await this.#gateway.promote();
+      const serving = await this.#unlessGivenUp((unless) => this.#gateway.promote(unless));
       if (!serving) throw new Error("no configuration is tried out");
       this.#gateway = serving;
       const trial = this.#canary?.trial;
@@ -155,7 +156,19 @@ export class Operator {
     this.#before = undefined;
   }
 
+  /** Does what a rollback or the end gives up. */
+  async #unlessGivenUp<Value>(work: (unless: AbortSignal) => Promise<Value>): Promise<Value> {
+    const promotion = new AbortController();
+    this.#promotion = promotion;
+    try {
+      return await work(promotion.signal);
+    } finally {
+      this.#promotion = undefined;
+    }
+  }
+
   #giveUp(why: string): void {
+    this.#promotion?.abort(new Error(why));
     for (const trial of this.#wanted) trial.end(new Error(why));
     this.#waiting = undefined;
   }

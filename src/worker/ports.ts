@@ -73,9 +73,10 @@ export class Ports {
     });
   }
 
-  /** The first socket of each address, for other processes that are to accept there. */
+  /** The first socket of each address, for other processes that are to accept there; also of those that are open for a change alone. */
   get served(): readonly ServedPort[] {
-    return [...this.#open].flatMap(([key, { ports, server, endpoint }]) => {
+    const all = [this.#open, ...[...this.#prepared].map(({ added }) => added)];
+    return [...new Map(all.flatMap((open) => [...open]))].flatMap(([key, { ports, server, endpoint }]) => {
       const [port] = ports.values();
       if (!port) return [];
       const { noDelay, keepAliveMs, listen } = server;

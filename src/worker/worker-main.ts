@@ -76,6 +76,7 @@ async function start({ source, ids, hasLease, stateDir }: StartMessage): Promise
     const log = createLog(config.log, loaded);
     const dicts = attachDicts(source.dicts);
     const { generation } = source;
+    const ticketKeys = Buffer.from(source.ticketKeys);
     const worker = await Worker.start(config, {
       baseDir: loaded.baseDir,
       log,
@@ -84,6 +85,7 @@ async function start({ source, ids, hasLease, stateDir }: StartMessage): Promise
       sockets,
       generation,
       dicts,
+      ticketKeys,
       events,
     });
     serving = { worker, calls: new LocalWorker(worker, log), log, hasLease };

@@ -11,6 +11,8 @@ export interface WorkerOptions {
   readonly ids?: WorkerIds;
   /** Number of the first generation. Default 1. */
   readonly generation?: number;
+  /** With which TLS sessions of the first generation are resumed. Default: each certificate has its own. */
+  readonly ticketKeys?: Buffer;
   /** The first generation's dictionaries. Default: none. */
   readonly dicts?: Dicts;
   /** Sockets that the master opens, and sends when it is time to accept there. Undefined: the worker opens its ports itself. */

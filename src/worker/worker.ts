@@ -31,6 +31,14 @@ const TIMERS_END_MS = 5_000;
 /** A gateway of one process, without Redis. */
 const FIRST: WorkerIds = { number: 0, masterId: 0 };
 
+/** What a generation is built with, besides its configuration. */
+export interface Preparation {
+  readonly number: number;
+  readonly dicts: Dicts;
+  /** With which TLS sessions are resumed. */
+  readonly ticketKeys: Buffer;
+}
+
 /** A configuration that is ready to take over. */
 interface Candidate {
   readonly generation: Generation;
@@ -81,11 +89,18 @@ export class Worker {
 
   /** Opens all ports of a checked configuration whose `init` has run, or none. @throws BindError, and TypeError for what only shows when it is built. */
   static async start(config: GatewayConfig, options: WorkerOptions): Promise<Worker> {
-    const { ids = FIRST, generation: number = 1, stateDir, dicts, baseDir, log, redis } = options;
+    const { ids = FIRST, generation: number = 1, stateDir, dicts, ticketKeys, baseDir, log, redis } = options;
     const { events = localTransport(new EventRelay(), ids.number) } = options;
     const isAlone = options.sockets === undefined;
     const lasting = await Lasting.open(config, { ids, baseDir, stateDir, log, events, redis, isAlone });
-    const worker = await Worker.#build(config, { number, dicts, end: new AbortController(), lasting, options });
+    const worker = await Worker.#build(config, {
+      number,
+      dicts,
+      ticketKeys,
+      end: new AbortController(),
+      lasting,
+      options,
+    });
     logTimers(log);
     try {
       await initWorker(worker.#current);
@@ -198,23 +213,20 @@ export class Worker {
   }
 
   /** Builds a generation off to the side and opens its new ports, as a candidate. What fails leaves everything as it was. */
-  async prepare(config: GatewayConfig, number: number, dicts: Dicts): Promise<void> {
+  async prepare(config: GatewayConfig, like: Preparation): Promise<void> {
     const unwanted = new AbortController();
-    this.#preparing.set(number, unwanted);
+    this.#preparing.set(like.number, unwanted);
     try {
-      await this.#prepare(config, { number, dicts }, unwanted.signal);
+      await this.#prepare(config, like, unwanted.signal);
     } finally {
-      this.#preparing.delete(number);
+      this.#preparing.delete(like.number);
     }
   }
 
-  async #prepare(
-    config: GatewayConfig,
-    { number, dicts }: { readonly number: number; readonly dicts: Dicts },
-    unless: AbortSignal,
-  ): Promise<void> {
+  async #prepare(config: GatewayConfig, like: Preparation, unless: AbortSignal): Promise<void> {
+    const { number, dicts } = like;
     const end = new AbortController();
-    const generation = await compile(config, { number, dicts, end, lasting: this.#lasting, options: this.#options });
+    const generation = await compile(config, { ...like, end, lasting: this.#lasting, options: this.#options });
     this.#ends.set(number, end);
     this.#dicts.set(number, dicts);
     if (Trial.current) this.#sessions.blame(number, Trial.current);
@@ -362,18 +374,19 @@ export class Worker {
 interface GenerationParts {
   readonly number: number;
   readonly dicts: Dicts | undefined;
+  readonly ticketKeys: Buffer | undefined;
   readonly end: AbortController;
   readonly lasting: Lasting;
   readonly options: WorkerOptions;
 }
 
 async function compile(config: GatewayConfig, parts: GenerationParts): Promise<Generation> {
-  const { number, dicts, end, lasting, options } = parts;
+  const { number, dicts, ticketKeys, end, lasting, options } = parts;
   const { live, resolver, limits, bans } = lasting;
   const { baseDir, log } = options;
   const isAlone = options.sockets === undefined;
   const worker = contextOf(lasting, { number, dicts, signal: end.signal, isAlone });
   const hookWatch = await lasting.watchFor(config);
   const lastingParts = { live, resolver, limits, bans: bans.table };
-  return compileGeneration(config, { number, baseDir, log, hookWatch, worker, ...lastingParts });
+  return compileGeneration(config, { number, baseDir, log, hookWatch, worker, ticketKeys, ...lastingParts });
 }

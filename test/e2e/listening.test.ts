@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { lookup } from "node:dns/promises";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -49,6 +50,15 @@ describe("a server", () => {
     expect((await readAll(unix)).toString()).toBe("unix");
     const lines = await gateway.sessions(3);
     expect(lines.map((line) => line["remote_addr"]).sort()).toEqual(["127.0.0.1", "::1", "unix:"]);
+  });
+
+  test.each([1, 2])("listens where a name leads, with %i workers", async (workers) => {
+    await using gateway = await Gateway.start(config("localhost:0", `workers: ${workers},`));
+    expect(gateway.addresses).toEqual([expect.stringMatching(/^localhost:\d+$/)]);
+    const { address } = await lookup("localhost");
+    const client = await dialIn(gateway.port(), address);
+    client.end("x");
+    expect((await readAll(client)).toString()).toBe("x");
   });
 
   test("listens on both wildcards with one port", async () => {

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { dialIn, exchange } from "../support/client.ts";
+import { certificateFiles } from "../support/certificates.ts";
+import { dialIn, dialTls, exchange } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
 import { freePorts } from "../support/service.ts";
@@ -11,6 +12,14 @@ import { ask, change, config, gone, isAlive, load, oneOfEach } from "../support/
 // Several processes behind one address: what becomes of clients when processes come and go.
 
 const WORKERS = 2;
+
+/** A TLS client's session with one worker. */
+interface Visit {
+  readonly number: number;
+  readonly isResumed: boolean;
+  /** For another session. */
+  readonly ticket: Buffer | undefined;
+}
 
 describe("several workers", () => {
   test("serve one address, each under its number, and end with their master", async () => {
@@ -189,6 +198,33 @@ test("USR2 replaces all processes; sessions stay with the old ones until they en
   await eventually(() => expect(before.filter(({ pid }) => isAlive(pid))).toEqual([]));
   expect(await stop()).toBeGreaterThan(20);
   for (const { socket } of after) socket.destroy();
+});
+
+test("workers resume each other's TLS sessions, and those of the ones that they replace, until a reload", async () => {
+  const secure = `secure: { listen: "127.0.0.1:0", ssl: { mode: "always", certs: "." }, routes: [otherwise(talk)] },`;
+  const started = { ports: 2, files: await certificateFiles() };
+  await using gateway = await Gateway.start(config({ servers: secure }), started);
+  const visit = async (session?: Buffer): Promise<Visit> => {
+    const socket = await dialTls(gateway.port("secure"), { session });
+    const { number } = await ask(socket); // with TLS 1.3 a ticket comes behind the handshake, in front of the answer
+    const visited = { number, isResumed: socket.isSessionReused(), ticket: socket.getSession() };
+    socket.destroy();
+    return visited;
+  };
+  const { ticket } = await visit();
+  const comeBack = async (isResumed: boolean): Promise<void> => {
+    const seen = new Set<number>();
+    await eventually(async () => {
+      const visited = await visit(ticket);
+      expect(visited.isResumed).toBe(isResumed);
+      expect(seen.add(visited.number).size).toBe(WORKERS);
+    });
+  };
+  await comeBack(true);
+  expect(await change(gateway, "SIGUSR2")).toMatchObject({ msg: "replacement done" });
+  await comeBack(true);
+  expect(await change(gateway, "SIGHUP")).toMatchObject({ msg: "reload done" });
+  await comeBack(false);
 });
 
 test("a gateway of one process says that it cannot replace itself, and serves on", async () => {

@@ -82,7 +82,7 @@ export async function ask(socket: Socket, text = "x"): Promise<Answer> {
 }
 
 /** So long may a client wait on a machine that is busy; who waits where nobody accepts waits for ever. */
-const PATIENCE_MS = 8_000;
+const PATIENCE_MS = 20_000;
 
 /** So many clients at once. Each is answered: nobody is refused, reset or left alone. */
 export function clients(port: number, count = 24): Promise<readonly Answer[]> {
@@ -193,4 +193,13 @@ export async function gone(socket: Socket): Promise<void> {
   socket.on("error", () => {}).resume();
   await new Promise((resolve) => socket.once("end", resolve).once("close", resolve));
   socket.destroy();
+}
+
+/** What the log says of a reload that is done. */
+export const GROWN = "reload done";
+
+/** A session that stays. */
+export async function hold(dial: Promise<Socket>): Promise<Held> {
+  const socket = await dial;
+  return { ...(await ask(socket)), socket };
 }

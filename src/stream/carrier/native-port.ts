@@ -1,7 +1,7 @@
 import { getSystemErrorName } from "node:util";
 import { type Endpoint, formatEndpoint } from "../../codecs/address.ts";
 import { firstByteMs } from "../patience.ts";
-import { BACKLOG, bind, type Port, type PortOptions } from "../port.ts";
+import { BACKLOG, bind, ipOf, type Port, type PortOptions } from "../port.ts";
 import { PortTrouble } from "../port-trouble.ts";
 import type { Server } from "../server.ts";
 import { MAX_SESSIONS, type NativeListen, type NativeRules } from "./addon.ts";
@@ -19,6 +19,9 @@ export interface PortSharing {
   readonly listenFd?: number | undefined;
 }
 
+/** How an address is opened, whose name leads to `ip`; undefined: it is none of TCP, or open. */
+type Opening = PortOptions & PortSharing & { readonly ip: string | undefined };
+
 /** One open address of the native carrier. */
 export class NativePort implements Port, PortEvents {
   readonly address: string;
@@ -31,7 +34,7 @@ export class NativePort implements Port, PortEvents {
   #options: PortOptions;
   readonly #trouble: PortTrouble;
 
-  private constructor(carrier: Carrier, endpoint: Endpoint, server: Server, options: PortOptions & PortSharing) {
+  private constructor(carrier: Carrier, endpoint: Endpoint, server: Server, options: Opening) {
     const rules = rulesOf(carrier, server, options);
     const listen = { ...placeOf(endpoint, options), ...rules };
     const { listener, port, fd } = carrier.listen(listen, this);
@@ -53,7 +56,11 @@ export class NativePort implements Port, PortEvents {
     options: PortOptions & PortSharing,
   ): Promise<NativePort> {
     const isOpen = options.listenFd !== undefined;
-    return bind(endpoint, () => new NativePort(carrier, endpoint, server, options), { isOpen });
+    const open = async (): Promise<NativePort> => {
+      const ip = endpoint.kind === "tcp" && !isOpen ? (await ipOf(endpoint.host)).address : undefined;
+      return new NativePort(carrier, endpoint, server, { ...options, ip });
+    };
+    return bind(endpoint, open, { isOpen });
   }
 
   get serverName(): string {
@@ -99,11 +106,11 @@ export class NativePort implements Port, PortEvents {
 
 function placeOf(
   endpoint: Endpoint,
-  { ipv6Only, reusePort = false, listenFd }: PortOptions & PortSharing,
+  { ip, ipv6Only, reusePort = false, listenFd }: Opening,
 ): Omit<NativeListen, keyof NativeRules> {
   const isOpen = listenFd !== undefined;
   return {
-    host: endpoint.kind === "tcp" && !isOpen ? endpoint.host : undefined,
+    host: ip,
     path: endpoint.kind === "unix" && !isOpen ? endpoint.path : undefined,
     listenFd,
     reusePort,

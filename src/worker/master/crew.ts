@@ -1,5 +1,4 @@
-import type { Source } from "./calls.ts";
-import { Slot, type SlotHost } from "./slot.ts";
+import { Slot, type SlotHost, type SlotStart } from "./slot.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
 /** The workers of a gateway: one for each number, those that are to come, and those that go. */
@@ -29,13 +28,13 @@ export class Crew {
   }
 
   /** Starts workers until there are so many: all of them, or none, as when `unless` aborts. They are ready to serve; {@link add} has them do so. */
-  async hire(workers: number, source: Source, unless?: AbortSignal): Promise<readonly Slot[]> {
+  async hire(workers: number, how: SlotStart, unless?: AbortSignal): Promise<readonly Slot[]> {
     const slots = this.#missing(workers);
     const giveUp = (): void => this.dismiss(slots);
     for (const slot of slots) this.#hired.add(slot);
     unless?.addEventListener("abort", giveUp);
     try {
-      await Promise.all(slots.map((slot) => slot.hire(source)));
+      await Promise.all(slots.map((slot) => slot.hire(how)));
       return slots;
     } catch (cause) {
       giveUp();

@@ -21,7 +21,10 @@ export interface Former {
   readonly calls: WorkerCalls;
   /** Resolves when it has ended: its last session, and what it has open. */
   readonly ended: Promise<void>;
+  /** So many workers serve beside it. */
+  joinedBy(workers: number): void;
   /** Accepts no more, since workers do. May be told more than once. */
   leave(): void;
-  close(how: "quick" | "drain", overMs?: number): Promise<void>;
+  /** Ends its sessions, and with them itself. */
+  end(how: "quick" | "drain", overMs?: number): Promise<void>;
 }

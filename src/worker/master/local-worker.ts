@@ -1,9 +1,9 @@
 import type { GatewayConfig } from "../../gateway.ts";
 import type { WorkerFacts } from "../../registry/worker-entry.ts";
-import { attachDicts, type Dicts } from "../../shared/dict/open-dicts.ts";
+import { attachDicts } from "../../shared/dict/open-dicts.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { OpenLog } from "../log.ts";
-import type { Worker } from "../worker.ts";
+import type { Preparation, Worker } from "../worker.ts";
 import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
 import type { SocketName } from "./inherited-sockets.ts";
 import { loadSource } from "./load-source.ts";
@@ -22,12 +22,13 @@ export class LocalWorker implements WorkerCalls {
   async prepare(source: Source): Promise<void> {
     const { config } = await loadSource(source);
     const dicts = attachDicts(source.dicts, { keep: this.#worker.dicts });
-    await this.#worker.prepare(config, source.generation, dicts);
+    const { generation: number, ticketKeys } = source;
+    await this.#worker.prepare(config, { number, dicts, ticketKeys: Buffer.from(ticketKeys) });
   }
 
   /** The same for a configuration that this process has loaded itself. */
-  prepareConfig(config: GatewayConfig, generation: number, dicts: Dicts): Promise<void> {
-    return this.#worker.prepare(config, generation, dicts);
+  prepareConfig(config: GatewayConfig, like: Preparation): Promise<void> {
+    return this.#worker.prepare(config, like);
   }
 
   commit(generation: number): Promise<void> {

@@ -18,6 +18,9 @@ import type { SlotHost } from "./slot.ts";
 import { Staged } from "./staged.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
+/** The one process that served before leaves when workers accept at all of its sockets; after so long also where one waits for its number alone. */
+const FORMER_MS = 2_000;
+
 /** A gateway of several processes: the master opens the ports, keeps its workers alive, and serves nothing itself. */
 export class Master implements RunningGateway, SlotHost {
   readonly log: OpenLog;
@@ -65,7 +68,7 @@ export class Master implements RunningGateway, SlotHost {
     try {
       master.#sockets.commit(await master.#sockets.prepare(plan.wanted, plan.workers));
       const beganMs = performance.now();
-      const workers = await master.#crew.hire(plan.workers, plan.source);
+      const workers = await master.#crew.hire(plan.workers, { source: plan.source });
       const tookMs = performance.now() - beganMs;
       await master.#sockets.check();
       await master.#crew.add(workers);
@@ -78,21 +81,26 @@ export class Master implements RunningGateway, SlotHost {
     return master;
   }
 
-  /**
-   * Has workers take the place of a gateway that is one process, which stays in this process for as long as it has sessions. What fails
-   * leaves that one as it was, and nothing else. Rejects as {@link reload} does.
-   */
-  static async after(former: Former, next: LoadedGateway, options: StartOptions, unless: AbortSignal): Promise<Master> {
-    const plan = planOf(former.loaded, former.generation, former.dicts);
-    const master = new Master(plan, former.leases, options, former);
+  /** For a gateway that is one process, in that process, which stays for as long as it has sessions: see {@link begin}. */
+  static after(former: Former, options: StartOptions): Master {
+    return new Master(planOf(former.loaded, former.generation, former.dicts), former.leases, options, former);
+  }
+
+  /** Has workers take the place of that process. What fails leaves it as it was, and nothing else. Rejects as {@link reload} does. */
+  async begin(next: LoadedGateway, unless: AbortSignal): Promise<Master> {
+    const former = this.#former;
     try {
-      master.#sockets.adopt(former.served);
-      return await master.reload(next, unless);
+      this.#sockets.adopt(former?.served ?? []);
+      await this.reload(next, unless);
     } catch (cause) {
-      master.#sockets.release();
-      await master.#end("quick");
+      this.#sockets.release();
+      await this.#end("quick");
       throw cause;
     }
+    void former?.ended.then(() => {
+      this.#former = undefined;
+    });
+    return this;
   }
 
   get source(): Source {
@@ -123,8 +131,11 @@ export class Master implements RunningGateway, SlotHost {
     }
   }
 
-  handOver(process: WorkerProcess): Promise<void> {
-    return this.#leases.handOver(process);
+  /** The number of the one process is had when that has left: nobody waits for others for ever who may not come. */
+  async handOver(process: WorkerProcess): Promise<void> {
+    const late = setTimeout(() => this.#former?.leave(), FORMER_MS);
+    await this.#leases.handOver(process);
+    clearTimeout(late);
   }
 
   settle(): Promise<boolean> {
@@ -186,9 +197,9 @@ export class Master implements RunningGateway, SlotHost {
     await this.settle();
   }
 
-  async promote(): Promise<Master | undefined> {
+  async promote(unless: AbortSignal): Promise<Master | undefined> {
     if (!this.#tried) return undefined;
-    await this.#serve(this.#tried);
+    await this.#serve(this.#tried, unless);
     return this;
   }
 
@@ -249,7 +260,7 @@ export class Master implements RunningGateway, SlotHost {
   }
 
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {
-    await Promise.all([this.#end(how, overMs), this.#former?.close(how, overMs)]);
+    await Promise.all([this.#end(how, overMs), this.#former?.end(how, overMs)]);
     await this.#leases[Symbol.asyncDispose]();
   }
 
@@ -265,9 +276,6 @@ export class Master implements RunningGateway, SlotHost {
     this.#former = former;
     this.#generations = former.generations;
     this.#startLimitMs = startLimitMs(0);
-    void former.ended.then(() => {
-      this.#former = undefined;
-    });
   }
 
   /** Others accept at all sockets. Nobody leaves while there is no worker. */
@@ -313,12 +321,12 @@ export class Master implements RunningGateway, SlotHost {
   }
 
   /** Workers that lack are ready before the first session: what fails leaves everything as it was. */
-  async #serve(staged: Staged, unless?: AbortSignal): Promise<void> {
+  async #serve(staged: Staged, unless: AbortSignal): Promise<void> {
     const { plan, change } = staged;
-    const hired = await this.#crew.hire(plan.workers, plan.source, unless);
-    if (unless?.aborted || this.#isClosed) {
+    const hired = await this.#crew.hire(plan.workers, { source: plan.source, isPlanned: true }, unless);
+    if (unless.aborted || this.#isClosed) {
       this.#crew.dismiss(hired);
-      throw unless?.reason ?? new Error("the gateway is ending");
+      throw unless.reason ?? new Error("the gateway is ending");
     }
     const tried = this.#tried;
     this.#tried = undefined;
@@ -339,6 +347,7 @@ export class Master implements RunningGateway, SlotHost {
   async #adopt(plan: Plan, change: SocketChange, tell: (worker: WorkerProcess) => Promise<unknown>): Promise<void> {
     this.#current = plan;
     this.#sockets.commit(change);
+    this.#former?.joinedBy(plan.workers);
     await Promise.allSettled(this.#crew.serving.map(tell));
     await this.#crew.follow((worker) => this.update(worker));
   }

@@ -1,5 +1,6 @@
 import type { GatewayConfig } from "../../gateway.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
+import { newTicketKeys } from "../../ssl/context.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import { endpointsOf } from "../generation.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
@@ -20,7 +21,8 @@ export interface Plan {
 /** `keep`: dictionaries that it has in common with what serves. */
 export function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number, keep?: Dicts): Plan {
   const dicts = openDicts(dictSizesOf(config), { isShared: true, keep });
-  const source = { generation, path: loaded.path, files: Object.fromEntries(snapshot), dicts: dicts.handles };
+  const files = Object.fromEntries(snapshot);
+  const source = { generation, path: loaded.path, files, dicts: dicts.handles, ticketKeys: newTicketKeys() };
   return { config, source, dicts, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
 }
 

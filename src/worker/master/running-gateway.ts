@@ -32,8 +32,8 @@ export interface RunningGateway {
   reload(next: LoadedGateway, unless: AbortSignal): Promise<RunningGateway>;
   /** Has a share of the new sessions, from 0 to 1, served by another configuration, until it is promoted or rolled back; else like `reload`. */
   tryOut(next: LoadedGateway, share: number, unless: AbortSignal): Promise<void>;
-  /** Has all new sessions served by the configuration that is tried out, and resolves as `reload` does. Undefined: none is. */
-  promote(): Promise<RunningGateway | undefined>;
+  /** Has all new sessions served by the configuration that is tried out, and resolves as `reload` does. Undefined: none is. What fails, or `unless`, leaves it tried out. */
+  promote(unless: AbortSignal): Promise<RunningGateway | undefined>;
   /** Drops the configuration that is tried out, else goes back to the one before. At once. False: there is neither. */
   rollback(): Promise<boolean>;
   /** Puts a new process in the place of each worker, one after the other; the old ones end with their sessions. */

@@ -3,6 +3,7 @@ import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import { canShareMemory } from "../../shared/dict/shared-memory.ts";
 import { type LocalTransport, localTransport } from "../../shared/events/local-transport.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
+import { newTicketKeys } from "../../ssl/context.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
@@ -17,7 +18,7 @@ import { Master } from "./master.ts";
 import { OwnNumbers } from "./own-numbers.ts";
 import type { RunningGateway, StartOptions } from "./running-gateway.ts";
 import { canCopy } from "./socket-handle.ts";
-import { isOneProcess, workersOf } from "./workers-of.ts";
+import { isOneProcess } from "./workers-of.ts";
 
 interface SingleParts {
   readonly options: StartOptions;
@@ -51,6 +52,8 @@ export class Single implements RunningGateway, Former {
   #loadedBefore: LoadedGateway | undefined;
   #generations = 1;
   #tried: Tried | undefined;
+  /** Who takes its place, from the moment that it begins to. */
+  #successor: Master | undefined;
   #hasLeft = false;
 
   private constructor(worker: Worker, { options, loaded, leases, numbers, events, transport }: SingleParts) {
@@ -79,7 +82,9 @@ export class Single implements RunningGateway, Former {
       const events = new EventRelay({ cluster: leases.cluster });
       const transport = localTransport(events, 0);
       const { redis } = leases;
-      const worker = await Worker.start(config, { baseDir, log, ids, stateDir, dicts, events: transport, redis });
+      const ticketKeys = newTicketKeys();
+      const parts = { baseDir, log, ids, stateDir, dicts, ticketKeys, events: transport, redis };
+      const worker = await Worker.start(config, parts);
       numbers.tell(worker);
       return new Single(worker, { options, loaded, leases, numbers, events, transport });
     } catch (cause) {
@@ -128,10 +133,10 @@ export class Single implements RunningGateway, Former {
     this.#tried = { generation, loaded: next };
   }
 
-  async promote(): Promise<RunningGateway | undefined> {
+  async promote(unless: AbortSignal): Promise<RunningGateway | undefined> {
     const tried = this.#tried;
     if (tried === undefined) return undefined;
-    if (await this.#mayGrow(tried.loaded)) return this.#grow(tried.loaded);
+    if (await this.#mayGrow(tried.loaded)) return this.#grow(tried.loaded, unless);
     await this.#serve(tried);
     return this;
   }
@@ -167,10 +172,19 @@ export class Single implements RunningGateway, Former {
   }
 
   /** Several take its place: they accept where it does. What fails leaves everything as it was. */
-  async #grow(next: LoadedGateway, unless: AbortSignal = new AbortController().signal): Promise<RunningGateway> {
-    const master = await Master.after(this, next, this.#options, unless);
-    this.#worker.joinedBy(workersOf(next.config));
-    return master;
+  async #grow(next: LoadedGateway, unless: AbortSignal): Promise<RunningGateway> {
+    const master = Master.after(this, this.#options);
+    this.#successor = master;
+    try {
+      return await master.begin(next, unless);
+    } catch (cause) {
+      this.#successor = undefined;
+      throw cause;
+    }
+  }
+
+  joinedBy(workers: number): void {
+    this.#worker.joinedBy(workers);
   }
 
   leave(): void {
@@ -178,12 +192,9 @@ export class Single implements RunningGateway, Former {
     this.#hasLeft = true;
     if (!this.leases.redis) this.#numbers.lost("others have its number");
     const paths = this.served.flatMap(({ endpoint }) => (endpoint.kind === "unix" ? [endpoint.path] : []));
-    const fails = (cause: unknown): void => this.#options.log.error("stop failed", { err: cause });
-    try {
-      closeKeeping(paths, () => void this.#end("drain").catch(fails));
-    } catch (cause) {
-      fails(cause);
-    }
+    const { log } = this.#options;
+    const end = (): void => void this.end("drain").catch((cause) => log.error("stop failed", { err: cause }));
+    closeKeeping(paths, end, (cause) => log.error("a unix socket has lost its path", { err: cause }));
     this.#numbers.leave();
   }
 
@@ -194,7 +205,7 @@ export class Single implements RunningGateway, Former {
     const giveUp = (): void => void this.#local.abandon(generation).catch(() => {}); // also while a hook still waits
     unless.addEventListener("abort", giveUp);
     try {
-      await this.#local.prepareConfig(next.config, generation, dicts);
+      await this.#local.prepareConfig(next.config, { number: generation, dicts, ticketKeys: newTicketKeys() });
     } catch (cause) {
       throw unless.aborted ? unless.reason : cause;
     } finally {
@@ -241,11 +252,12 @@ export class Single implements RunningGateway, Former {
   }
 
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {
-    await this.#end(how, overMs);
-    if (!this.#hasLeft) await this.leases[Symbol.asyncDispose]();
+    if (this.#successor) return this.#successor.close(how, overMs);
+    await this.end(how, overMs);
+    await this.leases[Symbol.asyncDispose]();
   }
 
-  async #end(how: "quick" | "drain", overMs?: number): Promise<void> {
+  async end(how: "quick" | "drain", overMs?: number): Promise<void> {
     await this.#worker.close(how, overMs);
     this.#transport.leave();
     this.#numbers.end();

@@ -93,8 +93,8 @@ export class Slot {
   }
 
   /** Starts one that is ready to serve, and does not yet: see {@link serve}. Rejects when there is none. */
-  async hire(source: Source): Promise<void> {
-    await this.#begin({ source });
+  async hire(how: SlotStart): Promise<void> {
+    await this.#begin(how);
   }
 
   /** The one that was hired serves, or another when it has died since. */

@@ -1,9 +1,7 @@
-import { lookup } from "node:dns/promises";
 import net from "node:net";
 import { getSystemErrorName } from "node:util";
-import type { Endpoint } from "../../codecs/address.ts";
 import { loadAddon } from "../../stream/carrier/addon.ts";
-import { BACKLOG, BindError } from "../../stream/port.ts";
+import { BACKLOG, BindError, ipOf } from "../../stream/port.ts";
 import type { ServedPort, WantedPort } from "../ports.ts";
 
 /** Node's own object around a listening socket: what processes can hand each other without accepting on it. */
@@ -20,8 +18,6 @@ export interface OpenedSockets {
   readonly port: number;
 }
 
-type TcpPort = Extract<Endpoint, { kind: "tcp" }>;
-
 /** IPV6_V6ONLY; libuv: `UV_TCP_IPV6ONLY`. */
 const IPV6_ONLY = 1;
 
@@ -33,7 +29,7 @@ const IPV6_ONLY = 1;
 export async function openSockets({ endpoint, ipv6Only }: WantedPort, count: number): Promise<OpenedSockets> {
   if (endpoint.kind === "unix") return { handles: [create(endpoint.path, -1, -1, 0)], port: 0 };
   const { addon } = loadAddon();
-  const ip = await ipOf(endpoint);
+  const ip = await ipOf(endpoint.host);
   if (addon && process.platform === "linux")
     return shared(addon, { host: ip.address, port: endpoint.port, ipv6Only }, count);
   const handle = create(ip.address, endpoint.port, ip.family, ipv6Only ? IPV6_ONLY : 0);
@@ -45,7 +41,7 @@ export async function openMore(wanted: WantedPort, port: number, count: number):
   const { endpoint, ipv6Only } = wanted;
   const { addon } = loadAddon();
   if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return [];
-  const { address: host } = await ipOf(endpoint);
+  const { address: host } = await ipOf(endpoint.host);
   return severalAt(addon, { host, port, ipv6Only }, Math.max(0, count));
 }
 
@@ -107,7 +103,7 @@ function severalAt(addon: Addon, address: Address, count: number): readonly Sock
 export async function checkFree({ endpoint, ipv6Only }: WantedPort, port: number): Promise<void> {
   const { addon } = loadAddon();
   if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return; // who binds later, or listens, is told
-  const { address: host } = await ipOf(endpoint);
+  const { address: host } = await ipOf(endpoint.host);
   assertFree(addon, { host, port, ipv6Only });
 }
 
@@ -134,11 +130,6 @@ const UNUSED = {
   maxSessions: 0,
   group: 0,
 } as const;
-
-async function ipOf({ host }: TcpPort): Promise<{ readonly address: string; readonly family: number }> {
-  const family = net.isIP(host);
-  return family === 0 ? lookup(host) : { address: host, family };
-}
 
 /** Binds without accepting, or takes a socket that is open, as `node:cluster` does; `net` has no public way. */
 function create(
