@@ -108,7 +108,7 @@ afterAll(async () => {
 
 function openssl(server: string, name: string, args = ""): Promise<Ran> {
   return shell(
-    `echo | timeout 5 openssl s_client -connect 127.0.0.1:${gateway.port(server)} -servername ${name} ${args}`,
+    `echo | timeout 20 openssl s_client -connect 127.0.0.1:${gateway.port(server)} -servername ${name} ${args}`,
   );
 }
 
@@ -182,7 +182,7 @@ describe("the sslClientHello phase", () => {
 
   test('"get_client_hello_server_name" has none where the client names no server', async () => {
     const { stdout } = await shell(
-      `echo '?' | timeout 5 openssl s_client -quiet -noservername -connect 127.0.0.1:${gateway.port("hello")} 2>/dev/null`,
+      `echo '?' | timeout 20 openssl s_client -quiet -noservername -connect 127.0.0.1:${gateway.port("hello")} 2>/dev/null`,
     );
     expect(JSON.parse(stdout).ctx.hello).not.toHaveProperty("serverName");
   });

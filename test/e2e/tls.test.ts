@@ -79,7 +79,7 @@ afterAll(async () => {
 });
 
 const sclient = (server: string, args: string): Promise<{ stdout: string; stderr: string; code: number | null }> =>
-  shell(`echo | timeout 5 openssl s_client -connect 127.0.0.1:${gateway.port(server)} ${args}`);
+  shell(`echo | timeout 20 openssl s_client -connect 127.0.0.1:${gateway.port(server)} ${args}`);
 
 async function facts(server: string, options: Parameters<typeof dialTls>[1] = {}): Promise<Record<string, unknown>> {
   const socket = await dialTls(gateway.port(server), options);

@@ -62,7 +62,7 @@ describe("a worker that stands still", () => {
     const { pid } = await stuck(gateway);
     const began = performance.now();
     expect(await gateway.stop("SIGTERM")).toBe(0);
-    expect(performance.now() - began).toBeLessThan(8_000);
+    expect(performance.now() - began).toBeLessThan(15_000); // five seconds, and what a busy machine takes; sessions may take 30
     await eventually(() => expect(isAlive(pid)).toBe(false));
   });
 
@@ -71,7 +71,7 @@ describe("a worker that stands still", () => {
     const { pid } = await stuck(gateway);
     const port = gateway.port();
     gateway.process.kill("SIGKILL");
-    await eventually(() => expect(isAlive(pid)).toBe(false), 15_000);
+    await eventually(() => expect(isAlive(pid)).toBe(false));
     await eventually(() => refused(port));
   });
 });
@@ -98,11 +98,11 @@ describe("a worker whose code has thrown where nobody catches it", () => {
   test("has half a minute for its sessions, and is gone then", async () => {
     await using gateway = await Gateway.start(config(), { env: FAST });
     const held = await oneOf(gateway.port(), 1);
-    const ended = gone(held.socket);
+    const began = performance.now();
+    const ended = gone(held.socket).then(() => performance.now() - began);
     held.socket.write("throw\n");
     await gateway.line((line) => line["msg"] === "worker replaced");
-    expect(isAlive(held.pid)).toBe(true);
-    await ended;
+    expect(await ended).toBeGreaterThan(5_000); // by a clock that is five times as fast
     await eventually(() => expect(isAlive(held.pid)).toBe(false));
   });
 
@@ -157,7 +157,7 @@ describe.each([1, 2])("with %i workers, a reload whose initWorker waits for what
     for (let number = 0; number < workers; number++) await gateway.line((line) => line["waits"] === number);
     const began = performance.now();
     expect(await tell(gateway, "rollback")).toMatchObject({ code: 0 });
-    expect(performance.now() - began).toBeLessThan(10_000); // a hook may take 25 s
+    expect(performance.now() - began).toBeLessThan(20_000); // a hook may take 25 s
     expect(await gateway.line((line) => line["msg"] === "reload failed")).toMatchObject({
       reason: "a rollback was asked for meanwhile",
     });

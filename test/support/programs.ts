@@ -11,7 +11,7 @@ export interface Ran {
 export async function run(
   command: string,
   args: readonly string[],
-  { input = "", timeoutMs = 15_000 } = {},
+  { input = "", timeoutMs = 30_000 } = {},
 ): Promise<Ran> {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
   const stdout = collect(child, "stdout");
