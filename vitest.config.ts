@@ -13,6 +13,7 @@ const UNCARRIED = [
   "events",
   "everywhere",
   "finding",
+  "growing-faults",
   "ids",
   "links",
   "long-lists",

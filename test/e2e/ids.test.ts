@@ -106,9 +106,8 @@ describe("gateways on one Redis", () => {
 });
 
 describe("more machineBits", () => {
-  const many = `machineBits: 14, redis: { url: "redis://127.0.0.1:\${0}", prefix: "many:" }, `;
-  const wide = (workers: number): string =>
-    config(workers).replace(/redis: "[^"]*",/, many.replace("${0}", `${redis.port}`));
+  const many = (): string => `machineBits: 14, redis: { url: "redis://127.0.0.1:${redis.port}", prefix: "many:" },`;
+  const wide = (workers: number): string => config(workers).replace(/redis: "[^"]*",/, many());
 
   test("have room for more than 102 gateways", async () => {
     await redis.cli("EVAL", `for n = 0, 999 do redis.call('SET', 'many:master:' .. n, 'x') end`, "0");
