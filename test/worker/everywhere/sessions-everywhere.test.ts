@@ -9,7 +9,7 @@ import { Identity } from "../../../src/worker/identity.ts";
 import { SessionsRig } from "../link/rig.ts";
 
 /** Long for a machine with other work, short for whoever waits it out. */
-const ANSWER_MS = 300;
+const ANSWER_MS = 1_000;
 
 const open: Disposable[] = [];
 afterEach(() => {
