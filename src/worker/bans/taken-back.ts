@@ -51,6 +51,11 @@ export class TakenBack {
     this.#doubtUntil = performance.now() + DOUBT_MS;
   }
 
+  /** Whom those mean that Redis had again when it came with older data. */
+  get back(): readonly string[] {
+    return [...this.#back.keys()];
+  }
+
   /** Redis had such a ban again when it came with older data. */
   isBack(whom: string): boolean {
     return this.#back.has(whom);

@@ -134,6 +134,7 @@ export class WorkerBans implements Bans, AsyncDisposable {
    */
   restore(loss: Loss): void {
     this.#takenBack.doubt(loss.found);
+    this.#takeOutBack();
     const isMissing = (key: string): boolean =>
       !loss.found.has(key) || this.#takenBack.isBack(key.slice(BAN_KEYS.length));
     const missing = Array.from(this.#keys.items(), ([key]) => key).filter(isMissing);
@@ -177,6 +178,13 @@ export class WorkerBans implements Bans, AsyncDisposable {
     this.#complain();
     this.#look();
     void this.#sweep();
+  }
+
+  /** Each worker looks after these itself: another may take them out before the followed keys have shown them, and they are meant from then on. */
+  #takeOutBack(): void {
+    const keys = this.#takenBack.back.map((whom) => `${BAN_KEYS}${whom}`);
+    this.#outdated.push(...keys.filter((key) => this.#keys.get(key) === undefined));
+    this.#takeOut();
   }
 
   #takeOut(): void {

@@ -140,10 +140,12 @@ describe("a Redis that comes back with older data", () => {
     await one.bans.remove("192.0.2.7");
     const held = ["192.0.2.1", "192.0.2.3", "192.0.2.5", "192.0.2.6"];
     await all(both, held);
-    await redis.kill();
     const [free, banned] = [watch(both, "192.0.2.2"), watch(both, "192.0.2.5")];
+    for (const { gate } of both) gate.cut();
+    await redis.kill();
     await redis.start();
     expect(await inRedis()).toEqual(["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]);
+    for (const { gate } of both) gate.mend();
     await eventually(async () => expect(await inRedis()).toEqual(held), 10_000);
     await eventually(async () => expect(await redis.cli("GET", "restyconf:ban:192.0.2.3")).toContain("second"));
     expect(Number(await redis.cli("TTL", "restyconf:ban:192.0.2.5"))).toBeGreaterThan(3_000);
