@@ -127,6 +127,11 @@ export class Timers {
   expire(): void {
     if (this.#state !== "open") return;
     this.#state = "exiting";
+    this.callAll();
+  }
+
+  /** All that wait are called now, a last time, with `premature` true. */
+  callAll(): void {
     for (const entry of [...this.#pending]) {
       this.#remove(entry);
       this.#run(entry, true);

@@ -51,7 +51,7 @@ export function newTicketKeys(): Buffer {
 /** Prepares the settings that {@link secureContextOf} takes. */
 export function handshakeSettings(choice: HandshakeChoice): HandshakeSettings {
   const { minVersion, maxVersion, ciphers, clientCertificate, clientCa, serverName, ticketKeys } = choice;
-  const sessionIdContext = digest([serverName, clientCertificate, clientCa]).slice(0, SESSION_ID_CONTEXT_LENGTH);
+  const sessionIdContext = sessionIdContextOf([serverName, clientCertificate, clientCa]);
   const key = digest([sessionIdContext, minVersion, maxVersion, ciphers, ticketKeys?.toString("hex")]);
   return Object.freeze({ ...choice, key, sessionIdContext });
 }
@@ -65,8 +65,14 @@ export function secureContextOf(certificate: Certificate, settings: HandshakeSet
   return context;
 }
 
+/** A session begun with one certificate is not resumed with another: the client has not seen that one (RFC 6066 §3). */
 function contextFor({ cert, key, ca = "" }: Certificate, settings: HandshakeSettings): SecureContext {
-  return createSecureContext({ cert: cert + ca, key, ...optionsOf(settings) });
+  const sessionIdContext = sessionIdContextOf([settings.sessionIdContext, cert]);
+  return createSecureContext({ ...optionsOf(settings), cert: cert + ca, key, sessionIdContext });
+}
+
+function sessionIdContextOf(parts: readonly (string | undefined)[]): string {
+  return digest(parts).slice(0, SESSION_ID_CONTEXT_LENGTH);
 }
 
 /** The options of a context apart from its certificate. */

@@ -3,7 +3,7 @@ import type { RunningGateway } from "./master/running-gateway.ts";
 import type { Operator } from "./operator.ts";
 import { isFault, LAST_DRAIN_MS, QUICK_STOP_MS } from "./process-end.ts";
 import { type Request, Requests } from "./requests.ts";
-import { Trial } from "./trial.ts";
+import { endProcess, Trial } from "./trial.ts";
 
 /** What signals ask of a gateway that serves. */
 const ANSWERS: Readonly<Record<Request, (operator: Operator) => Promise<unknown>>> = {
@@ -55,7 +55,7 @@ export class Lifetime {
   }
 
   stop(how: "quick" | "drain", overMs?: number): void {
-    if (how === "quick" || !this.#operator) setTimeout(() => process.exit(), QUICK_STOP_MS).unref();
+    if (how === "quick" || !this.#operator) setTimeout(() => endProcess(), QUICK_STOP_MS).unref();
     void this.#end(how, overMs);
   }
 
@@ -68,7 +68,7 @@ export class Lifetime {
     if (this.#crashed || this.#operator?.gateway.servesHere === false) return;
     this.#crashed = true;
     process.exitCode = 1;
-    setTimeout(() => process.exit(), LAST_DRAIN_MS).unref();
+    setTimeout(() => endProcess(), LAST_DRAIN_MS).unref();
     void this.#end("drain");
   }
 
@@ -81,6 +81,6 @@ export class Lifetime {
       process.exitCode = 1;
       this.#log?.error("stop failed", { err: cause });
     }
-    process.exit();
+    endProcess();
   }
 }

@@ -108,6 +108,7 @@ export class Operator {
 
   /** Not in a closure: stacks of errors that the worker keeps hold on to closures, and they to the texts. */
   async #take(next: LoadedGateway, share: number, trial: Trial): Promise<void> {
+    trial.ended.throwIfAborted(); // while it waited for its turn
     if (share < 1) await trial.run(() => this.#gateway.tryOut(next, share, trial.ended));
     else this.#gateway = await trial.run(() => this.#gateway.reload(next, trial.ended));
     this.#endCanary();

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { syncBuiltinESMExports } from "node:module";
 import process from "node:process";
 import { messageOf } from "../errors.ts";
 
@@ -76,16 +77,26 @@ export class Trial {
   }
 }
 
-let isGuarded = false;
+/** Ends this process, whoever's code runs: for those whose process it is. */
+export const endProcess: typeof process.exit = process.exit.bind(process);
 
-/** From the first trial on the process ends only for those whose process it is. */
+let isGuarded = false;
+let isKept = false;
+
+/** From now on other processes depend on this one: no code of a configuration ends it. */
+export function keepProcess(): void {
+  isKept = true;
+  guardExit();
+}
+
+/** From the first trial on the process ends only for code that serves. */
 function guardExit(): void {
   if (isGuarded) return;
   isGuarded = true;
-  const exit = process.exit;
   process.exit = (...code) => {
     const cause = new Error(`it has called process.exit(${code.join()})`);
-    if (Trial.current?.take(cause)) throw cause;
-    return exit.apply(process, code); // with no code at all it is that of `process.exitCode`
+    if (Trial.current?.take(cause) || isKept) throw cause;
+    return endProcess(...code); // with no code at all it is that of `process.exitCode`
   };
+  syncBuiltinESMExports(); // for those who import it by its name
 }

@@ -9,6 +9,7 @@ import { loadSource } from "./master/load-source.ts";
 import { LocalWorker } from "./master/local-worker.ts";
 import { watchOrphan } from "./orphan-watch.ts";
 import { isFault, LAST_DRAIN_MS, WORKER_STOP_MS } from "./process-end.ts";
+import { endProcess } from "./trial.ts";
 import { Worker } from "./worker.ts";
 
 // What a worker's process runs: it serves, and does what its master says. Without a master it ends.
@@ -63,6 +64,8 @@ process.on("SIGQUIT", () => void end({ how: "drain" }));
 process.on("exit", () => serving?.log.flush());
 process.on("uncaughtException", (cause, origin) => {
   if (!isFault(cause, origin, serving?.log)) return;
+  const generation = serving?.calls.blamed(cause);
+  if (generation !== undefined) return tell({ kind: "faulty", generation });
   process.exitCode = 1;
   if (isEnding) return;
   giveUpNumber(); // before the master hears of it: another worker may have it then
@@ -112,7 +115,7 @@ async function answer({ id, name, parameters }: CallMessage): Promise<void> {
 
 async function end({ how, overMs, limitMs, isLast = false }: End): Promise<void> {
   const endMs = how === "quick" ? WORKER_STOP_MS : limitMs;
-  if (endMs !== undefined) setTimeout(() => process.exit(), endMs).unref();
+  if (endMs !== undefined) setTimeout(() => endProcess(), endMs).unref();
   isEnding = true;
   sockets.clear();
   if (!isLast) giveUpNumber();
@@ -124,7 +127,7 @@ async function end({ how, overMs, limitMs, isLast = false }: End): Promise<void>
     process.exitCode = 1;
     serving?.log.error("stop failed", { err: cause });
   }
-  process.exit();
+  endProcess();
 }
 
 /** Its sessions go on, and make no ids: whoever takes its place does, by the same number. */

@@ -66,6 +66,8 @@ export class Worker {
   /** The one before, kept whole for a rollback. */
   #previous: Generation | undefined;
   #closing: Promise<void> | undefined;
+  /** The process ends with it. */
+  #isAlone = true;
   #isShown = false;
 
   private constructor(first: Generation, end: AbortController, lasting: Lasting, options: WorkerOptions) {
@@ -163,6 +165,7 @@ export class Worker {
 
   /** So many other processes are the gateway's workers now. */
   joinedBy(workers: number): void {
+    this.#isAlone = false;
     this.#lasting.joinedBy(workers);
   }
 
@@ -324,7 +327,8 @@ export class Worker {
   }
 
   async #close(): Promise<void> {
-    timers.expire();
+    if (this.#isAlone) timers.expire();
+    else timers.callAll();
     this.#lasting.links.drain();
     this.#ports.close();
     await this.#sessions.empty();
@@ -332,7 +336,7 @@ export class Worker {
     const candidates = [...this.#candidates.values()].map(({ generation }) => generation);
     for (const generation of [this.#current, this.#previous, ...candidates, ...this.#retired.values()])
       if (generation) await this.#end(generation);
-    await timers.finish(TIMERS_END_MS);
+    if (this.#isAlone) await timers.finish(TIMERS_END_MS);
     await this.#lasting[Symbol.asyncDispose]();
   }
 

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, renameSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -20,6 +20,7 @@ import {
   isAlive,
   load,
   oneOfEach,
+  put,
   write,
 } from "../support/workers.ts";
 
@@ -97,6 +98,45 @@ describe("one process becomes several", () => {
     expect(await ask(old.socket)).toMatchObject({ pid: old.pid });
     old.socket.destroy();
     expect(await stop()).toBeGreaterThan(5);
+  });
+
+  test("whose master goes on by itself: its timers run, and what the old configuration does at its end is nobody else's", async () => {
+    const more = `import { timer } from "restyconf";`;
+    const phases = (round: number): string => `init: () => void timer.at(1, () => told({ rang: ${round} })),
+      exitWorker: ({ generation }) => { if (generation === 1) { told({ exits: generation }); process.exit(3); } }`;
+    await using gateway = await Gateway.start(config({ workers: 1, more, phases: phases(1) }));
+    const old = await hold(dialIn(gateway.port()));
+    for (const round of [2, 3]) {
+      await change(gateway, "SIGHUP", config({ workers: 2, more, phases: phases(round) }));
+      await gateway.line((line) => line["rang"] === round);
+    }
+    old.socket.end();
+    await gateway.line((line) => "exits" in line);
+    await change(gateway, "SIGHUP", config({ workers: 2, more, phases: phases(4) }));
+    await gateway.line((line) => line["rang"] === 4);
+    for (const { socket } of await oneOfEach(gateway.port())) socket.destroy();
+    expect(await gateway.stop()).toBe(0);
+  });
+
+  test("in new log files, if those are asked for meanwhile", async () => {
+    const keys = `log: { access: "access.log" },`;
+    const phases = `initWorker: async ({ generation }) => {
+      if (generation > 1) { told({ holds: process.pid }); await until(() => there("go")); }
+    }`;
+    await using gateway = await Gateway.start(config({ workers: 1, keys, phases }));
+    const path = join(gateway.folder, "access.log");
+    write(gateway, config({ workers: 2, keys, phases }));
+    const reload = tell(gateway, "reload");
+    await eventually(() => expect(gateway.log.filter((line) => "holds" in line)).toHaveLength(2));
+    renameSync(path, `${path}.1`);
+    gateway.process.kill("SIGUSR1");
+    await eventually(() => expect(existsSync(path)).toBe(true));
+    put(gateway, "go");
+    expect(await reload).toMatchObject({ code: 0 });
+    for (const { socket } of await oneOfEach(gateway.port())) socket.end();
+    const linesIn = (name: string): number => readFileSync(name, "utf8").split("end_cause").length - 1;
+    await eventually(() => expect(linesIn(path)).toBeGreaterThanOrEqual(2));
+    expect(linesIn(`${path}.1`)).toBe(0);
   });
 
   test("when what was tried out is promoted, not before, also at the address that it alone has opened", async () => {

@@ -61,6 +61,19 @@ describe("a server", () => {
     expect((await readAll(client)).toString()).toBe("x");
   });
 
+  test.each([1, 2])(
+    "does not start where two names of its own lead to one address, with %i workers",
+    async (workers) => {
+      const [port = 0] = await freePorts(1);
+      const { address, family } = await lookup("localhost");
+      const ip = family === 6 ? `[${address}]` : address;
+      const starting = Gateway.start(config([`localhost:${port}`, `${ip}:${port}`], `workers: ${workers},`), {
+        ports: 2,
+      });
+      await expect(starting).rejects.toThrow("EADDRINUSE");
+    },
+  );
+
   test("listens on both wildcards with one port", async () => {
     const [port = 0] = await freePorts(1);
     await using gateway = await Gateway.start(config([`0.0.0.0:${port}`, `[::]:${port}`]), { ports: 2 });

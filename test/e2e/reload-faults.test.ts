@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { dialIn, exchange, readUntil } from "../support/client.ts";
@@ -75,6 +75,7 @@ describe.each([1, 2])("a gateway of %i workers", (workers) => {
     ["its module", { top: "process.exit(3);" }],
     ["init", { phases: "init: () => { try { process.exit(3); } catch {} }" }],
     ["a callback while it is loaded", { phases: "init: () => new Promise(() => setTimeout(() => process.exit(3)))" }],
+    ["its imported name", { top: `import { exit } from "node:process"; exit(3);` }],
   ])("fails a reload that calls process.exit() in %s", async (_, fault) => {
     await using gateway = await Gateway.start(config({ workers }));
     const failed = await reloaded(gateway, { workers, ...fault });
@@ -82,6 +83,27 @@ describe.each([1, 2])("a gateway of %i workers", (workers) => {
     expect(await reloaded(gateway, { says: "b", workers })).toMatchObject({ msg: "reload done" });
     expect(await exchange(gateway.port(), "?\n")).toBe("b\n");
     expect(await gateway.stop()).toBe(0);
+  });
+
+  test.each([
+    ["throws where nobody catches it", `setTimeout(() => { throw new Error("stray"); });`, "stray"],
+    ["ends the process", "process.exit(3);", "it has called process.exit(3)"],
+    ["ends the process later", "setTimeout(() => process.exit(3));", "it has called process.exit(3)"],
+  ])("fails a reload whose initWorker %s, and keeps the sessions", async (_, fault, reason) => {
+    await using gateway = await Gateway.start(config({ workers }));
+    const held = await Promise.all(Array.from({ length: 8 }, () => dialIn(gateway.port())));
+    const asked = async (socket: Socket): Promise<string> => {
+      socket.write("?\n");
+      return readUntil(socket, (text) => text.endsWith("\n"));
+    };
+    expect(new Set(await Promise.all(held.map(asked)))).toEqual(new Set(["a\n"]));
+    const phases = `initWorker: () => new Promise(() => { ${fault} })`;
+    const failed = await reloaded(gateway, { says: "b", workers, phases });
+    expect(failed).toMatchObject({ msg: "reload failed", reason: expect.stringContaining(reason) });
+    expect(await reloaded(gateway, { says: "c", workers })).toMatchObject({ msg: "reload done" });
+    expect(new Set(await Promise.all(held.map(asked)))).toEqual(new Set(["a\n"]));
+    expect(gateway.log.filter(({ msg }) => msg === "worker ended" || msg === "worker replaced")).toEqual([]);
+    for (const socket of held) socket.destroy();
   });
 
   test("fails a reload whose code throws where nobody catches it while it is loaded", async () => {

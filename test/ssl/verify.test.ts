@@ -102,6 +102,16 @@ describe.each(["TLSv1.2", "TLSv1.3"] as const)("in %s", (version) => {
     expect(await second.shake({ version, session })).toMatchObject({ isResumed: false, verdict: "NONE" });
   });
 
+  test("a session is not resumed with another certificate, even with the same ticket keys", async () => {
+    const ticketKeys = Buffer.alloc(48, 8);
+    const renewed = new Certificate(await made({ names: ["renewed.test"] }));
+    const settings = handshakeSettings({ ...choice, ticketKeys });
+    await using first = await serve({ ticketKeys });
+    await using second = await serveTls(() => secureContextOf(renewed, settings), "optional");
+    const { session } = await first.shake({ version, pair: mustHave("good") });
+    expect(await second.shake({ version, session })).toMatchObject({ isResumed: false });
+  });
+
   test("workers with the same ticket keys resume each other's sessions, with the verdict", async () => {
     const ticketKeys = Buffer.alloc(48, 9);
     const fresh = new Certificate(own); // as another worker has it: a context of its own

@@ -27,8 +27,14 @@ export class Crew {
     return slots.flatMap(({ process, leaving }) => [...(process ? [process] : []), ...leaving]);
   }
 
+  /** Who does not serve yet. */
+  get starting(): readonly WorkerProcess[] {
+    return [...this.#slots, ...this.#hired].flatMap(({ next }) => (next ? [next] : []));
+  }
+
   /** Starts workers until there are so many: all of them, or none, as when `unless` aborts. They are ready to serve; {@link add} has them do so. */
   async hire(workers: number, how: SlotStart, unless?: AbortSignal): Promise<readonly Slot[]> {
+    unless?.throwIfAborted();
     const slots = this.#missing(workers);
     const giveUp = (): void => this.dismiss(slots);
     for (const slot of slots) this.#hired.add(slot);
@@ -102,7 +108,7 @@ export class Crew {
   /** Ends at once whatever lives. */
   destroy(): void {
     for (const process of this.all) process.destroy();
-    for (const slot of [...this.#slots, ...this.#hired]) slot.next?.destroy();
+    for (const process of this.starting) process.destroy();
   }
 
   #missing(workers: number): readonly Slot[] {

@@ -1,17 +1,15 @@
 import { rmSync } from "node:fs";
-import { formatEndpoint, parseEndpoint } from "../../codecs/address.ts";
-import { bind } from "../../stream/port.ts";
+import { formatEndpoint } from "../../codecs/address.ts";
+import { BindError, bind } from "../../stream/port.ts";
 import type { ServedPort, WantedPort } from "../ports.ts";
 import type { ListeningSocket } from "./given-sockets.ts";
 import type { SocketName } from "./inherited-sockets.ts";
-import { checkFree, copyOf, openMore, openSockets, type SocketHandle } from "./socket-handle.ts";
+import { type BoundAddress, checkFree, copyOf, openMore, openSockets, type SocketHandle } from "./socket-handle.ts";
 
 /** An open address of the gateway. */
-interface OpenAddress {
+interface OpenAddress extends BoundAddress {
   /** With the real port where 0 was asked for. */
   readonly address: string;
-  readonly port: number;
-  readonly wanted: WantedPort;
   /** One for each worker, or one for all; their places never change. */
   readonly handles: SocketHandle[];
   /** Of a unix socket that somebody else has opened: whoever closes it last removes it. */
@@ -88,9 +86,10 @@ export class ListeningSockets {
       for (const port of wanted) {
         const open = this.#open.get(port.key) ?? this.#preparedAt(port.key);
         if (!open) added.set(port.key, await openAddress(port, workers));
-        else more.set(port.key, await openMore(port, open.port, workers - open.handles.length));
+        else more.set(port.key, openMore(open, workers - open.handles.length));
         if (open && !this.#open.has(port.key)) added.set(port.key, open);
       }
+      assertApart(wanted.flatMap(({ key }) => this.#open.get(key) ?? added.get(key) ?? []));
     } catch (cause) {
       this.abandon({ added, more });
       throw cause;
@@ -100,8 +99,8 @@ export class ListeningSockets {
 
   /** The moment before workers accept: another gateway may have begun since these were opened. @throws BindError */
   async check(): Promise<void> {
-    for (const { wanted, port } of this.#open.values())
-      await bind(wanted.endpoint, () => checkFree(wanted, port), { isOpen: true });
+    for (const address of this.#open.values())
+      await bind(address.wanted.endpoint, () => checkFree(address), { isOpen: true });
   }
 
   /** What is not wanted any more is closed here; it is gone when the last worker has closed it, too. */
@@ -152,14 +151,19 @@ function closeAddress({ handles, path }: OpenAddress): void {
 
 function copied(port: ServedPort): OpenAddress {
   const { endpoint, address, server } = port;
-  const handle = copyOf(port);
+  const { handles, ...bound } = copyOf(port);
   const path = endpoint.kind === "unix" ? endpoint.path : undefined;
-  return { address, port: portAt(address), wanted: port, handles: [handle], path, server: server.name };
+  return { ...bound, address, wanted: port, handles: [...handles], path, server: server.name };
 }
 
-function portAt(address: string): number {
-  const endpoint = parseEndpoint(address);
-  return endpoint?.kind === "tcp" ? endpoint.port : 0;
+/** Sockets that share a port would share it between two servers, too, where names lead to one address. @throws BindError */
+function assertApart(addresses: readonly OpenAddress[]): void {
+  const seen = new Map<string, OpenAddress>();
+  for (const one of addresses.filter(({ ip }) => ip !== undefined)) {
+    const other = seen.get(`${one.ip} ${one.port}`);
+    if (other) throw new BindError(`cannot listen on ${one.address}: listen EADDRINUSE: it is ${other.address}`);
+    seen.set(`${one.ip} ${one.port}`, one);
+  }
 }
 
 function sharesOf(
@@ -188,8 +192,8 @@ function accepterOf(place: number, serving: readonly number[], workers: number):
 function openAddress(port: WantedPort, workers: number): Promise<OpenAddress> {
   const { endpoint, server } = port;
   return bind(endpoint, async () => {
-    const { handles, port: bound } = await openSockets(port, workers);
-    const address = formatEndpoint(endpoint.kind === "tcp" ? { ...endpoint, port: bound } : endpoint);
-    return { address, port: bound, wanted: port, handles: [...handles], server: server.name };
+    const { handles, ...bound } = await openSockets(port, workers);
+    const address = formatEndpoint(endpoint.kind === "tcp" ? { ...endpoint, port: bound.port } : endpoint);
+    return { ...bound, address, wanted: port, handles: [...handles], server: server.name };
   });
 }

@@ -3,23 +3,43 @@ import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import { attachDicts } from "../../shared/dict/open-dicts.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { OpenLog } from "../log.ts";
+import { Trial } from "../trial.ts";
 import type { Preparation, Worker } from "../worker.ts";
 import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
 import type { SocketName } from "./inherited-sockets.ts";
 import { loadSource } from "./load-source.ts";
+
+/** A generation that is forgotten already. */
+const NOBODYS = 0;
 
 /** A worker as the master sees it, in the worker's own process. */
 export class LocalWorker implements WorkerCalls {
   readonly #worker: Worker;
   readonly #log: OpenLog;
   readonly #startedAt: string = new Date().toISOString();
+  /** By generations: of those that were built here, those that serve, may, or have served last. */
+  readonly #trials = new Map<number, Trial>();
 
   constructor(worker: Worker, log: OpenLog) {
     this.#worker = worker;
     this.#log = log;
   }
 
+  /** What its code throws meanwhile is its own failure, and not the worker's. */
   async prepare(source: Source): Promise<void> {
+    const trial = new Trial();
+    this.#trials.set(source.generation, trial);
+    await trial.load(() => this.#prepare(source));
+  }
+
+  /** Which generation's code has thrown that, if it is one that does not serve all; undefined: the worker is broken. */
+  blamed(cause: unknown): number | undefined {
+    const trial = Trial.current;
+    if (!trial?.take(cause)) return undefined;
+    return [...this.#trials].find(([, one]) => one === trial)?.[0] ?? NOBODYS;
+  }
+
+  async #prepare(source: Source): Promise<void> {
     const { config } = await loadSource(source);
     const dicts = attachDicts(source.dicts, { keep: this.#worker.dicts });
     const { generation: number, ticketKeys } = source;
@@ -31,8 +51,11 @@ export class LocalWorker implements WorkerCalls {
     return this.#worker.prepare(config, like);
   }
 
-  commit(generation: number): Promise<void> {
-    return this.#worker.commit(generation);
+  async commit(generation: number): Promise<void> {
+    await this.#worker.commit(generation);
+    this.#trials.get(generation)?.adopt();
+    for (const number of this.#trials.keys())
+      if (number !== generation && number !== this.#worker.previous) this.#trials.delete(number);
   }
 
   tryOut(generation: number, share: number): Promise<void> {
@@ -40,6 +63,7 @@ export class LocalWorker implements WorkerCalls {
   }
 
   abandon(generation: number): Promise<void> {
+    this.#trials.delete(generation);
     return this.#worker.abandon(generation);
   }
 
@@ -52,7 +76,10 @@ export class LocalWorker implements WorkerCalls {
   }
 
   async rollback(generation: number): Promise<boolean> {
-    return this.#worker.previous === generation && (await this.#worker.rollback());
+    const failed = this.#worker.generation;
+    const isBack = this.#worker.previous === generation && (await this.#worker.rollback());
+    if (isBack) this.#trials.get(failed)?.drop();
+    return isBack;
   }
 
   async sessions(): Promise<ReturnType<Worker["sessions"]>> {

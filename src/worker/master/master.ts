@@ -119,6 +119,9 @@ export class Master implements RunningGateway, SlotHost {
   started(process: WorkerProcess): void {
     const member = this.#events.join(process.ids.number, { send: (delivery, done) => process.deliver(delivery, done) });
     process.onEvents = (messages) => member.receive(messages);
+    process.onFaulty = (generation) => {
+      if (this.#tried?.generation === generation) this.#tried.crashes++;
+    };
     process.onAgain = (name) => process.giveAgain(name, this.#sockets.find(name));
     void process.ended.then(() => member.leave());
   }
@@ -256,7 +259,7 @@ export class Master implements RunningGateway, SlotHost {
 
   async reopen(): Promise<void> {
     this.log.reopen();
-    await this.#ask((worker) => worker.reopen());
+    await Promise.allSettled([...this.#crew.all, ...this.#crew.starting].map((worker) => worker.reopen()));
   }
 
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {

@@ -8,6 +8,7 @@ import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { ServedPort } from "../ports.ts";
+import { keepProcess } from "../trial.ts";
 import { Worker } from "../worker.ts";
 import type { WorkerCalls } from "./calls.ts";
 import type { Former } from "./former.ts";
@@ -184,6 +185,7 @@ export class Single implements RunningGateway, Former {
   }
 
   joinedBy(workers: number): void {
+    keepProcess();
     this.#worker.joinedBy(workers);
   }
 
@@ -247,8 +249,8 @@ export class Single implements RunningGateway, Former {
     return [await this.#local.status()];
   }
 
-  reopen(): Promise<void> {
-    return this.#local.reopen();
+  async reopen(): Promise<void> {
+    await (this.#successor ?? this.#local).reopen();
   }
 
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {

@@ -16,6 +16,8 @@ export interface SocketHandle {
 export interface OpenedSockets {
   readonly handles: readonly SocketHandle[];
   readonly port: number;
+  /** Where it is bound, also by a name; undefined: a unix socket. */
+  readonly ip: string | undefined;
 }
 
 /** IPV6_V6ONLY; libuv: `UV_TCP_IPV6ONLY`. */
@@ -27,22 +29,25 @@ const IPV6_ONLY = 1;
  * with that, so that no client waits where nobody is. Throws the system's errors.
  */
 export async function openSockets({ endpoint, ipv6Only }: WantedPort, count: number): Promise<OpenedSockets> {
-  if (endpoint.kind === "unix") return { handles: [create(endpoint.path, -1, -1, 0)], port: 0 };
+  if (endpoint.kind === "unix") return { handles: [create(endpoint.path, -1, -1, 0)], port: 0, ip: undefined };
   const { addon } = loadAddon();
   const ip = await ipOf(endpoint.host);
   if (addon && process.platform === "linux")
     return shared(addon, { host: ip.address, port: endpoint.port, ipv6Only }, count);
   const handle = create(ip.address, endpoint.port, ip.family, ipv6Only ? IPV6_ONLY : 0);
-  return { handles: [handle], port: portOf(handle) };
+  return { handles: [handle], ...boundOf(handle) };
 }
 
-/** More sockets beside those that are open at a port already: for workers that come later. */
-export async function openMore(wanted: WantedPort, port: number, count: number): Promise<readonly SocketHandle[]> {
-  const { endpoint, ipv6Only } = wanted;
+/** An address at which a socket is open already. */
+export interface BoundAddress extends Pick<OpenedSockets, "ip" | "port"> {
+  readonly wanted: WantedPort;
+}
+
+/** More sockets beside those that are open at an address already: for workers that come later. */
+export function openMore({ wanted, ip, port }: BoundAddress, count: number): readonly SocketHandle[] {
   const { addon } = loadAddon();
-  if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return [];
-  const { address: host } = await ipOf(endpoint.host);
-  return severalAt(addon, { host, port, ipv6Only }, Math.max(0, count));
+  if (ip === undefined || !addon || process.platform !== "linux") return [];
+  return severalAt(addon, { host: ip, port, ipv6Only: wanted.ipv6Only }, Math.max(0, count));
 }
 
 /** Sockets that one process listens at can be copied for others: the platform shares ports, and the carrier's binary is there. */
@@ -51,19 +56,20 @@ export function canCopy(): boolean {
 }
 
 /** A copy of a socket that this process listens at. From now on others may be opened beside it. Throws the system's errors. */
-export function copyOf({ fd, noDelay, keepAliveMs }: ServedPort): SocketHandle {
+export function copyOf({ fd, noDelay, keepAliveMs }: ServedPort): OpenedSockets {
   const { addon } = loadAddon();
   if (!addon) throw new Error("the socket cannot be copied here");
   const at = { host: undefined, port: 0, ipv6Only: false, listenFd: fd, reusePort: true, backlog: BACKLOG };
   const copy = addon.open({ ...UNUSED, ...at, noDelay, keepAliveMs });
-  return create(null, 0, -1, 0, copy.fd);
+  const handle = create(null, 0, -1, 0, copy.fd);
+  return { handles: [handle], ...boundOf(handle) };
 }
 
 /** libuv keeps an address that is taken to itself until somebody listens, or asks. */
-function portOf(handle: SocketHandle): number {
-  const bound = { port: 0 };
+function boundOf(handle: SocketHandle): Pick<OpenedSockets, "ip" | "port"> {
+  const bound: { address?: string; port?: number } = {};
   const error = handle.getsockname?.(bound) ?? 0;
-  if (error === 0) return bound.port;
+  if (error === 0) return { ip: bound.address, port: bound.port ?? 0 };
   handle.close();
   throw new Error(`bind ${getSystemErrorName(error)}`);
 }
@@ -81,7 +87,7 @@ function shared(addon: Addon, address: Address, count: number): OpenedSockets {
   if (address.port !== 0) assertFree(addon, address);
   const { handle, port } = opened(addon, address);
   try {
-    return { handles: [handle, ...severalAt(addon, { ...address, port }, count - 1)], port };
+    return { handles: [handle, ...severalAt(addon, { ...address, port }, count - 1)], port, ip: address.host };
   } catch (cause) {
     handle.close();
     throw cause;
@@ -100,11 +106,10 @@ function severalAt(addon: Addon, address: Address, count: number): readonly Sock
 }
 
 /** Nobody else listens at an address that is bound here, and not listened at yet. Throws the system's error. */
-export async function checkFree({ endpoint, ipv6Only }: WantedPort, port: number): Promise<void> {
+export function checkFree({ wanted, ip, port }: BoundAddress): void {
   const { addon } = loadAddon();
-  if (endpoint.kind === "unix" || !addon || process.platform !== "linux") return; // who binds later, or listens, is told
-  const { address: host } = await ipOf(endpoint.host);
-  assertFree(addon, { host, port, ipv6Only });
+  if (ip === undefined || !addon || process.platform !== "linux") return; // who binds later, or listens, is told
+  assertFree(addon, { host: ip, port, ipv6Only: wanted.ipv6Only });
 }
 
 function assertFree(addon: Addon, address: Address): void {

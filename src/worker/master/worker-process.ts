@@ -53,6 +53,8 @@ export class WorkerProcess implements WorkerCalls {
   readonly left: Promise<LeftBy>;
   /** It has published events. */
   onEvents: ((messages: readonly EventMessage[]) => void) | undefined;
+  /** Code of a generation that is not to serve all has thrown what nobody caught. */
+  onFaulty: ((generation: number) => void) | undefined;
   /** It needs a socket again. */
   onAgain: ((name: SocketName) => void) | undefined;
   readonly #child: ChildProcess;
@@ -180,7 +182,9 @@ export class WorkerProcess implements WorkerCalls {
     }
   }
 
+  /** Also when it has not started yet, as it may have opened its log already. */
   async reopen(): Promise<void> {
+    await this.ready;
     await this.#call({ name: "reopen", parameters: [] });
   }
 
@@ -226,6 +230,7 @@ export class WorkerProcess implements WorkerCalls {
       else if (message.kind === "crashed") this.#leave("fault");
       else if (message.kind === "closing") this.#leave(this.#isTold ? "order" : "signal");
       else if (message.kind === "again") this.onAgain?.({ key: message.key, place: message.place });
+      else if (message.kind === "faulty") this.onFaulty?.(message.generation);
       else if (message.kind === "events") this.onEvents?.(message.messages);
       else if (message.kind === "answer") this.#calls.answered(message.id, message.value);
       else this.#calls.refused(message.id, errorOf(message.reason));
