@@ -1,4 +1,15 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, watch, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  promises,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -17,12 +28,33 @@ const open = (path: string): Promise<Registry> => fileRegistry(path, { warn: (te
 registryLaws("folder", () => open(fresh()));
 registryLaws("JSON file", () => open(join(fresh(), "keys.json")));
 
+/** Counts how often the folder is listed, by whomever. */
+function countedListings(folder: string): Disposable & { readonly count: number } {
+  const { readdir } = promises;
+  let count = 0;
+  const counting = (...input: Parameters<typeof readdir>): ReturnType<typeof readdir> => {
+    if (input[0] === folder) count++;
+    return readdir(...input);
+  };
+  const put = (way: unknown): void => {
+    Object.assign(promises, { readdir: way });
+    syncBuiltinESMExports();
+  };
+  put(counting);
+  return {
+    get count() {
+      return count;
+    },
+    [Symbol.dispose]: () => put(readdir),
+  };
+}
+
 const forms = [
-  { form: "folder", pathIn: (folder: string) => folder },
-  { form: "JSON file", pathIn: (folder: string) => join(folder, "keys.json") },
+  { form: "folder", pathIn: (folder: string) => folder, many: 600 },
+  { form: "JSON file", pathIn: (folder: string) => join(folder, "keys.json"), many: 6_000 },
 ];
 
-describe.each(forms)("a registry in a $form", ({ pathIn }) => {
+describe.each(forms)("a registry in a $form", ({ pathIn, many }) => {
   let path: string;
   let opened: Registry[];
   beforeEach(() => {
@@ -75,6 +107,56 @@ describe.each(forms)("a registry in a $form", ({ pathIn }) => {
     await Promise.all(writes);
     for (const registry of all) await eventually(async () => expect((await registry.list("key:")).size).toBe(30));
   });
+  test("has made all changes when it has ended, however many wait", async () => {
+    const registry = await another();
+    let done = 0;
+    const puts = Array.from({ length: many }, (_, index) => registry.put(`key:${index}`, "v", { ttlMs: 60_000 }));
+    for (const put of puts) void put.then(() => done++);
+    await registry[Symbol.asyncDispose]();
+    expect(done).toBe(many);
+    expect((await (await another()).list("key:")).size).toBe(many);
+  });
+  test("makes changes of one key in their order, each answered as if it had been made alone", async () => {
+    const registry = await another();
+    const changes = [
+      registry.delete("a"),
+      registry.put("a", "1", { ttlMs: 60_000 }),
+      registry.put("other", "1"),
+      registry.delete("a"),
+      registry.delete("a"),
+      registry.put("a", "2"),
+      registry.put("a", "3", { ttlMs: 50_000 }),
+      registry.delete("other"),
+      registry.put("a", "4", { ttlMs: 70_000 }),
+    ];
+    expect(await Promise.all(changes)).toEqual([
+      false,
+      undefined,
+      undefined,
+      true,
+      false,
+      undefined,
+      undefined,
+      true,
+      undefined,
+    ]);
+    for (const one of [registry, await another()]) expect([...(await one.list(""))]).toEqual([["a", "4"]]);
+    if (path.endsWith(".json")) return;
+    expect(readdirSync(path)).toEqual([expect.stringMatching(/^a~\d{13}$/)]);
+  });
+  test("tells each who waits when nothing can be written, and nobody who comes later", async () => {
+    const registry = await another();
+    await registry.put("before", "1");
+    rmSync(path, { recursive: true });
+    if (path.endsWith(".json")) mkdirSync(path);
+    else writeFileSync(path, "");
+    const changes = [registry.put("a", "1"), registry.delete("before"), registry.put("b", "1")];
+    const results = await Promise.allSettled(changes);
+    expect(results.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+    rmSync(path, { recursive: true });
+    await registry.put("later", "1");
+    expect([...(await (await another()).list("")).keys()]).toEqual(["later"]);
+  });
   test("keeps keys of any sign", async () => {
     const keys = ["a/b", "..", ".hidden", "a~1790000000000", "ü ✓", "%41", "A*?'()!", "__proto__", "constructor"];
     const registry = await another();
@@ -111,6 +193,39 @@ describe("a registry in a folder", () => {
     rmSync(join(folder, "service:game:b"));
     await eventually(async () => expect(await registry.get("service:game:b")).toBeUndefined());
     await registry[Symbol.asyncDispose]();
+  });
+  test("tells each writer as soon as its key is there, without those that wait behind it", async () => {
+    const folder = fresh();
+    await using registry = await open(folder);
+    const files = (): number => readdirSync(folder).filter((name) => name.startsWith("key")).length;
+    const found = await Promise.all(
+      Array.from({ length: 200 }, async (_, index) => {
+        await registry.put(`key${index}`, "v");
+        expect(readFileSync(join(folder, `key${index}`), "utf8")).toBe("v");
+        return files() - index;
+      }),
+    );
+    expect(Math.max(...found)).toBeLessThan(10);
+  });
+  test("is not listed anew for each change", async () => {
+    const folder = fresh();
+    await using registry = await open(folder);
+    using listings = countedListings(folder);
+    await Promise.all(Array.from({ length: 200 }, (_, index) => registry.put(`key${index}`, "v", { ttlMs: 60_000 })));
+    expect(listings.count).toBeGreaterThan(0);
+    expect(listings.count).toBeLessThan(20); // what is seen of its own changes is among them
+  });
+  test("tells the writer of a key whose file cannot be made, nobody else, and leaves nothing half done", async () => {
+    const folder = fresh();
+    await using registry = await open(folder);
+    mkdirSync(join(folder, "b", "in the way"), { recursive: true });
+    const changes = ["a", "b", "c", "b", "d"].map((key) => registry.put(key, "1"));
+    const results = await Promise.allSettled([...changes, registry.delete("b"), registry.delete("a")]);
+    expect(results.map(({ status }) => status === "fulfilled")).toEqual([true, false, true, false, true, false, true]);
+    expect(readdirSync(folder).sort()).toEqual(["b", "c", "d"]);
+    rmSync(join(folder, "b"), { recursive: true });
+    await registry.put("b", "2");
+    expect(Object.fromEntries(await registry.list(""))).toEqual({ b: "2", c: "1", d: "1" });
   });
   test("sweeps away what is over and what a killed writer has left", async () => {
     const folder = fresh();

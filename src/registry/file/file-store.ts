@@ -8,11 +8,13 @@ export interface FileStore {
   concerns(name: string): boolean;
   /** All that is there, without what is over. Rejects when it cannot be read or understood. */
   read(): Promise<ReadonlyMap<string, Entry>>;
+  /** How many changes are made in one go: what others have changed is read behind them. */
+  readonly together: number;
   /**
-   * Makes changes, in their order, and answers for each whether its key was there before, or why it was not made. What was made
-   * survives a crash from then on. Rejects when none was made.
+   * Makes changes, those of a key in their order, and answers for one after the other, as soon as it is made, whether its key
+   * was there before, or why it was not made. What was made survives a crash from then on. Rejects when the others were not made.
    */
-  change(changes: readonly StoreChange[]): Promise<readonly PromiseSettledResult<boolean>[]>;
+  change(changes: readonly StoreChange[]): AsyncIterable<PromiseSettledResult<boolean>>;
   /** Takes away what is over of these keys, unless somebody has put it again meanwhile. */
   expire(keys: readonly string[]): Promise<void>;
 }

@@ -13,9 +13,6 @@ const SETTLE_MS = 20;
 /** File systems of a network give no sign of changes. As long as a full sync with Redis. */
 const POLL_MS = 2_000;
 
-/** Half of what a watch holds that nobody reads meanwhile: changes of one write are told in one moment. */
-const MAX_TOGETHER = 5_000;
-
 /** How files are looked after. */
 export interface FileRegistryOptions {
   /** Gets a sentence when files cannot be read, once per reason: what was known before stays. */
@@ -113,8 +110,16 @@ class FileRegistry implements Registry {
     clearInterval(this.#poll);
     clearTimeout(this.#settling);
     this.#watcher?.close();
-    await this.#work;
+    await this.#rest();
     this.#table.close();
+  }
+
+  /** Until nothing is under way: a write that begins queues the next one. */
+  async #rest(): Promise<void> {
+    for (let seen: unknown; seen !== this.#work; ) {
+      seen = this.#work;
+      await seen;
+    }
   }
 
   #mustBeOpen(): void {
@@ -130,25 +135,29 @@ class FileRegistry implements Registry {
 
   /** One after the other, as if each had been made alone. */
   async #write(): Promise<void> {
-    const waiting = this.#waiting.splice(0, MAX_TOGETHER);
+    const waiting = this.#waiting.splice(0, this.#store.together);
     if (this.#waiting.length > 0) void this.#inTurn(() => this.#write());
     const taken = this.#takenOf(waiting);
+    let told = 0;
     try {
-      const results = await this.#store.change(taken);
-      for (const [index, { key, entry, done, failed }] of taken.entries()) {
-        const result = results[index];
-        if (result?.status !== "fulfilled") {
-          failed(result?.reason);
-          continue;
-        }
-        const wasLive = this.#table.get(key) !== undefined;
-        if (entry) this.#table.set(key, entry.value, entry.expires);
-        else this.#table.delete(key);
-        done(wasLive && result.value);
+      for await (const result of this.#store.change(taken)) {
+        const change = taken[told++];
+        if (change) this.#tell(change, result);
       }
     } catch (cause) {
-      for (const { failed } of taken) failed(cause);
+      for (const { failed } of taken.slice(told)) failed(cause);
     }
+  }
+
+  #tell({ key, entry, done, failed }: Waiting, result: PromiseSettledResult<boolean>): void {
+    if (result.status === "rejected") {
+      failed(result.reason);
+      return;
+    }
+    const wasLive = this.#table.get(key) !== undefined;
+    if (entry) this.#table.set(key, entry.value, entry.expires);
+    else this.#table.delete(key);
+    done(wasLive && result.value);
   }
 
   /** Those that there is room for; the others are told that there is none. */

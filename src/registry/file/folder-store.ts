@@ -10,8 +10,21 @@ const MAX_NAME = 239;
 /** Parts that a write was interrupted in are older than any write takes. */
 const MAX_PART_AGE_MS = 60_000;
 
+/** A folder is listed once for so many changes: far more often than others change the same key, far less than for each. */
+const MAX_TOGETHER = 250;
+
+/** Files that are written side by side: disks take several in about the time of one. As many as Node has threads for. */
+const MAX_SIDE_BY_SIDE = 4;
+
+/** Files that are looked at together: enough that nobody waits for each way to the disk, little next to the files a process may open. */
+const MAX_READ_AT_ONCE = 32;
+
+/** The files of keys that are about to change. */
+type Names = ReadonlyMap<string, Set<string>>;
+
 /** A file that was read, and what tells that it is another one now. */
 interface Known {
+  readonly name: string;
   readonly key: string;
   readonly entry: Entry;
   readonly stamp: string;
@@ -24,6 +37,7 @@ interface Known {
  */
 export class FolderStore implements FileStore {
   readonly folder: string;
+  readonly together = MAX_TOGETHER;
   #known: ReadonlyMap<string, Known> = new Map();
 
   constructor(folder: string) {
@@ -37,12 +51,15 @@ export class FolderStore implements FileStore {
   async read(): Promise<ReadonlyMap<string, Entry>> {
     const files = new Map<string, Known>();
     const found = new Map<string, Known>();
-    for (const name of await readdir(this.folder)) {
-      const known = this.concerns(name) ? await this.#load(name) : await this.#sweep(name);
-      if (!known) continue;
-      files.set(name, known);
-      const other = found.get(known.key); // a writer was interrupted, or is about to take the older one away
-      if (!other || other.mtimeMs < known.mtimeMs) found.set(known.key, known);
+    const names = await readdir(this.folder);
+    for (let from = 0; from < names.length; from += MAX_READ_AT_ONCE) {
+      const some = names.slice(from, from + MAX_READ_AT_ONCE);
+      for (const known of await Promise.all(some.map((name) => this.#look(name)))) {
+        if (!known) continue;
+        files.set(known.name, known);
+        const other = found.get(known.key); // a writer was interrupted, or is about to take the older one away
+        if (!other || other.mtimeMs < known.mtimeMs) found.set(known.key, known);
+      }
     }
     this.#known = files;
     const now = Date.now();
@@ -50,32 +67,36 @@ export class FolderStore implements FileStore {
     return new Map(live.map(({ key, entry }) => [key, entry]));
   }
 
-  async change(changes: readonly StoreChange[]): Promise<readonly PromiseSettledResult<boolean>[]> {
-    const results: PromiseSettledResult<boolean>[] = [];
-    for (const { key, entry } of changes)
-      results.push(...(await Promise.allSettled([entry ? this.#put(key, entry) : this.#delete(key)])));
-    return results;
+  async *change(changes: readonly StoreChange[]): AsyncGenerator<PromiseSettledResult<boolean>> {
+    await mkdir(this.folder, { recursive: true });
+    const names = await this.#namesOf(changes.map(({ key }) => key));
+    for (const some of sideBySide(changes)) yield* await Promise.allSettled(some.map((one) => this.#make(one, names)));
   }
 
-  async #put(key: string, { value, expires }: Entry): Promise<boolean> {
+  async #make({ key, entry }: StoreChange, names: Names): Promise<boolean> {
+    const files = names.get(key) ?? new Set();
+    const name = entry && (await this.#write(key, entry));
+    let wasThere = false;
+    for (const file of files) {
+      wasThere = file === name || (await this.#remove(file)) || wasThere;
+      files.delete(file);
+    }
+    if (name !== undefined) files.add(name);
+    return wasThere;
+  }
+
+  /** The name of the file, which has its content as soon as it is there. */
+  async #write(key: string, { value, expires }: Entry): Promise<string> {
     const name = nameOf(key) + (expires === Number.POSITIVE_INFINITY ? "" : `~${Math.ceil(expires)}`);
     const part = join(this.folder, `.${randomUUID()}.part`);
     try {
-      await mkdir(this.folder, { recursive: true });
       await writeFile(part, value, { flush: expires === Number.POSITIVE_INFINITY });
       await rename(part, join(this.folder, name));
+      return name;
     } catch (cause) {
       await rm(part, { force: true });
       throw cause;
     }
-    for (const other of await this.#namesOf(key)) if (other !== name) await this.#remove(other);
-    return true;
-  }
-
-  async #delete(key: string): Promise<boolean> {
-    let wasThere = false;
-    for (const name of await this.#namesOf(key)) wasThere = (await this.#remove(name)) || wasThere;
-    return wasThere;
   }
 
   async expire(keys: readonly string[]): Promise<void> {
@@ -87,9 +108,10 @@ export class FolderStore implements FileStore {
     }
   }
 
-  async #namesOf(key: string): Promise<readonly string[]> {
-    const names = await readdir(this.folder).catch(() => []);
-    return names.filter((name) => this.concerns(name) && partsOf(name).key === key);
+  async #namesOf(keys: readonly string[]): Promise<Names> {
+    const names = new Map(keys.map((key) => [key, new Set<string>()]));
+    for (const name of await readdir(this.folder)) if (this.concerns(name)) names.get(partsOf(name).key)?.add(name);
+    return names;
   }
 
   /** False: it was not there any more. */
@@ -103,6 +125,10 @@ export class FolderStore implements FileStore {
     }
   }
 
+  #look(name: string): Promise<Known | undefined> {
+    return this.concerns(name) ? this.#load(name) : this.#sweep(name);
+  }
+
   async #load(name: string): Promise<Known | undefined> {
     const path = join(this.folder, name);
     try {
@@ -112,7 +138,7 @@ export class FolderStore implements FileStore {
       const before = this.#known.get(name);
       if (before?.stamp === stamp) return before;
       const { key, expires } = partsOf(name);
-      return { key, entry: { value: await readFile(path, "utf8"), expires }, stamp, mtimeMs };
+      return { name, key, entry: { value: await readFile(path, "utf8"), expires }, stamp, mtimeMs };
     } catch (cause) {
       if (errnoOf(cause) === "ENOENT") return undefined; // gone since the folder was listed
       throw cause;
@@ -140,6 +166,19 @@ function nameOf(key: string): string {
     .replaceAll("%3A", process.platform === "win32" ? "%3A" : ":");
   if (name.length > MAX_NAME) throw new TypeError(`key: expected ${MAX_NAME} characters at most, not ${name.length}`);
   return name;
+}
+
+/** Changes in their order, a few at a time, and never two of a key: whoever comes later finds what was made before. */
+function* sideBySide(changes: readonly StoreChange[]): Generator<readonly StoreChange[]> {
+  let some = new Map<string, StoreChange>();
+  for (const change of changes) {
+    if (some.size === MAX_SIDE_BY_SIDE || some.has(change.key)) {
+      yield [...some.values()];
+      some = new Map();
+    }
+    some.set(change.key, change);
+  }
+  yield [...some.values()];
 }
 
 function partsOf(name: string): { readonly key: string; readonly expires: number } {

@@ -6,6 +6,9 @@ import type { Entry } from "../table.ts";
 import { fileLock } from "./file-lock.ts";
 import { errnoOf, type FileStore, type StoreChange } from "./file-store.ts";
 
+/** Half of what a watch holds that nobody reads meanwhile: changes of one write are told in one moment. */
+const MAX_TOGETHER = 5_000;
+
 /**
  * One JSON file with all keys: an object of values by key. A value is an object, or else a string with its text; one with
  * an end is `{ "$value": …, "$expires": "2026-01-01T00:00:00.000Z" }`. Several processes may write it. Each change rewrites it, so
@@ -13,6 +16,7 @@ import { errnoOf, type FileStore, type StoreChange } from "./file-store.ts";
  */
 export class JsonStore implements FileStore {
   readonly folder: string;
+  readonly together = MAX_TOGETHER;
   readonly #path: string;
   /** What was written or read last, as long as the file is the same. */
   #last: { readonly stamp: string; readonly all: Map<string, unknown> } | undefined;
@@ -32,7 +36,11 @@ export class JsonStore implements FileStore {
     return new Map(all.filter(([, entry]) => entry.expires > now));
   }
 
-  async change(changes: readonly StoreChange[]): Promise<readonly PromiseSettledResult<boolean>[]> {
+  async *change(changes: readonly StoreChange[]): AsyncGenerator<PromiseSettledResult<boolean>> {
+    yield* await this.#change(changes); // told when nobody waits for the lock any more
+  }
+
+  async #change(changes: readonly StoreChange[]): Promise<readonly PromiseSettledResult<boolean>[]> {
     await mkdir(this.folder, { recursive: true });
     await using _lock = await fileLock(`${this.#path}.lock`);
     const all = await this.#parsed();
