@@ -28,25 +28,18 @@ const open = (path: string): Promise<Registry> => fileRegistry(path, { warn: (te
 registryLaws("folder", () => open(fresh()));
 registryLaws("JSON file", () => open(join(fresh(), "keys.json")));
 
-/** Counts how often the folder is listed, by whomever. */
-function countedListings(folder: string): Disposable & { readonly count: number } {
-  const { readdir } = promises;
-  let count = 0;
-  const counting = (...input: Parameters<typeof readdir>): ReturnType<typeof readdir> => {
-    if (input[0] === folder) count++;
-    return readdir(...input);
-  };
-  const put = (way: unknown): void => {
-    Object.assign(promises, { readdir: way });
+/** Tells of each path that the file system is asked about so, by whomever. */
+function overhearing(name: "readdir" | "stat", heard: (path: unknown) => void): Disposable {
+  const before = promises[name];
+  const put = (call: unknown): void => {
+    Object.assign(promises, { [name]: call });
     syncBuiltinESMExports();
   };
-  put(counting);
-  return {
-    get count() {
-      return count;
-    },
-    [Symbol.dispose]: () => put(readdir),
-  };
+  put((...input: readonly unknown[]): unknown => {
+    heard(input[0]);
+    return Reflect.apply(before, promises, input);
+  });
+  return { [Symbol.dispose]: () => put(before) };
 }
 
 const forms = [
@@ -210,10 +203,29 @@ describe("a registry in a folder", () => {
   test("is not listed anew for each change", async () => {
     const folder = fresh();
     await using registry = await open(folder);
-    using listings = countedListings(folder);
+    let listings = 0;
+    using _listings = overhearing("readdir", (path) => void (path === folder && listings++));
     await Promise.all(Array.from({ length: 200 }, (_, index) => registry.put(`key${index}`, "v", { ttlMs: 60_000 })));
-    expect(listings.count).toBeGreaterThan(0);
-    expect(listings.count).toBeLessThan(20); // what is seen of its own changes is among them
+    expect(listings).toBeGreaterThan(0);
+    expect(listings).toBeLessThan(20); // what is seen of its own changes is among them
+  });
+  test("is not read anew before writers had twice the time that the last reading took", async () => {
+    const folder = fresh();
+    for (let index = 0; index < 2_000; index++) writeFileSync(join(folder, `key${index}`), "v");
+    await using registry = await open(folder);
+    const readings: { readonly began: number; ended: number }[] = [];
+    let looks = 0;
+    using _looks = overhearing("stat", () => {
+      const now = performance.now();
+      if (looks++ % 2_000 === 0) readings.push({ began: now, ended: now });
+      const reading = readings.at(-1);
+      if (reading) reading.ended = now;
+    });
+    while (readings.length < 5) await registry.put("key7", String(readings.length));
+    for (const [index, { began, ended }] of readings.slice(0, 4).entries()) {
+      const next = readings[index + 1]?.began ?? 0;
+      expect(next - ended).toBeGreaterThanOrEqual(2 * (ended - began));
+    }
   });
   test("tells the writer of a key whose file cannot be made, nobody else, and leaves nothing half done", async () => {
     const folder = fresh();

@@ -10,6 +10,12 @@ import { JsonStore } from "./json-store.ts";
 /** Writers touch a file several times within a moment; one reading after the last is enough. */
 const SETTLE_MS = 20;
 
+/**
+ * Readings rest for so many times as long as the last one took. Own changes give a sign like those of others, and a folder of ten
+ * thousand keys takes a tenth of a second: writers would wait for readings most of the time.
+ */
+const REST_PER_READING = 2;
+
 /** File systems of a network give no sign of changes. As long as a full sync with Redis. */
 const POLL_MS = 2_000;
 
@@ -58,6 +64,8 @@ class FileRegistry implements Registry {
   /** Readings and writes one after the other, so that no reading undoes a write that it did not see. */
   #work: Promise<unknown> = Promise.resolve();
   #isReading = false;
+  /** When the next reading may begin. */
+  #restsUntil = 0;
   /** Changes that are made together, when what is under way is done. */
   readonly #waiting: Waiting[] = [];
   #complaint = "";
@@ -69,7 +77,7 @@ class FileRegistry implements Registry {
     this.#store = store;
     this.#warn = warn;
     this.#table = new Table({ now: Date.now, onExpired: (keys) => this.#expire(keys) });
-    this.#poll = setInterval(() => this.#reread(), POLL_MS).unref();
+    this.#poll = setInterval(() => this.#settle(), POLL_MS).unref();
   }
 
   async open(): Promise<void> {
@@ -192,10 +200,14 @@ class FileRegistry implements Registry {
 
   #settle(): void {
     if (this.#isClosed) return;
-    this.#settling ??= setTimeout(() => {
-      this.#settling = undefined;
-      this.#reread();
-    }, SETTLE_MS).unref();
+    const rest = Math.ceil(this.#restsUntil - performance.now());
+    this.#settling ??= setTimeout(
+      () => {
+        this.#settling = undefined;
+        this.#reread();
+      },
+      Math.max(SETTLE_MS, rest),
+    ).unref();
   }
 
   /** At most one reading waits; the one that runs may have begun before the change. */
@@ -204,7 +216,11 @@ class FileRegistry implements Registry {
     this.#isReading = true;
     const reading = this.#inTurn(async () => {
       this.#isReading = false;
+      const began = performance.now();
+      if (began < this.#restsUntil) return this.#settle(); // it was asked for while the last one ran
       await this.#read();
+      const ended = performance.now();
+      this.#restsUntil = ended + (ended - began) * REST_PER_READING;
     });
     reading.then(
       () => {
