@@ -291,6 +291,21 @@ describe("a registry in a JSON file", () => {
     });
     await registry[Symbol.asyncDispose]();
   });
+  test("is written as JSON.stringify writes it, whatever is in it", async () => {
+    const path = join(fresh(), "keys.json");
+    const all = { "a\nb": "c\nd", n: 7, empty: {}, list: [1, [], { a: '\u2028"' }], deep: { a: { b: [null] } } };
+    writeFileSync(path, JSON.stringify(all));
+    await using registry = await open(path);
+    const expected = (keys: object): string => `${JSON.stringify(keys, undefined, 2)}\n`;
+    await registry.put("own", `{"x":{"y":"\\n"}}`);
+    expect(readFileSync(path, "utf8")).toBe(expected({ ...all, own: { x: { y: "\n" } } }));
+    await registry.put("own", "text");
+    await registry.delete("list");
+    const { list: _list, ...rest } = all;
+    expect(readFileSync(path, "utf8")).toBe(expected({ ...rest, own: "text" }));
+    for (const key of [...Object.keys(rest), "own"]) await registry.delete(key);
+    expect(readFileSync(path, "utf8")).toBe("{}\n");
+  });
   test("is written a few times for many changes at once, each of which is in it when it is answered, in their order", async () => {
     const path = join(fresh(), "keys.json");
     await using registry = await open(path);

@@ -9,6 +9,14 @@ import { errnoOf, type FileStore, type StoreChange } from "./file-store.ts";
 /** Half of what a watch holds that nobody reads meanwhile: changes of one write are told in one moment. */
 const MAX_TOGETHER = 5_000;
 
+/** A key as it is in the file. Of many keys a change concerns a few: the others are not looked at again. */
+interface Kept {
+  readonly written: unknown;
+  readonly entry: Entry;
+  /** Its lines, from the first write on. */
+  lines?: string;
+}
+
 /**
  * One JSON file with all keys: an object of values by key. A value is an object, or else a string with its text; one with
  * an end is `{ "$value": …, "$expires": "2026-01-01T00:00:00.000Z" }`. Several processes may write it. Each change rewrites it, so
@@ -19,7 +27,7 @@ export class JsonStore implements FileStore {
   readonly together = MAX_TOGETHER;
   readonly #path: string;
   /** What was written or read last, as long as the file is the same. */
-  #last: { readonly stamp: string; readonly all: Map<string, unknown> } | undefined;
+  #last: { readonly stamp: string; readonly all: Map<string, Kept> } | undefined;
 
   constructor(path: string) {
     this.#path = resolve(path);
@@ -32,8 +40,9 @@ export class JsonStore implements FileStore {
 
   async read(): Promise<ReadonlyMap<string, Entry>> {
     const now = Date.now();
-    const all = [...(await this.#parsed())].map(([key, written]) => [key, entryOf(key, written)] as const);
-    return new Map(all.filter(([, entry]) => entry.expires > now));
+    const live = new Map<string, Entry>();
+    for (const [key, { entry }] of await this.#parsed()) if (entry.expires > now) live.set(key, entry);
+    return live;
   }
 
   async *change(changes: readonly StoreChange[]): AsyncGenerator<PromiseSettledResult<boolean>> {
@@ -46,10 +55,10 @@ export class JsonStore implements FileStore {
     const all = await this.#parsed();
     this.#last = undefined; // it is not what is in the file, until that is written
     const now = Date.now();
-    for (const [key, written] of all) if (endOf(key, written) <= now) all.delete(key);
+    for (const [key, { entry }] of all) if (entry.expires <= now) all.delete(key);
     const results = changes.map(({ key, entry }) => {
       const wasThere = all.has(key);
-      if (entry) all.set(key, writtenOf(entry));
+      if (entry) all.set(key, keptOf(key, writtenOf(entry)));
       else all.delete(key);
       return { status: "fulfilled", value: wasThere } as const;
     });
@@ -61,10 +70,10 @@ export class JsonStore implements FileStore {
     // What is over is left out by each reader, and by the next writer.
   }
 
-  async #write(all: Map<string, unknown>): Promise<void> {
+  async #write(all: Map<string, Kept>): Promise<void> {
     const part = `${this.#path}.${randomUUID()}.part`;
     try {
-      await writeFile(part, `${JSON.stringify(Object.fromEntries(all), undefined, 2)}\n`, { flush: true });
+      await writeFile(part, textOfAll(all), { flush: true });
       const stamp = await stampOf(part);
       await rename(part, this.#path);
       if (stamp !== undefined) this.#last = { stamp, all };
@@ -74,7 +83,7 @@ export class JsonStore implements FileStore {
     }
   }
 
-  async #parsed(): Promise<Map<string, unknown>> {
+  async #parsed(): Promise<Map<string, Kept>> {
     const stamp = await stampOf(this.#path); // before it is read: of a file that changes meanwhile the older one
     if (stamp !== undefined && stamp === this.#last?.stamp) return this.#last.all;
     const all = await this.#readAll();
@@ -82,14 +91,14 @@ export class JsonStore implements FileStore {
     return all;
   }
 
-  async #readAll(): Promise<Map<string, unknown>> {
+  async #readAll(): Promise<Map<string, Kept>> {
     const text = await readFile(this.#path, "utf8").catch((cause: unknown) => {
       if (errnoOf(cause) === "ENOENT") return "{}";
       throw cause;
     });
     const parsed = parse(text, this.#path);
     if (!isObject(parsed)) throw new Error(`${this.#path}: expected an object of values by key`);
-    return new Map(Object.entries(parsed));
+    return new Map(Object.entries(parsed).map(([key, written]) => [key, keptOf(key, written)]));
   }
 }
 
@@ -105,6 +114,20 @@ function parse(text: string, path: string): unknown {
 async function stampOf(path: string): Promise<string | undefined> {
   const facts = await stat(path, { bigint: true }).catch(() => undefined);
   return facts && `${facts.ino} ${facts.mtimeNs} ${facts.size}`;
+}
+
+function keptOf(key: string, written: unknown): Kept {
+  return { written, entry: entryOf(key, written) };
+}
+
+/** As `JSON.stringify` writes an object with two spaces. */
+function textOfAll(all: ReadonlyMap<string, Kept>): string {
+  const lines: string[] = [];
+  for (const [key, kept] of all) {
+    kept.lines ??= `${JSON.stringify(key)}: ${JSON.stringify(kept.written, undefined, 2)}`.replaceAll("\n", "\n  ");
+    lines.push(kept.lines);
+  }
+  return lines.length === 0 ? "{}\n" : `{\n  ${lines.join(",\n  ")}\n}\n`;
 }
 
 function entryOf(key: string, written: unknown): Entry {
