@@ -1,6 +1,6 @@
 import { GatewayError } from "../../errors.ts";
 import { type RedisLink, redisScript } from "../redis/redis-link.ts";
-import { INTERNAL } from "../redis/shared-snapshot.ts";
+import { INTERNAL } from "../redis/registry-key.ts";
 
 /** How the ids of all gateways of one Redis are laid out: their `machineBits`. It is forgotten with the last lease. */
 const KEY = `${INTERNAL}ids:bits`;

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type RedisLink, redisScript } from "../redis/redis-link.ts";
-import { INTERNAL } from "../redis/shared-snapshot.ts";
+import { INTERNAL } from "../redis/registry-key.ts";
 
 /** Nodes of a Cluster lose their data one by one; among so many marks each of a few nodes has some. */
 const CLUSTER_MARKS = 16;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { GatewayError } from "../../errors.ts";
 import { type RedisLink, redisScript } from "../redis/redis-link.ts";
-import { INTERNAL } from "../redis/shared-snapshot.ts";
+import { INTERNAL } from "../redis/registry-key.ts";
 
 /** The key of a number, and its holder's token is the value. */
 const BASE = "master:";

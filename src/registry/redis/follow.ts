@@ -1,9 +1,11 @@
 import { messageOf } from "../../errors.ts";
 import { MAX_KEYS, Table } from "../table.ts";
 import { jitteredMs } from "./backoff.ts";
+import { changeOf, type Epochs, epochAfter } from "./epochs.ts";
 import type { RedisLog } from "./open-redis.ts";
 import type { RedisLink } from "./redis-link.ts";
-import { changeOf, INTERNAL, SharedSnapshot } from "./shared-snapshot.ts";
+import { type Round, SharedSnapshot } from "./shared-snapshot.ts";
+import type { Swap } from "./timely-writes.ts";
 
 /**
  * So long a key that has gone is kept when Redis was away or has lost its data: whoever is alive puts it again within its
@@ -33,18 +35,37 @@ const SNAPSHOT_ROUNDS = 3;
 export interface Loss {
   /** Another one for each loss, the same for all who see it. */
   readonly epoch: string;
-  /** True: all was gone. False: Redis is another process than before, or another server, whose data may be older. */
-  readonly isEmptied: boolean;
   /** What it has now, by key. */
   readonly found: ReadonlyMap<string, string>;
   /** So long nothing was heard of it: changes that were made meanwhile, and were lost, are not known here. */
   readonly unheardMs: number;
+  /** True: the key had no end, as Redis said. Others may have lapsed meanwhile. */
+  isLasting(key: string): boolean;
+  /** What Redis itself has of these keys now. Rejects with `RC_REGISTRY`. */
+  read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
+  /** Changes a key where nobody else has, and tells nobody. False: another value is there, and stays. Rejects with `RC_REGISTRY`. */
+  swap(key: string, swap: Swap): Promise<boolean>;
+  /** Tells all what was taken out of a key: it was there by accident. */
+  tellOut(out: TakenOut): void;
+  /** Told of those, until what is returned is called. */
+  onOut(listener: (out: TakenOut) => void): () => void;
+}
+
+/** What was taken out of Redis. */
+export interface TakenOut {
+  readonly key: string;
+  /** What it said, as those who follow the key write it. */
+  readonly text: string;
 }
 
 /** What a prefix is followed with. */
 export interface FollowOptions {
   readonly link: RedisLink;
+  readonly epochs: Epochs;
   readonly prefix: string;
+  /** Of which values is to be known whether their keys are for ever. */
+  readonly mayLast: (value: string) => boolean;
+  readonly doubted: Pick<Loss, "swap" | "tellOut" | "onOut">;
   /** Time between two full syncs. */
   readonly syncMs: number;
   /** What was known of it when the gateway stopped, for a start without Redis. */
@@ -56,6 +77,13 @@ export interface FollowOptions {
    * what it has now is taken over.
    */
   readonly onLost: (loss: Loss) => void;
+}
+
+/** How a key was read alone. */
+interface Learnt {
+  readonly isTold: boolean;
+  readonly begun: number;
+  readonly isLasting: boolean;
 }
 
 /**
@@ -72,6 +100,8 @@ export class Follow {
   readonly #touched = new Map<string, number>();
   /** Keys to be read alone; true: somebody told that they have changed, so that their absence is no accident. */
   readonly #asked = new Map<string, boolean>();
+  /** Keys without an end, as far as somebody wants to know. */
+  readonly #lasting = new Set<string>();
   readonly #leave: () => void;
   #source: "none" | "disk" | "redis" = "none";
   #version: string | undefined;
@@ -93,7 +123,7 @@ export class Follow {
 
   constructor(options: FollowOptions) {
     this.#options = options;
-    this.#snapshot = new SharedSnapshot(options.link, options.prefix, options.syncMs);
+    this.#snapshot = new SharedSnapshot(options);
     this.#leave = options.link.onState((isReady) => this.#turn(isReady));
     this.ready = new Promise((resolve) => {
       this.#isReady = resolve;
@@ -111,10 +141,16 @@ export class Follow {
     return this.#source === "redis";
   }
 
-  /** This process has written a key. */
-  wrote(key: string, value: string | undefined): void {
+  /** This process has written a key, which is for ever or not. */
+  wrote(key: string, value: string | undefined, isLasting = false): void {
     this.#touched.set(key, performance.now());
+    this.#last(key, value, isLasting);
     this.#set(key, value);
+  }
+
+  #last(key: string, value: string | undefined, isLasting: boolean): void {
+    if (isLasting && value !== undefined && this.#options.mayLast(value)) this.#lasting.add(key);
+    else this.#lasting.delete(key);
   }
 
   /** Somebody says that a key has changed. */
@@ -175,32 +211,40 @@ export class Follow {
 
   /** True: nobody can share. */
   async #round(): Promise<boolean> {
-    const round = await (this.isKnown ? this.#snapshot.read(this.#version, this.#wasAway) : this.#snapshot.take());
+    const round = await (this.isKnown ? this.#snapshot.read(this.#version, this.#wasAway) : this.#snapshot.first());
     if (this.#isClosed || round.isStale) return false;
-    const { version, epoch = this.#epoch, keys } = round;
+    const { version, keys } = round;
+    const epoch = epochAfter(this.#epoch, round.epoch);
     const now = performance.now();
     const change = changeOf(this.#epoch, epoch);
     const hasLost = change !== "none";
     if (change === "emptied") this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
-    if (hasLost && epoch !== undefined && keys)
-      this.#options.onLost({ epoch, isEmptied: change === "emptied", found: keys, unheardMs: now - this.#syncedAt });
+    if (hasLost && epoch !== undefined && keys) this.#tellLoss(epoch, keys, now - this.#syncedAt);
     const wasLong = now - this.#syncedAt > OUTAGE_MS;
     if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubtUntil = now + GRACE_MS;
     this.#wasAway = false;
     this.#syncedAt = now;
     this.#epoch = epoch;
-    const isWhole = keys === undefined || this.#apply(keys, now);
+    const isWhole = keys === undefined || this.#apply(keys, round.lasting, now);
     this.#version = isWhole ? version : undefined;
     this.#source = "redis";
     return round.isAlone;
   }
 
+  #tellLoss(epoch: string, found: ReadonlyMap<string, string>, unheardMs: number): void {
+    const { link, doubted, onLost } = this.#options;
+    const lasting = new Set(this.#lasting);
+    const read = (keys: readonly string[]): Promise<readonly (string | undefined)[]> => link.getMany(keys);
+    onLost({ epoch, found, unheardMs, isLasting: (key) => lasting.has(key), read, ...doubted });
+  }
+
   /** False: something is to be looked at again in the next round. */
-  #apply(keys: ReadonlyMap<string, string>, now: number): boolean {
+  #apply(keys: ReadonlyMap<string, string>, lasting: Round["lasting"], now: number): boolean {
     let isWhole = true;
     let ignored = 0;
     const oldest = now - SNAPSHOT_ROUNDS * this.#options.syncMs;
     for (const [key, when] of this.#touched) if (when < oldest) this.#touched.delete(key);
+    for (const [key, value] of keys) if (!this.#touched.has(key)) this.#last(key, value, lasting.has(key));
     if (!this.isKnown) this.#load(keys, now);
     const known = [...this.table.entries().keys()];
     for (const key of new Set([...known, ...keys.keys()])) {
@@ -208,6 +252,7 @@ export class Follow {
       if (this.table.get(key) === value) continue;
       if (this.#touched.has(key)) this.#look(key, false);
       else if (value !== undefined || now >= this.#doubtUntil) {
+        if (value === undefined) this.#lasting.delete(key);
         if (!this.#set(key, value)) ignored++;
         continue;
       }
@@ -242,8 +287,10 @@ export class Follow {
     const begun = performance.now();
     try {
       const values = await this.#options.link.getMany(asked.map(([key]) => key));
+      const lasting = await this.#snapshot.lastingOf(asked.map(([key], at) => [key, values[at]]));
       if (this.#isClosed) return;
-      for (const [index, [key, isTold]] of asked.entries()) this.#learn(key, values[index], { isTold, begun });
+      for (const [index, [key, isTold]] of asked.entries())
+        this.#learn(key, values[index], { isTold, begun, isLasting: lasting.has(key) });
     } catch {
       this.#version = undefined; // the next round looks at everything
     } finally {
@@ -252,10 +299,10 @@ export class Follow {
     for (const [key, isTold] of [...this.#asked]) this.#look(key, isTold);
   }
 
-  #learn(key: string, value: string | undefined, { isTold, begun }: { isTold: boolean; begun: number }): void {
+  #learn(key: string, value: string | undefined, { isTold, begun, isLasting }: Learnt): void {
     if ((this.#touched.get(key) ?? 0) >= begun)
       this.#asked.set(key, isTold); // written while we asked
-    else if (value !== undefined || isTold || begun >= this.#doubtUntil) this.wrote(key, value);
+    else if (value !== undefined || isTold || begun >= this.#doubtUntil) this.wrote(key, value, isLasting);
   }
 
   #fail(cause: unknown): void {
@@ -270,9 +317,4 @@ export class Follow {
     if (link.isReady && complaint !== this.#complaint) log.warn("registry not synced", { prefix, reason: complaint });
     this.#complaint = complaint;
   }
-}
-
-/** True for keys that a registry may have. */
-export function isRegistryKey(key: string): boolean {
-  return key !== "" && !key.startsWith(INTERNAL);
 }

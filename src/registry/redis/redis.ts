@@ -2,16 +2,29 @@ import { join } from "node:path";
 import { type Change, type ChangeOptions, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { Table } from "../table.ts";
 import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
-import { Follow, isRegistryKey, type Loss } from "./follow.ts";
+import { Epochs } from "./epochs.ts";
+import { Follow, type Loss, type TakenOut } from "./follow.ts";
 import type { RedisLog } from "./open-redis.ts";
-import type { RedisLink } from "./redis-link.ts";
-import { TimelyWrites } from "./timely-writes.ts";
+import { Listeners, type RedisLink } from "./redis-link.ts";
+import { INTERNAL, isRegistryKey } from "./registry-key.ts";
+import { type Swap, TimelyWrites } from "./timely-writes.ts";
 
 /** Where changes are told: the message is the key. */
 const CHANGES = "changes";
 
+/** A message that begins so names no key: it tells what was taken out of one, as JSON. */
+const OUT = `${INTERNAL}out `;
+
 /** A change that nobody told is seen within two rounds, 2 s: the scan's and our own. */
 const SYNC_MS = 900;
+
+/**
+ * Keys that nobody refreshes, by what they begin with: they are put back when Redis has lost them, and so it is to be known which are for
+ * ever. Those whose value says when they end tell it themselves.
+ */
+const OWNERLESS: Readonly<Record<string, (value: string) => boolean>> = {
+  "ban:": (value) => !value.includes('"until"'),
+};
 
 /** How a registry in Redis is kept. */
 export interface RedisRegistryOptions {
@@ -43,6 +56,8 @@ class RedisRegistry implements Registry {
   readonly #link: RedisLink;
   readonly #options: RedisRegistryOptions;
   readonly #writes: TimelyWrites;
+  readonly #epochs: Epochs;
+  readonly #outs = new Listeners<TakenOut>();
   readonly #follows = new Map<string, Followed>();
   readonly #disk: DiskSnapshot | undefined;
   readonly #leave: () => void;
@@ -53,6 +68,7 @@ class RedisRegistry implements Registry {
     this.#link = link;
     this.#options = options;
     this.#writes = new TimelyWrites(link);
+    this.#epochs = new Epochs(link, options.log);
     const { stateDir, log } = options;
     if (stateDir !== undefined)
       this.#disk = new DiskSnapshot({
@@ -98,16 +114,17 @@ class RedisRegistry implements Registry {
     mustFit(value);
     const { announce = true } = options;
     const isNew = await this.#writes.put(key, value, { ttlMs, wantsNews: announce });
-    this.#wrote(key, value);
+    this.#wrote(key, value, ttlMs === undefined);
     if (announce && isNew) this.#tell(key);
   }
 
   async delete(key: string, { announce = true }: ChangeOptions = {}): Promise<boolean> {
     this.#mustBeOpen();
     if (!isRegistryKey(key)) return false;
+    const wasKnown = [...this.#follows.values()].some(({ follow }) => follow.table.get(key) !== undefined);
     const wasThere = await this.#writes.delete(key);
     this.#wrote(key, undefined);
-    if (wasThere && announce) this.#tell(key);
+    if ((wasThere || wasKnown) && announce) this.#tell(key); // what Redis has lost is known to others, too
     return wasThere;
   }
 
@@ -141,7 +158,14 @@ class RedisRegistry implements Registry {
     const saved = this.#saved.get(prefix);
     const onChange = (): void => this.#disk?.touch();
     const onLost = (loss: Loss): void => this.#options.onLost?.(prefix, loss);
-    return new Follow({ link: this.#link, prefix, syncMs, saved, log, onChange, onLost });
+    const mayLast = OWNERLESS[prefix] ?? (() => false);
+    const doubted: Pick<Loss, "swap" | "tellOut" | "onOut"> = {
+      swap: (key, swap) => this.#swap(key, swap),
+      tellOut: ({ key, text }) => this.#tell(`${OUT}${JSON.stringify([key, text])}`),
+      onOut: (listener) => this.#outs.add(listener),
+    };
+    const shared = { link: this.#link, epochs: this.#epochs, syncMs };
+    return new Follow({ ...shared, prefix, mayLast, doubted, saved, log, onChange, onLost });
   }
 
   /** Who keeps a copy of all keys that begin so; undefined: nobody, or nobody knows anything. */
@@ -155,13 +179,26 @@ class RedisRegistry implements Registry {
     return undefined;
   }
 
-  #wrote(key: string, value: string | undefined): void {
-    for (const [prefix, { follow }] of this.#follows) if (key.startsWith(prefix)) follow.wrote(key, value);
+  async #swap(key: string, swap: Swap): Promise<boolean> {
+    const ttlMs = swap.ttlMs === undefined ? undefined : Math.ceil(swap.ttlMs);
+    const isDone = await this.#writes.swap(key, { ...swap, ttlMs });
+    if (isDone) this.#wrote(key, swap.value, ttlMs === undefined);
+    return isDone;
+  }
+
+  #wrote(key: string, value: string | undefined, isLasting = false): void {
+    for (const [prefix, { follow }] of this.#follows) if (key.startsWith(prefix)) follow.wrote(key, value, isLasting);
   }
 
   #notice(key: string): void {
+    if (key.startsWith(OUT)) this.#noticeOut(key.slice(OUT.length));
     if (!isRegistryKey(key)) return;
     for (const [prefix, { follow }] of this.#follows) if (key.startsWith(prefix)) follow.notice(key);
+  }
+
+  #noticeOut(text: string): void {
+    const out = outIn(text);
+    if (out) this.#outs.tell(out);
   }
 
   /** What is not told is found by the next full sync. */
@@ -174,5 +211,15 @@ class RedisRegistry implements Registry {
     for (const [prefix, { follow }] of this.#follows)
       if (follow.isFromRedis) known.set(prefix, follow.table.list(prefix));
     return known;
+  }
+}
+
+/** Out of a message that anybody may have sent. */
+function outIn(text: string): TakenOut | undefined {
+  try {
+    const [key, said]: unknown[] = JSON.parse(text);
+    return typeof key === "string" && typeof said === "string" ? { key, text: said } : undefined;
+  } catch {
+    return undefined;
   }
 }

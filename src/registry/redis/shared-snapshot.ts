@@ -1,8 +1,7 @@
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
+import { changeOf, type Epochs, epochAfter, isBlind } from "./epochs.ts";
 import { isRefusal, type RedisLink, redisScript } from "./redis-link.ts";
-
-/** Keys of the driver itself begin so, and are no keys of the registry. */
-export const INTERNAL = "~";
+import { INTERNAL, isRegistryKey } from "./registry-key.ts";
 
 /** A snapshot that nobody has asked for so long is taken away by Redis. */
 const SNAPSHOT_TTL_MS = 3_600_000;
@@ -16,17 +15,17 @@ const MOST_WALKS = 3;
 /** The lock is over before the next round, so that each round finds a scan no older than the round is long. */
 const LOCK_SHARE = 0.9;
 
-/** Nodes of a Cluster lose their data one by one; among so many marks each of a few nodes has some. */
-const CLUSTER_MARKS = 16;
+/** Keys that are asked for their time at once: a millisecond of Redis' time. */
+const BATCH = 1_000;
 
-/**
- * A mark, which goes with the data, and which process of Redis answers: one that was restarted from its disk, or a replica that became
- * the master, has the mark and may lack what came last. Writes always, so that a replica refuses: it is not asked for long.
- */
-const MARK = redisScript(`
-redis.call('SET', KEYS[1], ARGV[1], 'NX')
-local said = redis.pcall('INFO', 'server')
-return { redis.call('GET', KEYS[1]), type(said) == 'string' and string.match(said, 'run_id:(%w+)') or '' }`);
+/** Which keys are for ever. */
+const LASTING = redisScript(`
+local found = {}
+for at, key in ipairs(KEYS) do found[at] = redis.call('PTTL', key) end
+return found`);
+
+/** Pairs of the list that say so are for ever. */
+const IS_LASTING = 1;
 
 /** What a round has found. */
 export interface Round {
@@ -36,20 +35,30 @@ export interface Round {
   readonly epoch: string | undefined;
   /** Undefined: the version is the one that the caller knows. */
   readonly keys: ReadonlyMap<string, string> | undefined;
+  /** Those of them that have no end, as far as somebody wants to know. */
+  readonly lasting: ReadonlySet<string>;
   /** Redis takes no writes, so that each process walks through the keys for itself. */
   readonly isAlone: boolean;
   /** What was shared before Redis went away, and nobody has looked since: it tells nothing. */
   readonly isStale: boolean;
 }
 
-/** What has become of Redis' data from one epoch to another: nothing, all is gone, or it may be older than what was there. */
-export function changeOf(before: string | undefined, epoch: string | undefined): "none" | "emptied" | "older" {
-  if (before === undefined || epoch === undefined || before === epoch) return "none";
-  const [marksBefore, runBefore] = before.split(",");
-  const [marks, run] = epoch.split(",");
-  if (marks !== marksBefore) return "emptied";
-  return runBefore && run ? "older" : "none"; // who may not ask cannot tell
+/** What is shared. */
+export interface SharedSnapshotOptions {
+  readonly link: RedisLink;
+  readonly epochs: Epochs;
+  readonly prefix: string;
+  readonly syncMs: number;
+  /** Of which values is to be known whether their keys are for ever. */
+  readonly mayLast: (value: string) => boolean;
 }
+
+interface Walked {
+  readonly keys: ReadonlyMap<string, string>;
+  readonly lasting: ReadonlySet<string>;
+}
+
+const NONE: ReadonlySet<string> = new Set();
 
 /**
  * All keys below a prefix, as all gateways see them. One of them walks through the keys per round and shares what it found;
@@ -57,35 +66,22 @@ export function changeOf(before: string | undefined, epoch: string | undefined):
  */
 export class SharedSnapshot {
   readonly #link: RedisLink;
+  readonly #epochs: Epochs;
   readonly #prefix: string;
   readonly #roundMs: number;
+  readonly #mayLast: (value: string) => boolean;
 
-  constructor(link: RedisLink, prefix: string, roundMs: number) {
+  constructor({ link, epochs, prefix, syncMs, mayLast }: SharedSnapshotOptions) {
     this.#link = link;
+    this.#epochs = epochs;
     this.#prefix = prefix;
-    this.#roundMs = roundMs;
+    this.#roundMs = syncMs;
+    this.#mayLast = mayLast;
   }
 
-  /**
-   * What there is now: walks through all keys, and shares what it has found, unless Redis takes no writes. A walk during which Redis has
-   * lost its data tells nothing of it: what is not there would be taken for deleted. Rejects with `RC_REGISTRY`.
-   */
-  async take(): Promise<Round> {
-    let epoch = await this.#epoch().catch(undefinedIfRefused);
-    for (let walks = 0; walks < MOST_WALKS; walks++) {
-      const keys = await this.#walk();
-      const before = epoch;
-      epoch = await this.#epoch().catch(undefinedIfRefused);
-      if (epoch === before) return await this.#found(epoch, keys);
-    }
-    return { ...roundOf("", undefined), isStale: true };
-  }
-
-  async #found(epoch: string | undefined, keys: ReadonlyMap<string, string>): Promise<Round> {
-    const text = JSON.stringify([...keys]);
-    const version = `${epoch ?? ""}.${createHash("sha1").update(text).digest("base64url")}`;
-    const isShared = epoch !== undefined && (await this.#share(version, text).catch(undefinedIfRefused));
-    return { version, epoch, keys, isAlone: isShared !== true, isStale: false };
+  /** What there is now, for who knows nothing yet. Rejects with `RC_REGISTRY`. */
+  async first(): Promise<Round> {
+    return await this.#take((await this.#lock()) !== undefined);
   }
 
   /**
@@ -93,32 +89,81 @@ export class SharedSnapshot {
    * from its disk. Rejects with `RC_REGISTRY`.
    */
   async read(known: string | undefined, isBack: boolean): Promise<Round> {
-    const lockMs = Math.ceil(this.#roundMs * LOCK_SHARE);
-    const lock = await this.#link.send("SET", this.#key("sync"), "", "NX", "PX", lockMs).catch(undefinedIfRefused);
-    if (lock === "OK") return await this.take();
+    const lock = await this.#lock();
+    const isWritable = lock !== undefined;
+    if (lock === "OK") return await this.#take(isWritable);
     const version = await this.#link.send("GET", this.#key("version"));
-    if (isBack && lock !== undefined && (await this.#isStale(version)))
-      return { ...roundOf(known ?? "", undefined), isStale: true };
+    const age = isBack && isWritable ? await this.#ageOf(version) : "fresh";
+    if (age === "stale") return { ...roundOf(known ?? "", undefined), isStale: true };
+    if (age === "unknown") return await this.#take(isWritable);
     if (typeof version !== "string")
-      return known === undefined || lock === undefined ? await this.take() : roundOf(known, undefined);
-    if (version === known) return roundOf(known, undefined);
-    return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.take());
+      return known === undefined || !isWritable ? await this.#take(isWritable) : roundOf(known, undefined);
+    if (known !== undefined && isSame(known, version)) return roundOf(seenOf(known, version), undefined);
+    return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.#take(isWritable));
   }
 
-  async #isStale(version: unknown): Promise<boolean> {
-    const epoch = await this.#epoch().catch(undefinedIfRefused);
-    return epoch !== undefined && (typeof version !== "string" || epochIn(version) !== epoch);
+  /** Which of these keys are for ever; none where that may not be asked. Rejects with `RC_REGISTRY`. */
+  async lastingOf(keys: Iterable<readonly [key: string, value: string | undefined]>): Promise<ReadonlySet<string>> {
+    const asked = Array.from(keys).flatMap(([key, value]) => (value !== undefined && this.#mayLast(value) ? key : []));
+    if (asked.length === 0) return NONE;
+    const times = await this.#times(asked).catch(undefinedIfRefused);
+    return new Set(asked.filter((_, at) => times?.[at] === -1));
   }
 
-  async #walk(): Promise<ReadonlyMap<string, string>> {
-    const names = (await this.#link.scan(this.#prefix)).filter((key) => !key.startsWith(INTERNAL)).sort();
+  async #times(keys: readonly string[]): Promise<readonly unknown[]> {
+    if (this.#link.isSharded) return await Promise.all(keys.map((key) => this.#link.send("PTTL", key)));
+    const times: unknown[] = [];
+    for (let at = 0; at < keys.length; at += BATCH) {
+      const answer = await this.#link.run(LASTING, keys.slice(at, at + BATCH));
+      times.push(...(Array.isArray(answer) ? answer : []));
+    }
+    return times;
+  }
+
+  /** `OK`: this process walks in this round. Undefined: Redis takes no writes. */
+  async #lock(): Promise<unknown> {
+    const lockMs = Math.ceil(this.#roundMs * LOCK_SHARE);
+    return await this.#link.send("SET", this.#key("sync"), "", "NX", "PX", lockMs).catch(undefinedIfRefused);
+  }
+
+  /**
+   * Walks through all keys, and shares what it has found, unless Redis takes no writes. A walk during which Redis has lost its data tells
+   * nothing of it: what is not there would be taken for deleted.
+   */
+  async #take(isWritable: boolean): Promise<Round> {
+    for (let walks = 0; walks < MOST_WALKS; walks++) {
+      const epoch = isWritable ? await this.#epochs.now().catch(undefinedIfRefused) : undefined;
+      const walked = await this.#walk();
+      if (epoch === undefined || (await this.#epochs.isStill(epoch))) return await this.#found(epoch, walked);
+    }
+    return { ...roundOf("", undefined), isStale: true };
+  }
+
+  async #found(epoch: string | undefined, { keys, lasting }: Walked): Promise<Round> {
+    const text = JSON.stringify(Array.from(keys, (pair) => (lasting.has(pair[0]) ? [...pair, IS_LASTING] : pair)));
+    const version = `${epoch ?? ""}.${createHash("sha1").update(text).digest("base64url")}`;
+    const isShared = epoch !== undefined && (await this.#share(version, text).catch(undefinedIfRefused));
+    return { version, epoch, keys, lasting, isAlone: isShared !== true, isStale: false };
+  }
+
+  /** What was shared before Redis went away is stale; who shares or asks without seeing Redis' run cannot tell. */
+  async #ageOf(version: unknown): Promise<"fresh" | "stale" | "unknown"> {
+    const epoch = await this.#epochs.now().catch(undefinedIfRefused);
+    if (epoch === undefined) return "fresh";
+    const shared = typeof version === "string" ? epochIn(version) : undefined;
+    if (shared === undefined || changeOf(shared, epoch) !== "none") return "stale";
+    return isBlind(shared) || isBlind(epoch) ? "unknown" : "fresh";
+  }
+
+  async #walk(): Promise<Walked> {
+    const names = (await this.#link.scan(this.#prefix)).filter(isRegistryKey).sort();
     const values = await this.#link.getMany(names);
     const keys = new Map<string, string>();
     for (const [index, name] of names.entries()) {
       const value = values[index];
       if (value !== undefined) keys.set(name, value);
     }
-    return keys;
+    return { keys, lasting: await this.lastingOf(keys) };
   }
 
   async #share(version: string, text: string): Promise<true> {
@@ -134,18 +179,6 @@ export class SharedSnapshot {
   #key(kind: string): string {
     return `${INTERNAL}${kind}:${this.#prefix}`;
   }
-
-  /** Marks that are gone, or others, tell that Redis has lost what it held; other processes, that it may hold what was before. */
-  async #epoch(): Promise<string> {
-    const names = Array.from(
-      { length: this.#link.isSharded ? CLUSTER_MARKS : 1 },
-      (_, mark) => `${INTERNAL}epoch:${mark}`,
-    );
-    const answers = await Promise.all(names.map((name) => this.#link.run(MARK, [name], [randomUUID()])));
-    const pairs = answers.map((answer) => (Array.isArray(answer) ? answer.map(String) : []));
-    const runs = pairs.map(([, run = ""]) => run);
-    return `${digestOf(pairs.map(([mark]) => mark))},${runs.includes("") ? "" : digestOf(runs)}`;
-  }
 }
 
 /** A Redis that takes no writes can be read all the same. */
@@ -153,16 +186,24 @@ function undefinedIfRefused(failure: unknown): undefined {
   if (!isRefusal(failure)) throw failure;
 }
 
-function digestOf(marks: readonly (string | undefined)[]): string {
-  return createHash("sha1").update(marks.join()).digest("base64url");
-}
-
-function roundOf(version: string, keys: Round["keys"]): Round {
-  return { version, epoch: epochIn(version), keys, isAlone: false, isStale: false };
+function roundOf(version: string, keys: Round["keys"], lasting = NONE): Round {
+  return { version, epoch: epochIn(version), keys, lasting, isAlone: false, isStale: false };
 }
 
 function epochIn(version: string): string | undefined {
   return version.split(".")[0] || undefined;
+}
+
+/** The same contents; whoever shares without seeing Redis' run says nothing new. */
+function isSame(known: string, version: string): boolean {
+  if (known === version) return true;
+  const isSameText = known.split(".")[1] === version.split(".")[1];
+  return isSameText && changeOf(epochIn(known), epochIn(version)) === "none";
+}
+
+/** Of two versions of the same contents that which tells more. */
+function seenOf(known: string, version: string): string {
+  return epochAfter(epochIn(known), epochIn(version)) === epochIn(known) ? known : version;
 }
 
 /** What another gateway has written, or a stranger. */
@@ -171,12 +212,13 @@ function snapshotIn(shared: unknown): Round | undefined {
     const { version, keys }: { version?: unknown; keys?: unknown } = JSON.parse(String(shared));
     const pairs: unknown = JSON.parse(String(keys));
     if (typeof version !== "string" || !Array.isArray(pairs) || !pairs.every(isPair)) return undefined;
-    return roundOf(version, new Map(pairs));
+    const lasting = pairs.filter(([, , isLasting]) => isLasting === IS_LASTING).map(([key]) => key);
+    return roundOf(version, new Map(pairs.map(([key, value]) => [key, value])), new Set(lasting));
   } catch {
     return undefined;
   }
 }
 
-function isPair(value: unknown): value is [string, string] {
+function isPair(value: unknown): value is [key: string, value: string, isLasting?: unknown] {
   return Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "string";
 }

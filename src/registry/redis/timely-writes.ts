@@ -20,6 +20,22 @@ return type(before) == 'string' and before`);
 
 const DELETE = redisScript(`${IN_TIME}return redis.call('DEL', KEYS[1])`);
 
+/** Writes or deletes where nobody else has written meanwhile. */
+const SWAP = redisScript(`${IN_TIME}
+local before = redis.pcall('GET', KEYS[1])
+if ARGV[2] == '' then if before then return 0 end elseif before ~= ARGV[3] then return 0 end
+if ARGV[4] == '' then return redis.call('DEL', KEYS[1]) end
+if ARGV[6] == '' then redis.call('SET', KEYS[1], ARGV[5]) else redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6]) end
+return 1`);
+
+/** What a key had, and what it is to have; undefined: nothing. */
+export interface Swap {
+  readonly before: string | undefined;
+  readonly value: string | undefined;
+  /** For ever, if it has none. */
+  readonly ttlMs?: number | undefined;
+}
+
 /** Writes keys now or never: not after their writer has been told that it failed. */
 export class TimelyWrites {
   readonly #link: RedisLink;
@@ -40,6 +56,13 @@ export class TimelyWrites {
   /** Answers whether there was something. Rejects with `RC_REGISTRY`. */
   async delete(key: string): Promise<boolean> {
     return (await this.#inTime(key, (untilMs) => this.#link.run(DELETE, [key], [untilMs]))) === 1;
+  }
+
+  /** False: the key has another value, which stays. Rejects with `RC_REGISTRY`. */
+  async swap(key: string, { before, value, ttlMs }: Swap): Promise<boolean> {
+    const told = (one: string | undefined): readonly (string | number)[] => (one === undefined ? ["", ""] : [1, one]);
+    const values = [...told(before), ...told(value), ttlMs ?? ""];
+    return (await this.#inTime(key, (untilMs) => this.#link.run(SWAP, [key], [untilMs, ...values]))) === 1;
   }
 
   async #inTime(key: string, write: (untilMs: number) => Promise<unknown>): Promise<unknown> {

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Loss } from "../../registry/redis/follow.ts";
 import type { Registry } from "../../registry/registry.ts";
 import { backoffMs } from "../../shared/backoff.ts";
 import type { HeldBan } from "../../stream/bans/ban.ts";
-import { BAN_KEYS, banValue } from "../../stream/bans/ban.ts";
+import { banValue } from "../../stream/bans/ban.ts";
 
 /** Says that somebody puts the bans back, so that not all do. */
 const MARK_KEY = "bans:restored";
@@ -14,7 +15,10 @@ const MARK_MS = 5_000;
 /** Looks within the time of a mark. */
 const LOOKS = 4;
 
-/** What the mark says when all are back, in front of what they were lost by: a mark from Redis' disk may tell of another time. */
+/**
+ * What the mark says when all are back that somebody knew, in front of what they were lost by: a mark from Redis' disk may tell of another
+ * time. Who knows more looks what is not there.
+ */
 const DONE = "done ";
 
 /** All processes notice within some 5 s that Redis has lost its data: as long as they may take to connect, and a round more. */
@@ -31,23 +35,28 @@ const RETRY = { minRetryMs: 250, maxRetryMs: 2_000 };
 
 /** What is to be put back. */
 export interface Restored {
+  /** Where the mark is. */
   readonly registry: Pick<Registry, "get" | "put">;
-  /** What it was lost by: the same for all who put it back. */
-  readonly epoch: string;
+  readonly loss: Pick<Loss, "epoch" | "read" | "swap">;
   /** Keys of bans that Redis has lost. */
-  keys(): readonly string[];
+  readonly keys: readonly string[];
   /** Undefined: it was taken back meanwhile. */
   ban(key: string): HeldBan | undefined;
+  /** True: what Redis has was taken back before. All else that is there stays. */
+  isOutdated(key: string, value: string): boolean;
 }
 
-/** Redis has lost bans: one of those who know the bans puts them back. Resolves when that was done, by whomever. */
+/**
+ * Redis has lost bans: one of those who know the bans puts them back, and the others what that one did not know. Resolves when that was
+ * done, or is given up.
+ */
 export async function restoreBans(bans: Restored, signal: AbortSignal): Promise<void> {
-  const mark = randomUUID();
+  const [mark, done] = [randomUUID(), DONE + bans.loss.epoch];
   await pause(Math.random() * SPREAD_MS, signal);
-  for (let failures = 1; !signal.aborted && bans.keys().length > 0; ) {
+  for (let failures = 1; !signal.aborted && bans.keys.length > 0; ) {
     try {
       const marked = await bans.registry.get(MARK_KEY);
-      if (marked === DONE + bans.epoch) return;
+      if (marked === done) return await putAll(bans, undefined, signal);
       const isTaken = marked !== undefined && marked !== mark && !marked.startsWith(DONE);
       if (!isTaken) return await putAll(bans, mark, signal);
       await pause(MARK_MS / LOOKS, signal);
@@ -57,22 +66,27 @@ export async function restoreBans(bans: Restored, signal: AbortSignal): Promise<
   }
 }
 
-/** The mark is renewed with each step, and says at the end that nobody need go on. */
-async function putAll({ registry, epoch, keys, ban }: Restored, mark: string, signal: AbortSignal): Promise<void> {
-  const all = keys();
-  for (let at = 0; at < all.length && !signal.aborted; at += PUTS_AT_ONCE) {
-    await registry.put(MARK_KEY, mark, { ttlMs: MARK_MS, announce: false });
-    const held = all.slice(at, at + PUTS_AT_ONCE).flatMap((key) => ban(key) ?? []);
-    await Promise.all(held.map((one) => put(registry, one)));
+/** The mark is renewed with each step, and says at the end that the others need only look. */
+async function putAll(bans: Restored, mark: string | undefined, signal: AbortSignal): Promise<void> {
+  const { registry, loss, keys } = bans;
+  for (let at = 0; at < keys.length && !signal.aborted; at += PUTS_AT_ONCE) {
+    if (mark !== undefined) await registry.put(MARK_KEY, mark, { ttlMs: MARK_MS, announce: false });
+    const some = keys.slice(at, at + PUTS_AT_ONCE);
+    const values = await loss.read(some);
+    if (signal.aborted) return;
+    await Promise.all(some.map((key, index) => put(bans, key, values[index])));
   }
-  if (!signal.aborted) await registry.put(MARK_KEY, DONE + epoch, { ttlMs: DONE_MS, announce: false });
+  const isDone = mark !== undefined && !signal.aborted;
+  if (isDone) await registry.put(MARK_KEY, DONE + loss.epoch, { ttlMs: DONE_MS, announce: false });
 }
 
-async function put(registry: Pick<Registry, "put">, ban: HeldBan): Promise<void> {
-  const leftMs = ban.untilMs - Date.now();
-  if (leftMs <= 0) return;
+/** Where somebody has written meanwhile, that is what holds. */
+async function put({ loss, ban, isOutdated }: Restored, key: string, before: string | undefined): Promise<void> {
+  const held = ban(key);
+  const leftMs = (held?.untilMs ?? 0) - Date.now();
+  if (!held || leftMs <= 0 || (before !== undefined && !isOutdated(key, before))) return;
   const ttl = leftMs === Number.POSITIVE_INFINITY ? {} : { ttlMs: leftMs };
-  await registry.put(`${BAN_KEYS}${ban.whom}`, banValue(ban), { ...ttl, announce: false });
+  await loss.swap(key, { before, value: banValue(held), ...ttl });
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

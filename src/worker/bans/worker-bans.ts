@@ -1,4 +1,4 @@
-import type { Loss } from "../../registry/redis/follow.ts";
+import type { Loss, TakenOut } from "../../registry/redis/follow.ts";
 import type { Registry } from "../../registry/registry.ts";
 import {
   BAN_KEYS,
@@ -33,7 +33,7 @@ const LOOK_MS = 250;
 const TOO_MANY = `bans by more than ${MAX_VARIABLES} variables`;
 
 /**
- * Whoever has not heard of Redis for longer may have missed that others took bans back, and puts none into one with older data. As long
+ * Whoever has not heard of Redis for longer may have missed that others took bans back, and puts none into one that has lost some. As long
  * as what is missing stays known: a restart, and a failover that is set to be quick.
  */
 const MAX_UNHEARD_MS = 15_000;
@@ -66,6 +66,11 @@ export class WorkerBans implements Bans, AsyncDisposable {
   /** Keys by too many variables, which hold nobody until there is room. */
   readonly #untaken = new Set<string>();
   readonly #takenBack = new TakenBack();
+  /** How Redis was found when it had lost something last. */
+  #loss: Loss | undefined;
+  #leaveOuts: () => void = () => {};
+  /** What was lost before is put back no more once more is lost. */
+  #restoring = new AbortController();
   /** Keys that have come with a value that was taken back before. */
   #outdated: string[] = [];
   /** Values of no use since the last look. */
@@ -115,11 +120,11 @@ export class WorkerBans implements Bans, AsyncDisposable {
 
   async remove(whom: string): Promise<boolean> {
     const key = `${BAN_KEYS}${named(whom).text}`;
+    const before = this.#keys.get(key);
     const wasThere = await this.#registry.delete(key);
-    const ban = this.#keys.get(key);
-    if (ban) this.#takenBack.remember(ban);
+    for (const ban of [before, this.#keys.get(key)]) if (ban) this.#takenBack.remember(ban);
     this.#keys.learn(key, undefined);
-    return wasThere;
+    return wasThere || (before !== undefined && before.untilMs > Date.now()); // Redis may have lost what holds
   }
 
   list(): readonly Ban[] {
@@ -133,22 +138,45 @@ export class WorkerBans implements Bans, AsyncDisposable {
    * that were taken back before, as far as it knows, do not hold again.
    */
   restore(loss: Loss): void {
+    this.#loss = loss;
+    this.#leaveOuts();
+    this.#leaveOuts = loss.onOut((out) => this.#onOut(out));
+    this.#restoring.abort();
     this.#takenBack.doubt(loss.found);
     this.#takeOutBack();
-    const isMissing = (key: string): boolean =>
-      !loss.found.has(key) || this.#takenBack.isBack(key.slice(BAN_KEYS.length));
-    const missing = Array.from(this.#keys.items(), ([key]) => key).filter(isMissing);
-    if (missing.length === 0) return;
-    const isSure = loss.isEmptied || loss.unheardMs <= MAX_UNHEARD_MS;
-    const what = isSure ? "bans that redis has lost are put back" : "bans that redis has lost may have been taken back";
-    this.#log.warn(what, { bans: missing.length });
-    if (!isSure) return;
-    const [registry, { epoch }] = [this.#registry, loss];
-    void restoreBans({ registry, epoch, keys: () => missing, ban: (key) => this.#keys.get(key) }, this.#stop.signal);
+    const lost = this.#lost(loss);
+    const leftMs = MAX_UNHEARD_MS - loss.unheardMs;
+    if (lost.length > 0 && leftMs <= 0)
+      this.#log.warn("bans that redis has lost may have been taken back", { bans: lost.length });
+    if (leftMs <= 0) return;
+    const keys = lost.filter(([key, { untilMs }]) => isEnding(untilMs) || loss.isLasting(key)).map(([key]) => key);
+    const lapsed = lost.length - keys.length;
+    if (lapsed > 0) this.#log.warn("bans that redis has lost may have lapsed", { bans: lapsed });
+    if (keys.length > 0) this.#putBack(loss, keys, leftMs);
+  }
+
+  #lost({ found }: Loss): readonly (readonly [key: string, ban: HeldBan])[] {
+    const now = Date.now();
+    const isBack = (key: string): boolean => this.#takenBack.isBack(key.slice(BAN_KEYS.length));
+    return [...this.#keys.items()].filter(([key, { untilMs }]) => untilMs > now && (!found.has(key) || isBack(key)));
+  }
+
+  /** What is not back in time may have been taken back where nobody here could hear of it. */
+  #putBack(loss: Loss, keys: readonly string[], leftMs: number): void {
+    this.#log.warn("bans that redis has lost are put back", { bans: keys.length });
+    const restoring = new AbortController();
+    this.#restoring = restoring;
+    const late = setTimeout(() => restoring.abort(), leftMs).unref();
+    const ban = (key: string): HeldBan | undefined => this.#keys.get(key);
+    const isOutdated = (key: string, value: string): boolean => this.#outdatedIn(key, value) !== undefined;
+    const restored = { registry: this.#registry, loss, keys, ban, isOutdated };
+    void restoreBans(restored, restoring.signal).finally(() => clearTimeout(late));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
+    this.#restoring.abort();
+    this.#leaveOuts();
     clearInterval(this.#looking);
     await this.#keys.close();
     if (this.#isOwn) await this.#registry[Symbol.asyncDispose]();
@@ -188,16 +216,26 @@ export class WorkerBans implements Bans, AsyncDisposable {
   }
 
   #takeOut(): void {
-    const keys = this.#outdated;
-    if (keys.length === 0) return;
+    const [keys, loss] = [this.#outdated, this.#loss];
+    if (keys.length === 0 || !loss) return; // without a loss nothing is outdated
     this.#outdated = [];
     this.#log.warn("bans that were taken back are in redis again, and are taken out", { bans: keys.length });
-    const isOutdated = (key: string, value: string): boolean => {
-      const ban = readBan(key, value);
-      return isBan(ban) && this.#takenBack.has(ban);
-    };
+    const outdated = (key: string, value: string): string | undefined => this.#outdatedIn(key, value);
     const onOut = (key: string): void => this.#takenBack.isOut(key.slice(BAN_KEYS.length));
-    void takeOut({ registry: this.#registry, keys, isOutdated, onOut }, this.#stop.signal);
+    void takeOut({ loss, keys, outdated, onOut }, this.#stop.signal);
+  }
+
+  #outdatedIn(key: string, value: string): string | undefined {
+    const ban = readBan(key, value);
+    return isBan(ban) && this.#takenBack.has(ban) ? banValue(ban) : undefined;
+  }
+
+  /** Somebody knows that it was taken back. Another ban of the same is meant. */
+  #onOut({ key, text }: TakenOut): void {
+    const ban = this.#keys.get(key);
+    if (!ban || banValue(ban) !== text || !this.#takenBack.isInDoubt) return;
+    this.#takenBack.remember(ban);
+    this.#keys.learn(key, undefined);
   }
 
   #take(key: string, ban: HeldBan): void {
@@ -265,6 +303,10 @@ export class WorkerBans implements Bans, AsyncDisposable {
     }
     this.#isSweeping = false;
   }
+}
+
+function isEnding(untilMs: number): boolean {
+  return untilMs !== Number.POSITIVE_INFINITY;
 }
 
 function isBan(read: HeldBan | string | undefined): read is HeldBan {

@@ -12,6 +12,8 @@ import { LogRig } from "../link/rig.ts";
 
 // A Redis that has been killed comes back with what was on its disk, which is not what it had.
 
+const TAKEN_OUT = "bans that were taken back are in redis again, and are taken out";
+
 let redis: RedisServer;
 let open: AsyncDisposable[];
 
@@ -229,4 +231,123 @@ describe("a Redis that comes back with older data", () => {
     await all(both, []);
     expect(await inRedis()).toEqual([]);
   }, 30_000);
+
+  test("gets no ban back whose end nobody knows, and none that was over", async () => {
+    const one = await gateway();
+    await redis.cli("SAVE");
+    await byHand("SET", "192.0.2.1", '{"reason":"by hand"}', "EX", "600");
+    await byHand("SET", "192.0.2.2", '{"reason":"by hand"}', "PX", "1500");
+    await byHand("SET", "192.0.2.3", '{"reason":"for ever"}');
+    await one.bans.add("192.0.2.4", { ttlMs: 1_500 });
+    await one.bans.add("192.0.2.5");
+    await all([one], ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"]);
+    one.gate.cut();
+    await redis.kill();
+    await sleep(2_000);
+    await redis.start();
+    one.gate.mend();
+    await eventually(async () => expect(await inRedis()).toEqual(["192.0.2.3", "192.0.2.5"]), 10_000);
+    expect(await redis.cli("TTL", "restyconf:ban:192.0.2.3")).toBe("-1");
+    await all([one], ["192.0.2.3", "192.0.2.5"], 20_000);
+    expect(await inRedis()).toEqual(["192.0.2.3", "192.0.2.5"]);
+    expect(one.log.lines).toContainEqual(
+      expect.objectContaining({ event: "bans that redis has lost may have lapsed", fields: { bans: 2 } }),
+    );
+  }, 40_000);
+
+  test("keeps the newer of two bans, though who does not know it takes the older out", async () => {
+    const both = [await gateway(), await gateway()];
+    const [one, other] = both as [Gateway, Gateway];
+    await one.bans.add("192.0.2.1", { reason: "old" });
+    await all(both, ["192.0.2.1"]);
+    await redis.cli("SAVE");
+    await one.bans.remove("192.0.2.1");
+    await all(both, []);
+    other.gate.cut(); // it does not hear of the newer one
+    await one.bans.add("192.0.2.1", { reason: "new" });
+    const held = watch([one], "192.0.2.1");
+    one.gate.cut();
+    await redis.kill();
+    await redis.start();
+    other.gate.mend();
+    await eventually(async () => expect(await inRedis()).toEqual([]), 5_000);
+    one.gate.mend();
+    await eventually(async () => expect(await inRedis()).toEqual(["192.0.2.1"]), 10_000);
+    await all(both, ["192.0.2.1"]);
+    expect(other.bans.list()).toMatchObject([{ reason: "new" }]);
+    expect(held.end()).toEqual([true]);
+  }, 40_000);
+
+  test("a newer ban stays while others take the older out in the same moment, whoever is first", async () => {
+    const three = [await gateway(), await gateway(), await gateway()];
+    const [one, other, deaf] = three as [Gateway, Gateway, Gateway];
+    await one.bans.add("192.0.2.1", { reason: "old" });
+    await one.bans.add("192.0.2.2", { reason: "old" });
+    await all(three, ["192.0.2.1", "192.0.2.2"]);
+    await redis.cli("SAVE");
+    for (const host of ["192.0.2.1", "192.0.2.2"]) await one.bans.remove(host);
+    await all(three, []);
+    for (const { gate } of [other, deaf]) gate.cut();
+    for (const host of ["192.0.2.1", "192.0.2.2"]) await one.bans.add(host, { reason: "new" });
+    const held = watch([one], "192.0.2.1");
+    one.gate.cut();
+    await redis.kill();
+    await redis.start();
+    for (const { gate } of three) gate.mend();
+    const news = async (host: string): Promise<void> =>
+      expect(await redis.cli("GET", `restyconf:ban:${host}`)).toContain("new");
+    for (const host of ["192.0.2.1", "192.0.2.2"]) await eventually(() => news(host), 10_000);
+    await all(three, ["192.0.2.1", "192.0.2.2"]);
+    await sleep(1_000);
+    for (const host of ["192.0.2.1", "192.0.2.2"]) await news(host);
+    expect(held.end()).toEqual([true]);
+  }, 40_000);
+
+  test("what is written by hand while bans are put back and taken out stays", async () => {
+    const one = await gateway();
+    await one.bans.add("192.0.2.1");
+    await one.bans.add("192.0.2.2");
+    await redis.cli("SAVE");
+    await one.bans.remove("192.0.2.1");
+    await one.bans.add("192.0.2.3");
+    one.gate.cut();
+    await redis.kill();
+    await redis.start();
+    const hand = '{"reason":"by hand"}';
+    one.gate.mend();
+    await eventually(() => expect(one.log.lines.map(({ event }) => event)).toContain(TAKEN_OUT), 5_000);
+    for (const host of ["192.0.2.1", "192.0.2.3"]) await redis.cli("SET", `restyconf:ban:${host}`, hand);
+    await sleep(4_000);
+    for (const host of ["192.0.2.1", "192.0.2.3"])
+      expect(await redis.cli("GET", `restyconf:ban:${host}`), host).toBe(hand);
+  }, 30_000);
+
+  test("takes back at once what it has lost and a gateway holds", async () => {
+    const both = [await gateway(), await gateway()];
+    const [one, other] = both as [Gateway, Gateway];
+    await one.bans.add("192.0.2.1");
+    await all(both, ["192.0.2.1"]);
+    await redis.cli("DEL", "restyconf:ban:192.0.2.1"); // nobody has noticed
+    expect(await other.bans.remove("192.0.2.1")).toBe(true);
+    await all(both, [], 500);
+    expect(await other.bans.remove("192.0.2.1")).toBe(false);
+  });
+});
+
+describe("a Redis that comes back without its data", () => {
+  test("gets nothing from a gateway that was cut off for long", async () => {
+    const [deaf, other] = [await gateway(), await gateway()];
+    await other.bans.add("192.0.2.1");
+    await other.bans.add("192.0.2.2");
+    await all([deaf, other], ["192.0.2.1", "192.0.2.2"]);
+    deaf.gate.cut();
+    await other.bans.remove("192.0.2.1");
+    await sleep(16_000);
+    await redis.cli("FLUSHALL");
+    deaf.gate.mend();
+    const free = watch([other], "192.0.2.1");
+    await eventually(async () => expect(await inRedis()).toEqual(["192.0.2.2"]), 10_000);
+    await all([deaf, other], ["192.0.2.2"], 25_000);
+    expect([await inRedis(), free.end()]).toEqual([["192.0.2.2"], [false]]);
+  }, 60_000);
 });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { memoryRegistry } from "../../../src/registry/memory.ts";
+import type { Loss } from "../../../src/registry/redis/follow.ts";
 import type { Registry } from "../../../src/registry/registry.ts";
 import type { BanTable } from "../../../src/stream/bans/ban-table.ts";
 import { stages } from "../../../src/stream/limits/limit-key.ts";
@@ -206,37 +207,59 @@ describe("without a shared registry", () => {
   });
 });
 
+/** A Redis that has lost its data, as those who put bans back see it. */
+function emptied(epoch = "1") {
+  const kept = memoryRegistry();
+  open.push(kept);
+  const puts: { key: string; ttlMs: number | undefined }[] = [];
+  const loss = {
+    epoch,
+    read: (keys: readonly string[]) => Promise.all(keys.map((key) => kept.get(key))),
+    swap: async (key: string, { before, value = "", ttlMs }: Parameters<Loss["swap"]>[1]) => {
+      if ((await kept.get(key)) !== before) return false;
+      puts.push({ key, ttlMs });
+      await kept.put(key, value, ttlMs === undefined ? {} : { ttlMs });
+      return true;
+    },
+  };
+  return { registry: kept, loss, puts, bans: async () => [...(await kept.list("ban:")).keys()] };
+}
+
 describe("when Redis has lost its data", () => {
   const stop = new AbortController();
+  const knownTo = (source: WorkerBans, ...hosts: readonly string[]) => ({
+    keys: hosts.map((host) => `ban:${host}`),
+    ban: (key: string) => source.table.ofAddress(key.slice(4)),
+    isOutdated: () => false,
+  });
 
   test("one of those who know the bans puts them back, with the time that is left", async () => {
     const source = await worker();
     await source.add("192.0.2.1");
     await source.add("192.0.2.2", { ttlMs: 60_000 });
     await source.add("192.0.2.3", { ttlMs: 1 });
-    const emptied = memoryRegistry();
-    const puts: { key: string; ttlMs: number | undefined }[] = [];
-    const restored = {
-      epoch: "1",
-      registry: {
-        get: (key: string) => emptied.get(key),
-        put: async (key: string, value: string, put: { readonly ttlMs?: number } = {}) => {
-          puts.push({ key, ttlMs: put.ttlMs });
-          await emptied.put(key, value, put);
-        },
-      },
-      keys: () => ["ban:192.0.2.1", "ban:192.0.2.2", "ban:192.0.2.3"],
-      ban: (key: string) => source.table.ofAddress(key.slice(4)),
-    };
+    const { registry: kept, loss, puts, bans } = emptied();
+    const restored = { registry: kept, loss, ...knownTo(source, "192.0.2.1", "192.0.2.2", "192.0.2.3") };
     await eventually(() => expect(source.table.ofAddress("192.0.2.3")).toBeUndefined());
     await Promise.all([restoreBans(restored, stop.signal), restoreBans(restored, stop.signal)]);
-    expect([...(await emptied.list("ban:")).keys()]).toEqual(["ban:192.0.2.1", "ban:192.0.2.2"]);
-    const bans = puts.filter(({ key }) => key.startsWith("ban:"));
-    expect(bans).toHaveLength(2);
-    expect(bans[0]?.ttlMs).toBeUndefined();
-    expect(bans[1]?.ttlMs).toBeGreaterThan(50_000);
-    expect(bans[1]?.ttlMs).toBeLessThanOrEqual(60_000);
-    await emptied[Symbol.asyncDispose]();
+    expect(await bans()).toEqual(["ban:192.0.2.1", "ban:192.0.2.2"]);
+    expect(puts).toHaveLength(2);
+    expect(puts[0]?.ttlMs).toBeUndefined();
+    expect(puts[1]?.ttlMs).toBeGreaterThan(50_000);
+    expect(puts[1]?.ttlMs).toBeLessThanOrEqual(60_000);
+  });
+
+  test("who knows more than the one who was first puts the rest back, and leaves what was written meanwhile", async () => {
+    const source = await worker();
+    for (const host of ["192.0.2.1", "192.0.2.2", "192.0.2.3"]) await source.add(host);
+    const { registry: kept, loss, puts, bans } = emptied();
+    const held = { registry: kept, loss };
+    await restoreBans({ ...held, ...knownTo(source, "192.0.2.1") }, stop.signal);
+    await kept.put("ban:192.0.2.2", '{"reason":"by hand"}');
+    await restoreBans({ ...held, ...knownTo(source, "192.0.2.1", "192.0.2.2", "192.0.2.3") }, stop.signal);
+    expect(await bans()).toEqual(["ban:192.0.2.1", "ban:192.0.2.2", "ban:192.0.2.3"]);
+    expect(puts.map(({ key }) => key)).toEqual(["ban:192.0.2.1", "ban:192.0.2.3"]);
+    expect(await kept.get("ban:192.0.2.2")).toBe('{"reason":"by hand"}');
   });
 
   test.each([
@@ -247,29 +270,31 @@ describe("when Redis has lost its data", () => {
     async (_, mark) => {
       const source = await worker();
       await source.add("192.0.2.1");
-      const emptied = memoryRegistry();
-      await emptied.put("bans:restored", mark, { ttlMs: 5_000 });
-      const ban = (key: string) => source.table.ofAddress(key.slice(4));
-      const restored = { registry: emptied, epoch: "2", keys: () => ["ban:192.0.2.1"], ban };
+      const { registry: kept, loss, bans } = emptied("2");
+      await kept.put("bans:restored", mark, { ttlMs: 5_000 });
+      const restored = { registry: kept, loss, ...knownTo(source, "192.0.2.1") };
       await Promise.all([restoreBans(restored, stop.signal), restoreBans(restored, stop.signal)]);
-      expect(await emptied.get("ban:192.0.2.1")).toBeDefined();
-      expect(await emptied.get("bans:restored")).toBe("done 2");
-      await emptied[Symbol.asyncDispose]();
+      expect(await bans()).toEqual(["ban:192.0.2.1"]);
+      expect(await kept.get("bans:restored")).toBe("done 2");
     },
     15_000,
   );
 
-  test("goes on when Redis goes again, until all is back", async () => {
+  test("goes on when Redis goes again, until all is back or the time is over", async () => {
     const source = await worker();
     await source.add("192.0.2.1");
+    const { registry: kept, loss, bans } = emptied();
     let failures = 2;
-    const put = async (key: string, value: string): Promise<void> => {
+    const swap: Loss["swap"] = async (key, one) => {
       if (failures-- > 0) throw new Error("away");
-      await registry.put(`again:${key}`, value);
+      return await loss.swap(key, one);
     };
-    const get = (key: string): Promise<string | undefined> => registry.get(`again:${key}`);
-    const ban = (key: string) => source.table.ofAddress(key.slice(4));
-    await restoreBans({ registry: { get, put }, epoch: "1", keys: () => ["ban:192.0.2.1"], ban }, stop.signal);
-    expect(await get("ban:192.0.2.1")).toBeDefined();
-  });
+    const restored = { registry: kept, loss: { ...loss, swap }, ...knownTo(source, "192.0.2.1") };
+    await restoreBans(restored, stop.signal);
+    expect(await bans()).toEqual(["ban:192.0.2.1"]);
+    failures = Number.POSITIVE_INFINITY;
+    await kept.delete("ban:192.0.2.1");
+    await restoreBans(restored, AbortSignal.timeout(3_000)); // ends
+    expect(await bans()).toEqual([]);
+  }, 15_000);
 });

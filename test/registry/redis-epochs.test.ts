@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { changeOf, epochAfter } from "../../src/registry/redis/epochs.ts";
+import type { Loss } from "../../src/registry/redis/follow.ts";
+import { openRedis } from "../../src/registry/redis/open-redis.ts";
+import { redisRegistry } from "../../src/registry/redis/redis.ts";
+import type { RedisConfig } from "../../src/registry/redis/redis-config.ts";
+import { eventually } from "../support/eventually.ts";
+import { LogRig } from "../worker/link/rig.ts";
+import { RedisServer } from "./redis-server.ts";
+
+// By what Redis is known: its data's mark, and the process that answers, which not everybody may ask for.
+
+let redis: RedisServer;
+let open: AsyncDisposable[];
+
+beforeEach(async () => {
+  redis = await RedisServer.start();
+  open = [redis];
+});
+afterEach(async () => {
+  for (const each of open.reverse()) await each[Symbol.asyncDispose]();
+});
+
+async function follower(config: Exclude<RedisConfig, string> = {}) {
+  const log = new LogRig();
+  const losses: Loss[] = [];
+  const link = await openRedis({ url: redis.url, ...config }, { log });
+  const registry = await redisRegistry(link, { log, onLost: (_, loss) => void losses.push(loss), syncMs: 100 });
+  open.push(link, registry);
+  registry.watch("ban:", new AbortController().signal);
+  await registry.list("ban:");
+  return { registry, log, losses };
+}
+
+const calls = async (command: string): Promise<number> =>
+  Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await redis.cli("INFO", "commandstats"))?.[1] ?? 0);
+
+test.each([
+  [undefined, "m,r", "none", "m,r"],
+  ["m,r", undefined, "none", "m,r"],
+  ["m,r", "m,r", "none", "m,r"],
+  ["m,r", "m,s", "older", "m,s"],
+  ["m,r", "n,r", "emptied", "n,r"],
+  ["m,r", "m,", "none", "m,r"],
+  ["m,", "m,r", "none", "m,r"],
+  ["m,r", "n,", "emptied", "n,"],
+])("from %s to %s: %s, and %s is known from then on", (before, epoch, change, after) => {
+  expect(changeOf(before, epoch)).toBe(change);
+  expect(epochAfter(before, epoch)).toBe(after);
+});
+
+test("one who may not ask which process answers says so once, and blinds nobody", async () => {
+  await redis.cli("SET", "restyconf:ban:192.0.2.1", '{"reason":"by hand"}');
+  const acl = "~restyconf:*,&restyconf:*,on,>secret,+@all,-info".split(",");
+  await redis.cli("ACL", "SETUSER", "blind", ...acl);
+  const one = await follower();
+  const blind = await Promise.all([1, 2, 3].map(() => follower({ username: "blind", password: "secret" })));
+  await sleep(1_000); // some rounds, in which this one and those share by turns
+  await redis.cli("CONFIG", "RESETSTAT");
+  await sleep(2_000);
+  const [rounds, gets] = [await calls("scan"), await calls("get")];
+  expect(rounds).toBeGreaterThan(5);
+  expect(gets / rounds).toBeLessThan(9); // a version each, the marks, and the list for nobody
+  for (const { log } of blind)
+    expect(log.lines.map(({ event }) => event)).toEqual([
+      "redis does not say whether it was restarted: +info is missing in its ACL",
+    ]);
+  expect(one.log.lines).toEqual([]);
+  await redis.cli("SAVE");
+  const before = one.losses.length;
+  await redis.kill();
+  await redis.start();
+  await eventually(() => expect(one.losses.length).toBe(before + 1), 10_000);
+  expect(before).toBe(0);
+}, 30_000);
+
+test("a walk through the keys asks once which process answers, and writes no mark that is there", async () => {
+  await follower();
+  await sleep(500);
+  await redis.cli("CONFIG", "RESETSTAT");
+  await sleep(2_000);
+  const walks = await calls("scan");
+  expect(walks).toBeGreaterThan(5);
+  expect((await calls("info")) / walks).toBeLessThan(1.5); // 1, and what asks here
+  expect((await calls("evalsha")) / walks).toBeLessThan(1.2);
+  expect((await calls("set")) / walks).toBeLessThan(3); // the lock, a lock that is held still, and the version
+});
