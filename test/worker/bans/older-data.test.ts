@@ -255,29 +255,6 @@ describe("a Redis that comes back with older data", () => {
     );
   }, 40_000);
 
-  test("keeps the newer of two bans, though who does not know it takes the older out", async () => {
-    const both = [await gateway(), await gateway()];
-    const [one, other] = both as [Gateway, Gateway];
-    await one.bans.add("192.0.2.1", { reason: "old" });
-    await all(both, ["192.0.2.1"]);
-    await redis.cli("SAVE");
-    await one.bans.remove("192.0.2.1");
-    await all(both, []);
-    other.gate.cut(); // it does not hear of the newer one
-    await one.bans.add("192.0.2.1", { reason: "new" });
-    const held = watch([one], "192.0.2.1");
-    one.gate.cut();
-    await redis.kill();
-    await redis.start();
-    other.gate.mend();
-    await eventually(async () => expect(await inRedis()).toEqual([]), 5_000);
-    one.gate.mend();
-    await eventually(async () => expect(await inRedis()).toEqual(["192.0.2.1"]), 10_000);
-    await all(both, ["192.0.2.1"]);
-    expect(other.bans.list()).toMatchObject([{ reason: "new" }]);
-    expect(held.end()).toEqual([true]);
-  }, 40_000);
-
   test("a newer ban stays while others take the older out in the same moment, whoever is first", async () => {
     const three = [await gateway(), await gateway(), await gateway()];
     const [one, other, deaf] = three as [Gateway, Gateway, Gateway];
@@ -338,16 +315,15 @@ describe("a Redis that comes back without its data", () => {
   test("gets nothing from a gateway that was cut off for long", async () => {
     const [deaf, other] = [await gateway(), await gateway()];
     await other.bans.add("192.0.2.1");
-    await other.bans.add("192.0.2.2");
-    await all([deaf, other], ["192.0.2.1", "192.0.2.2"]);
+    await all([deaf, other], ["192.0.2.1"]);
     deaf.gate.cut();
     await other.bans.remove("192.0.2.1");
     await sleep(16_000);
     await redis.cli("FLUSHALL");
     deaf.gate.mend();
     const free = watch([other], "192.0.2.1");
-    await eventually(async () => expect(await inRedis()).toEqual(["192.0.2.2"]), 10_000);
-    await all([deaf, other], ["192.0.2.2"], 25_000);
-    expect([await inRedis(), free.end()]).toEqual([["192.0.2.2"], [false]]);
+    await all([deaf, other], [], 25_000);
+    expect([await inRedis(), free.end()]).toEqual([[], [false]]);
+    expect(deaf.log.lines.map(({ event }) => event)).toContain("bans that redis has lost may have been taken back");
   }, 60_000);
 });

@@ -297,4 +297,33 @@ describe("when Redis has lost its data", () => {
     await restoreBans(restored, AbortSignal.timeout(3_000)); // ends
     expect(await bans()).toEqual([]);
   }, 15_000);
+
+  test("gives up 15 s after it has heard of Redis, and begins anew with the next loss", async () => {
+    const source = await worker();
+    await source.add("192.0.2.1");
+    const { loss, bans } = emptied();
+    let reads = 0;
+    const lost: Loss = {
+      ...{ ...loss, found: new Map(), unheardMs: 12_000, isLasting: () => true },
+      ...{ tellOut: () => {}, onOut: () => () => {} },
+      read: async () => {
+        reads++;
+        throw new Error("away");
+      },
+    };
+    source.restore(lost);
+    await sleep(4_000); // 15 s are over
+    expect(reads).toBeGreaterThan(0);
+    const [before] = [reads];
+    await sleep(3_000);
+    expect(reads).toBe(before);
+    source.restore({ ...lost, epoch: "2", unheardMs: 15_001, read: loss.read });
+    source.restore({ ...lost, epoch: "3", unheardMs: 1_000, read: loss.read });
+    await eventually(async () => expect(await bans()).toEqual(["ban:192.0.2.1"]), 8_000);
+    expect(log.lines.map(({ event }) => event)).toEqual([
+      "bans that redis has lost are put back",
+      "bans that redis has lost may have been taken back",
+      "bans that redis has lost are put back",
+    ]);
+  }, 20_000);
 });
