@@ -141,6 +141,11 @@ export class Follow {
     return this.#source === "redis";
   }
 
+  /** True: the key is known here, and Redis may have lost it. */
+  keeps(key: string): boolean {
+    return (this.#wasAway || performance.now() < this.#doubtUntil) && this.table.get(key) !== undefined;
+  }
+
   /** This process has written a key, which is for ever or not. */
   wrote(key: string, value: string | undefined, isLasting = false): void {
     this.#touched.set(key, performance.now());

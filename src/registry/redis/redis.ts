@@ -121,10 +121,10 @@ class RedisRegistry implements Registry {
   async delete(key: string, { announce = true }: ChangeOptions = {}): Promise<boolean> {
     this.#mustBeOpen();
     if (!isRegistryKey(key)) return false;
-    const wasKnown = [...this.#follows.values()].some(({ follow }) => follow.table.get(key) !== undefined);
-    const wasThere = await this.#writes.delete(key);
+    const isKept = [...this.#follows.values()].some(({ follow }) => follow.keeps(key));
+    const wasThere = (await this.#writes.delete(key)) || isKept; // what Redis has lost is known to others, too
     this.#wrote(key, undefined);
-    if ((wasThere || wasKnown) && announce) this.#tell(key); // what Redis has lost is known to others, too
+    if (wasThere && announce) this.#tell(key);
     return wasThere;
   }
 

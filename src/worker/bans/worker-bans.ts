@@ -124,7 +124,7 @@ export class WorkerBans implements Bans, AsyncDisposable {
     const wasThere = await this.#registry.delete(key);
     for (const ban of [before, this.#keys.get(key)]) if (ban) this.#takenBack.remember(ban);
     this.#keys.learn(key, undefined);
-    return wasThere || (before !== undefined && before.untilMs > Date.now()); // Redis may have lost what holds
+    return wasThere;
   }
 
   list(): readonly Ban[] {
