@@ -28,7 +28,8 @@ export async function judgeCanary(gateway: RunningGateway, signal: AbortSignal):
   }
 }
 
-function crashesOf({ canaryCrashes }: RunningGateway): CanaryFault | undefined {
+function crashesOf({ canaryCrashes, canaryFault }: RunningGateway): CanaryFault | undefined {
+  if (canaryFault) return { reason: canaryFault.message };
   return canaryCrashes > 0 ? { crashes: canaryCrashes } : undefined;
 }
 

@@ -38,9 +38,6 @@ export class Operator {
   readonly #wanted = new Set<Trial>();
   #canary: Canary | undefined;
   #promotion: AbortController | undefined;
-  /** What serves, and what did before; undefined: what the process began with. */
-  #serving: Trial | undefined;
-  #before: Trial | undefined;
   #isClosing = false;
 
   /** `path`: of the configuration, which a reload reads again. */
@@ -64,6 +61,7 @@ export class Operator {
     const trial = new Trial();
     this.#wanted.add(trial);
     const turn = this.#loading.then(() => this.#load(share, trial)).finally(() => this.#wanted.delete(trial));
+    turn.catch((cause: Error) => trial.end(cause));
     this.#loading = turn.catch(() => {});
     this.#waiting = { trial, share, done: this.#told(share < 1 ? "canary" : "reload", turn) };
     return this.#waiting.done;
@@ -75,9 +73,7 @@ export class Operator {
       const serving = await this.#unlessGivenUp((unless) => this.#gateway.promote(unless));
       if (!serving) throw new Error("no configuration is tried out");
       this.#gateway = serving;
-      const trial = this.#canary?.trial;
-      this.#endCanary();
-      if (trial) this.#adopt(trial);
+      this.#endCanary()?.adopt();
     });
   }
 
@@ -111,15 +107,9 @@ export class Operator {
     trial.ended.throwIfAborted(); // while it waited for its turn
     if (share < 1) await trial.run(() => this.#gateway.tryOut(next, share, trial.ended));
     else this.#gateway = await trial.run(() => this.#gateway.reload(next, trial.ended));
-    this.#endCanary();
+    this.#endCanary()?.end(new Error("another has taken its place"));
     if (share < 1) this.#watch(trial);
-    else this.#adopt(trial);
-  }
-
-  #adopt(trial: Trial): void {
-    trial.adopt();
-    this.#before = this.#serving;
-    this.#serving = trial;
+    else trial.adopt();
   }
 
   #watch(trial: Trial): void {
@@ -132,9 +122,12 @@ export class Operator {
     void judgeCanary(this.#gateway, signal).then((fault) => fault && this.#drop(canary, fault));
   }
 
-  #endCanary(): void {
-    this.#canary?.over.abort();
+  /** Answers what was tried out. */
+  #endCanary(): Trial | undefined {
+    const canary = this.#canary;
+    canary?.over.abort();
     this.#canary = undefined;
+    return canary?.trial;
   }
 
   /** Unless it was promoted or dropped while this waited for its turn. */
@@ -148,13 +141,8 @@ export class Operator {
   }
 
   async #goBack(): Promise<void> {
-    const isCanary = this.#canary !== undefined;
-    this.#endCanary();
+    this.#endCanary()?.end(new Error("it was rolled back"));
     if (!(await this.#gateway.rollback())) throw new Error("there is no configuration to go back to");
-    if (isCanary) return;
-    this.#serving?.drop();
-    this.#serving = this.#before;
-    this.#before = undefined;
   }
 
   /** Does what a rollback or the end gives up. */

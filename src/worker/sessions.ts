@@ -102,7 +102,7 @@ export class Sessions {
     this.#trials.delete(generation);
   }
 
-  /** What code of a generation's sessions throws where nobody catches it is the trial's until it is adopted, and again when it is rolled back. */
+  /** What code of a generation's sessions throws where nobody catches it is the trial's until it is adopted. */
   blame(generation: number, trial: Trial): void {
     this.#trials.set(generation, trial);
   }

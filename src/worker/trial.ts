@@ -3,8 +3,17 @@ import { syncBuiltinESMExports } from "node:module";
 import process from "node:process";
 import { messageOf } from "../errors.ts";
 
-/** Whose code runs: what a configuration has begun while it was loaded, and its sessions, timers and rejected promises included. */
+/**
+ * Whose code runs: what a configuration has begun while it was loaded, and its sessions, timers and rejected promises included. Up to
+ * Node 22 each promise of the process costs more as long as that is followed, so it is only while a trial is open.
+ */
 const running: AsyncLocalStorage<Trial | undefined> = new AsyncLocalStorage();
+
+/** What has ended may have left timers and connections behind: so long is what they throw laid to it. */
+const STRAY_MS = 10_000;
+
+/** Those that may still be blamed. */
+const open = new Set<Trial>();
 
 /**
  * A configuration that does not serve yet, and its code that runs all the same. What that code throws where nobody catches it ends
@@ -16,14 +25,23 @@ export class Trial {
 
   constructor() {
     guardExit();
+    open.add(this);
   }
 
   /**
    * Runs what a session does: what its code throws is laid to its own configuration, whoever has opened the port that it came by.
-   * Undefined: to nobody's that is tried. Costs nothing before the first trial.
+   * Undefined, or a trial that is over: to nobody's that is tried. Costs nothing while none is open.
    */
   static within<Value>(trial: Trial | undefined, work: () => Value): Value {
-    return running.getStore() === trial ? work() : running.run(trial, work);
+    const blamed = trial && open.has(trial) ? trial : undefined;
+    return running.getStore() === blamed ? work() : running.run(blamed, work);
+  }
+
+  /** Runs what a generation does at its end, beside others that serve: it is nobody else's affair. */
+  static atEnd<Value>(work: () => Promise<Value>): Promise<Value> {
+    const trial = new Trial();
+    trial.end(new Error("its time is over"));
+    return trial.run(work);
   }
 
   /** Whose code runs now, as far as it is known; undefined: nobody's that is tried. */
@@ -38,7 +56,9 @@ export class Trial {
 
   /** It is not to serve, unless it does already. */
   end(why: Error): void {
+    if (this.ended.aborted) return;
     this.#end.abort(why);
+    setTimeout(() => this.#close(), STRAY_MS).unref();
   }
 
   /** Runs its code. */
@@ -62,11 +82,12 @@ export class Trial {
   /** It serves: what its code throws is the process's own from here on. */
   adopt(): void {
     this.#isAdopted = true;
+    this.#close();
   }
 
-  /** Another serves in its place. */
-  drop(): void {
-    this.#isAdopted = false;
+  #close(): void {
+    open.delete(this);
+    if (open.size === 0) running.disable();
   }
 
   /** Takes the blame for what nobody has caught. False: it serves, and what serves is broken. */

@@ -9,7 +9,7 @@ import { loadSource } from "./master/load-source.ts";
 import { LocalWorker } from "./master/local-worker.ts";
 import { watchOrphan } from "./orphan-watch.ts";
 import { isFault, LAST_DRAIN_MS, WORKER_STOP_MS } from "./process-end.ts";
-import { endProcess } from "./trial.ts";
+import { endProcess, Trial } from "./trial.ts";
 import { Worker } from "./worker.ts";
 
 // What a worker's process runs: it serves, and does what its master says. Without a master it ends.
@@ -64,8 +64,7 @@ process.on("SIGQUIT", () => void end({ how: "drain" }));
 process.on("exit", () => serving?.log.flush());
 process.on("uncaughtException", (cause, origin) => {
   if (!isFault(cause, origin, serving?.log)) return;
-  const generation = serving?.calls.blamed(cause);
-  if (generation !== undefined) return tell({ kind: "faulty", generation });
+  if (Trial.current?.take(cause)) return;
   process.exitCode = 1;
   if (isEnding) return;
   giveUpNumber(); // before the master hears of it: another worker may have it then
@@ -91,13 +90,17 @@ async function start({ source, ids, hasLease, stateDir }: StartMessage): Promise
       ticketKeys,
       events,
     });
-    serving = { worker, calls: new LocalWorker(worker, log), log, hasLease };
+    serving = { worker, calls: new LocalWorker(worker, log, onFault), log, hasLease };
     tell({ kind: "ready" });
   } catch (cause) {
     tell({ kind: "failed", reason: failureOf(cause) });
     process.exitCode = 1;
     process.disconnect();
   }
+}
+
+function onFault(generation: number, reason: unknown): void {
+  tell({ kind: "faulty", generation, reason: failureOf(reason) });
 }
 
 async function answer({ id, name, parameters }: CallMessage): Promise<void> {

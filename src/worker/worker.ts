@@ -366,12 +366,15 @@ export class Worker {
   /** Ends what a generation has open; what its hook does not manage in its time, nobody waits for. */
   async #end(generation: Generation): Promise<void> {
     const { log } = this.#options;
-    this.#ends.get(generation.number)?.abort();
+    const ends = this.#ends.get(generation.number);
     this.#ends.delete(generation.number);
     this.#dicts.delete(generation.number);
     this.#sessions.forget(generation.number);
-    await exitWorker(generation, log);
-    await generation.close().catch((cause: unknown) => log.error("generation not closed", { err: cause }));
+    await Trial.atEnd(async () => {
+      ends?.abort();
+      await exitWorker(generation, log);
+      await generation.close().catch((cause: unknown) => log.error("generation not closed", { err: cause }));
+    });
   }
 }
 

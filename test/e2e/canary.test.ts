@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -10,6 +11,8 @@ import { tell } from "../support/operated.ts";
 import { freePorts } from "../support/service.ts";
 
 // A configuration that is tried out on some of the sessions: who ends it, who does not, and what it leaves behind.
+
+const STRAY = `setImmediate(() => { throw new Error("stray"); });`;
 
 interface Version {
   readonly says: string;
@@ -81,7 +84,41 @@ function heard(port: number, answer: RegExp): Promise<void> {
   return eventually(async () => expect(await exchange(port, "?\n")).toMatch(answer));
 }
 
+/** A session that has had one of these answers. */
+function sessionOf(gateway: Gateway, answer: RegExp): Promise<Socket> {
+  return eventually(async () => {
+    const socket = await dialIn(gateway.port());
+    socket.write("?\n");
+    const said = await readUntil(socket, (text) => text.endsWith("\n"));
+    if (!answer.test(said)) socket.destroy();
+    expect(said).toMatch(answer);
+    return socket;
+  });
+}
+
 describe.each([1, 2])("with %i workers, a canary", (workers) => {
+  test.each([
+    ["at its end", `exitWorker: () => { setTimeout(() => { throw new Error("stray"); }); process.exit(3); }`],
+    ["when its signal aborts", `initWorker: ({ signal }) => signal.addEventListener("abort", () => { ${STRAY} })`],
+    ["in its event handlers", `initWorker: ({ events }) => events.subscribe("x", () => { ${STRAY} })`],
+  ])("that throws %s takes nobody along, and the next one is not blamed for it", async (_, fault) => {
+    const publish = `session.worker.events.publish("all", "x", 1);`;
+    await using gateway = await Gateway.start(config({ says: "a", workers, bye: publish }));
+    const held = await sessionOf(gateway, /^a/);
+    const other = await sessionOf(gateway, /^a/);
+    await tryOut(gateway, { says: "b", workers, phases: fault });
+    other.end("bye\n");
+    await tell(gateway, "rollback"); // or it was dropped already
+    await gateway.line((line) => line["msg"] === "uncaught");
+    await tryOut(gateway, { says: "c", workers });
+    await heard(gateway.port(), /^c/);
+    held.write("?\n");
+    expect(await readUntil(held, (text) => text.endsWith("\n"))).toMatch(/^a/);
+    held.destroy();
+    expect(await tell(gateway, "promote")).toMatchObject({ code: 0 });
+    expect(gateway.log.filter(({ msg }) => msg === "worker ended" || msg === "worker replaced")).toEqual([]);
+  });
+
   test("is judged also after a reload that cannot be read", async () => {
     await using gateway = await Gateway.start(config({ says: "a", workers }));
     await tryOut(gateway, { says: "b", workers, status: 500 });
@@ -151,8 +188,6 @@ describe.each([1, 2])("with %i workers, a canary", (workers) => {
   });
 });
 
-const STRAY = `setImmediate(() => { throw new Error("stray"); });`;
-
 test.each([
   ["throws where nobody catches it", STRAY, "stray"],
   ["ends the process", "process.exit(3);", "it has called process.exit(3)"],
@@ -171,34 +206,34 @@ test.each([
   expect(gateway.process.exitCode).toBeNull();
 });
 
-test("in one process, what sessions of a rolled back configuration throw ends nothing; what serves has no such right", async () => {
+test("in one process, what sessions of a dropped canary throw ends nothing; what serves has no such right", async () => {
   await using gateway = await Gateway.start(config({ says: "a" }));
-  write(gateway, { says: "b", bye: STRAY });
-  expect(await tell(gateway, "reload")).toMatchObject({ code: 0 });
-  const [late, ...others] = await Promise.all([dialIn(gateway.port()), dialIn(gateway.port())]);
-  for (const socket of [late, ...others]) {
-    socket.write("?\n");
-    expect(await readUntil(socket, (text) => text.endsWith("\n"))).toMatch(/^b/);
-  }
+  await tryOut(gateway, { says: "b", bye: STRAY });
+  const late = await sessionOf(gateway, /^b/);
   expect(await tell(gateway, "rollback")).toMatchObject({ code: 0 });
   late.end("bye\n");
   await gateway.line((line) => line["msg"] === "uncaught");
   expect(await exchange(gateway.port(), "?\n")).toMatch(/^a/);
-  for (const socket of others) socket.destroy();
   expect(await tell(gateway, "reload")).toMatchObject({ code: 0 });
   await exchange(gateway.port(), "bye\n").catch(() => "");
   await eventually(() => expect(gateway.process.exitCode).toBe(1));
 });
 
 test.each([
-  ["ends", "process.exit()"],
-  ["is killed again and again", `process.kill(process.pid, "SIGKILL")`],
-])("a canary whose worker %s is dropped, and all clients are served", async (_, end) => {
+  ["is ended by its code", "process.exit()", { reason: "it has called process.exit()" }],
+  [
+    "is ended by its code that catches what that throws",
+    "{ try { process.exit(); } catch {} }",
+    { reason: "it has called process.exit()" },
+  ],
+  ["throws where nobody catches it", `{ throw new Error("stray"); }`, { reason: "stray" }],
+  ["is killed again and again", `process.kill(process.pid, "SIGKILL")`, { crashes: expect.any(Number) }],
+])("a canary whose worker %s is dropped, and all clients are served", async (_, end, fault) => {
   await using gateway = await Gateway.start(config({ says: "a", workers: 2 }));
   const phases = `initWorker: () => void whenGo(() => ${end})`;
   await tryOut(gateway, { says: "b", workers: 2, phases });
   go(gateway);
-  expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject({ crashes: expect.any(Number) });
+  expect(await gateway.line((line) => line["msg"] === "canary fails")).toMatchObject(fault);
   expect(await gateway.line((line) => line["msg"] === "rollback done")).toMatchObject({ generation: 1 });
   await heard(gateway.port(), /^a 0/);
   await heard(gateway.port(), /^a 1/);

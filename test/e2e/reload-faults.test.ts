@@ -57,6 +57,17 @@ async function reloaded(gateway: Gateway, version: Version): Promise<LogLine> {
   );
 }
 
+test("a fault of one worker while the others are still getting ready fails the reload", async () => {
+  await using gateway = await Gateway.start(config({ workers: 2 }));
+  const phases = `initWorker: ({ number }) => {
+    if (number === 0) setTimeout(() => { throw new Error("stray"); }, 100);
+    else return new Promise((resolve) => setTimeout(resolve, 1_500));
+  }`;
+  const failed = await reloaded(gateway, { says: "b", workers: 2, phases });
+  expect(failed).toMatchObject({ msg: "reload failed", reason: "stray" });
+  expect(await exchange(gateway.port(), "?\n")).toBe("a\n");
+});
+
 describe.each([1, 2])("a gateway of %i workers", (workers) => {
   test("outlives what the code of a failed reload throws later", async () => {
     await using gateway = await Gateway.start(config({ workers }));

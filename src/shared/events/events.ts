@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { messageOf } from "../../errors.ts";
 import {
   type EventDelivery,
@@ -118,7 +119,8 @@ export class WorkerEvents implements Events {
     checkTopic(topic);
     if (typeof handler !== "function") throw new TypeError("callback is required");
     const handlers = this.#handlers.get(topic) ?? new Set();
-    const leave = added(handlers, { call: handler }, { signal, onEmpty: () => this.#handlers.delete(topic) });
+    const call = AsyncResource.bind(handler); // it runs as what has subscribed, not as whoever publishes
+    const leave = added(handlers, { call }, { signal, onEmpty: () => this.#handlers.delete(topic) });
     if (handlers.size > 0) this.#handlers.set(topic, handlers);
     return leave;
   }

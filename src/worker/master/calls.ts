@@ -124,7 +124,7 @@ export type ToMaster =
   /** Accepting there has failed for want of file descriptors, and it has closed its copy of the socket: it is to be sent again. */
   | ({ readonly kind: "again" } & SocketName)
   /** Code of a configuration that does not serve yet, or has only a share of the sessions, has thrown what nobody caught: the worker goes on. */
-  | { readonly kind: "faulty"; readonly generation: number }
+  | { readonly kind: "faulty"; readonly generation: number; readonly reason: Failure }
   /** It serves no new session, and ends when the others have: another one is to take its place. */
   | { readonly kind: "crashed" }
   /** It does not, and ends. */

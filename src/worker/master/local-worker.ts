@@ -9,34 +9,36 @@ import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
 import type { SocketName } from "./inherited-sockets.ts";
 import { loadSource } from "./load-source.ts";
 
-/** A generation that is forgotten already. */
-const NOBODYS = 0;
-
 /** A worker as the master sees it, in the worker's own process. */
 export class LocalWorker implements WorkerCalls {
   readonly #worker: Worker;
   readonly #log: OpenLog;
   readonly #startedAt: string = new Date().toISOString();
-  /** By generations: of those that were built here, those that serve, may, or have served last. */
+  readonly #onFault: (generation: number, reason: unknown) => void;
+  /** By generations: those that were built here, and do not serve all. */
   readonly #trials = new Map<number, Trial>();
 
-  constructor(worker: Worker, log: OpenLog) {
+  /** `onFault` is told when code of a generation that was built here, and does not serve all, has thrown what nobody caught. */
+  constructor(worker: Worker, log: OpenLog, onFault: (generation: number, reason: unknown) => void = () => {}) {
     this.#worker = worker;
+    this.#onFault = onFault;
     this.#log = log;
   }
 
   /** What its code throws meanwhile is its own failure, and not the worker's. */
   async prepare(source: Source): Promise<void> {
+    const { generation } = source;
     const trial = new Trial();
-    this.#trials.set(source.generation, trial);
-    await trial.load(() => this.#prepare(source));
-  }
-
-  /** Which generation's code has thrown that, if it is one that does not serve all; undefined: the worker is broken. */
-  blamed(cause: unknown): number | undefined {
-    const trial = Trial.current;
-    if (!trial?.take(cause)) return undefined;
-    return [...this.#trials].find(([, one]) => one === trial)?.[0] ?? NOBODYS;
+    this.#trials.set(generation, trial);
+    trial.ended.addEventListener("abort", () => {
+      if (this.#trials.get(generation) === trial) this.#onFault(generation, trial.ended.reason);
+    });
+    await trial
+      .load(() => this.#prepare(source))
+      .catch((cause: unknown) => {
+        this.#drop(generation);
+        throw cause;
+      });
   }
 
   async #prepare(source: Source): Promise<void> {
@@ -54,8 +56,14 @@ export class LocalWorker implements WorkerCalls {
   async commit(generation: number): Promise<void> {
     await this.#worker.commit(generation);
     this.#trials.get(generation)?.adopt();
-    for (const number of this.#trials.keys())
-      if (number !== generation && number !== this.#worker.previous) this.#trials.delete(number);
+    this.#trials.delete(generation);
+    for (const number of this.#trials.keys()) this.#drop(number); // the worker has dropped them
+  }
+
+  #drop(generation: number): void {
+    const trial = this.#trials.get(generation);
+    this.#trials.delete(generation);
+    trial?.end(new Error("it was given up"));
   }
 
   tryOut(generation: number, share: number): Promise<void> {
@@ -63,7 +71,7 @@ export class LocalWorker implements WorkerCalls {
   }
 
   abandon(generation: number): Promise<void> {
-    this.#trials.delete(generation);
+    this.#drop(generation);
     return this.#worker.abandon(generation);
   }
 
@@ -76,10 +84,7 @@ export class LocalWorker implements WorkerCalls {
   }
 
   async rollback(generation: number): Promise<boolean> {
-    const failed = this.#worker.generation;
-    const isBack = this.#worker.previous === generation && (await this.#worker.rollback());
-    if (isBack) this.#trials.get(failed)?.drop();
-    return isBack;
+    return this.#worker.previous === generation && (await this.#worker.rollback());
   }
 
   async sessions(): Promise<ReturnType<Worker["sessions"]>> {

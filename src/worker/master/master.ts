@@ -36,6 +36,8 @@ export class Master implements RunningGateway, SlotHost {
   #previous: Plan | undefined;
   /** What has a share of the new sessions. */
   #tried: Staged | undefined;
+  /** What is about to serve, all or some. */
+  #staged: Staged | undefined;
   #generations = 1;
   #startLimitMs: number | undefined;
   /** Who has served before there were workers, as long as it has sessions. */
@@ -119,8 +121,8 @@ export class Master implements RunningGateway, SlotHost {
   started(process: WorkerProcess): void {
     const member = this.#events.join(process.ids.number, { send: (delivery, done) => process.deliver(delivery, done) });
     process.onEvents = (messages) => member.receive(messages);
-    process.onFaulty = (generation) => {
-      if (this.#tried?.generation === generation) this.#tried.crashes++;
+    process.onFaulty = (generation, reason) => {
+      for (const staged of [this.#tried, this.#staged]) if (staged?.generation === generation) staged.fault ??= reason;
     };
     process.onAgain = (name) => process.giveAgain(name, this.#sockets.find(name));
     void process.ended.then(() => member.leave());
@@ -177,6 +179,10 @@ export class Master implements RunningGateway, SlotHost {
 
   get canaryCrashes(): number {
     return this.#tried?.crashes ?? 0;
+  }
+
+  get canaryFault(): Error | undefined {
+    return this.#tried?.fault;
   }
 
   async reload(loaded: LoadedGateway, unless: AbortSignal): Promise<Master> {
@@ -313,6 +319,7 @@ export class Master implements RunningGateway, SlotHost {
   async #stage(loaded: LoadedGateway, unless: AbortSignal): Promise<Staged> {
     const plan = planOf(loaded, ++this.#generations, this.#current.dicts);
     const staged = await Staged.open(plan, this.#sockets);
+    this.#staged = staged;
     try {
       await staged.prepare(() => this.#crew.serving, unless);
       if (this.#isClosed) throw new Error("the gateway is ending");
@@ -327,9 +334,9 @@ export class Master implements RunningGateway, SlotHost {
   async #serve(staged: Staged, unless: AbortSignal): Promise<void> {
     const { plan, change } = staged;
     const hired = await this.#crew.hire(plan.workers, { source: plan.source, isPlanned: true }, unless);
-    if (unless.aborted || this.#isClosed) {
+    if (unless.aborted || this.#isClosed || staged.fault) {
       this.#crew.dismiss(hired);
-      throw unless.reason ?? new Error("the gateway is ending");
+      throw unless.reason ?? staged.fault ?? new Error("the gateway is ending");
     }
     const tried = this.#tried;
     this.#tried = undefined;

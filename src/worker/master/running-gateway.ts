@@ -24,6 +24,8 @@ export interface RunningGateway {
   readonly servesHere: boolean;
   /** Workers that have gone down by themselves since the configuration is tried out that is tried out now. */
   readonly canaryCrashes: number;
+  /** What its code has thrown where nobody caught it, and its process went on. */
+  readonly canaryFault: Error | undefined;
   /**
    * Has new sessions served by another configuration, in all workers or in none, and drops one that is tried out. What fails leaves
    * everything as it was, and so does `unless` when it aborts before the first session: rejects with its reason then. Resolves with

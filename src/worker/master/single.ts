@@ -44,6 +44,8 @@ export class Single implements RunningGateway, Former {
   readonly servesHere = true;
   /** A crash would be this process's own end. */
   readonly canaryCrashes = 0;
+  /** Its trial knows. */
+  readonly canaryFault = undefined;
   readonly #worker: Worker;
   readonly #local: LocalWorker;
   readonly #options: StartOptions;

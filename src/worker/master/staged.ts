@@ -12,6 +12,8 @@ export class Staged {
   readonly #ready = new Set<WorkerProcess>();
   /** Of the new sessions, from 0 to 1; undefined: it has none. */
   share: number | undefined;
+  /** What its code has thrown where nobody caught it. */
+  fault: Error | undefined;
   /** Workers that have gone down by themselves since it has. */
   crashes = 0;
   #kills = 0;

@@ -54,7 +54,7 @@ export class WorkerProcess implements WorkerCalls {
   /** It has published events. */
   onEvents: ((messages: readonly EventMessage[]) => void) | undefined;
   /** Code of a generation that is not to serve all has thrown what nobody caught. */
-  onFaulty: ((generation: number) => void) | undefined;
+  onFaulty: ((generation: number, reason: Error) => void) | undefined;
   /** It needs a socket again. */
   onAgain: ((name: SocketName) => void) | undefined;
   readonly #child: ChildProcess;
@@ -230,7 +230,7 @@ export class WorkerProcess implements WorkerCalls {
       else if (message.kind === "crashed") this.#leave("fault");
       else if (message.kind === "closing") this.#leave(this.#isTold ? "order" : "signal");
       else if (message.kind === "again") this.onAgain?.({ key: message.key, place: message.place });
-      else if (message.kind === "faulty") this.onFaulty?.(message.generation);
+      else if (message.kind === "faulty") this.onFaulty?.(message.generation, errorOf(message.reason));
       else if (message.kind === "events") this.onEvents?.(message.messages);
       else if (message.kind === "answer") this.#calls.answered(message.id, message.value);
       else this.#calls.refused(message.id, errorOf(message.reason));
