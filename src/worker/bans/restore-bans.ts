@@ -21,11 +21,20 @@ const LOOKS = 4;
  */
 const DONE = "done ";
 
-/** All processes notice within some 5 s that Redis has lost its data: as long as they may take to connect, and a round more. */
-const DONE_MS = 10_000;
+/** The same where nobody knew who had heard of Redis until then: the others may know more. */
+const UNSURE_DONE = "perhaps ";
+
+/** Whoever was cut off for longer has not heard what others took back since, and may do so still: it asks again after each cut. */
+const DONE_MS = 86_400_000;
 
 /** Of those that notice in one moment the first is well ahead of the second. */
 const SPREAD_MS = 2_000;
+
+/** Those who know bans go first; who knows none says only that nothing is missing. */
+const NONE_MS = 3_000;
+
+/** Last come those who have not heard of Redis for long, and only where nobody else was there. */
+const UNSURE_MS = 6_000;
 
 /** Keys under way at once: no burst, and 100,000 bans are back within seconds. */
 const PUTS_AT_ONCE = 64;
@@ -40,6 +49,8 @@ export interface Restored {
   readonly loss: Pick<Loss, "epoch" | "read" | "swap">;
   /** Keys of bans that Redis has lost. */
   readonly keys: readonly string[];
+  /** It has heard what others took back before that. */
+  readonly isSure: boolean;
   /** Undefined: it was taken back meanwhile. */
   ban(key: string): HeldBan | undefined;
   /** True: what Redis has was taken back before. All else that is there stays. */
@@ -47,18 +58,20 @@ export interface Restored {
 }
 
 /**
- * Redis has lost bans: one of those who know the bans puts them back, and the others what that one did not know. Resolves when that was
- * done, or is given up.
+ * Redis has lost its data, or some: one of those who know the bans puts them back, and the others what that one did not know. Who may
+ * have missed something does so only where all may. Resolves when that was done, or is given up.
  */
 export async function restoreBans(bans: Restored, signal: AbortSignal): Promise<void> {
-  const [mark, done] = [randomUUID(), DONE + bans.loss.epoch];
-  await pause(Math.random() * SPREAD_MS, signal);
-  for (let failures = 1; !signal.aborted && bans.keys.length > 0; ) {
+  const mark = randomUUID();
+  const { isSure, loss, keys } = bans;
+  await pause((isSure ? (keys.length > 0 ? 0 : NONE_MS) : UNSURE_MS) + Math.random() * SPREAD_MS, signal);
+  for (let failures = 1; !signal.aborted; ) {
     try {
       const marked = await bans.registry.get(MARK_KEY);
-      if (marked === done) return await putAll(bans, undefined, signal);
-      const isTaken = marked !== undefined && marked !== mark && !marked.startsWith(DONE);
-      if (!isTaken) return await putAll(bans, mark, signal);
+      if (marked === DONE + loss.epoch) return isSure ? await putAll(bans, undefined, signal) : undefined;
+      if (marked === UNSURE_DONE + loss.epoch && !isSure) return await putAll(bans, undefined, signal);
+      const isOver = marked?.startsWith(DONE) || marked?.startsWith(UNSURE_DONE);
+      if (marked === undefined || marked === mark || isOver) return await putAll(bans, mark, signal);
       await pause(MARK_MS / LOOKS, signal);
     } catch {
       await pause(backoffMs(failures++, RETRY), signal);
@@ -68,7 +81,7 @@ export async function restoreBans(bans: Restored, signal: AbortSignal): Promise<
 
 /** The mark is renewed with each step, and says at the end that the others need only look. */
 async function putAll(bans: Restored, mark: string | undefined, signal: AbortSignal): Promise<void> {
-  const { registry, loss, keys } = bans;
+  const { registry, loss, keys, isSure } = bans;
   for (let at = 0; at < keys.length && !signal.aborted; at += PUTS_AT_ONCE) {
     if (mark !== undefined) await registry.put(MARK_KEY, mark, { ttlMs: MARK_MS, announce: false });
     const some = keys.slice(at, at + PUTS_AT_ONCE);
@@ -77,7 +90,8 @@ async function putAll(bans: Restored, mark: string | undefined, signal: AbortSig
     await Promise.all(some.map((key, index) => put(bans, key, values[index])));
   }
   const isDone = mark !== undefined && !signal.aborted;
-  if (isDone) await registry.put(MARK_KEY, DONE + loss.epoch, { ttlMs: DONE_MS, announce: false });
+  const done = `${isSure ? DONE : UNSURE_DONE}${loss.epoch}`;
+  if (isDone) await registry.put(MARK_KEY, done, { ttlMs: DONE_MS, announce: false });
 }
 
 /** Where somebody has written meanwhile, that is what holds. */

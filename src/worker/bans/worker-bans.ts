@@ -16,7 +16,7 @@ import type { Log } from "../../stream/log.ts";
 import type { Bans } from "../../stream/worker-context.ts";
 import { FollowedKeys } from "../../upstream/followed-keys.ts";
 import type { BansRegistry } from "./bans-registry.ts";
-import { restoreBans } from "./restore-bans.ts";
+import { type Restored, restoreBans } from "./restore-bans.ts";
 import { takeOut } from "./take-out.ts";
 import { TakenBack } from "./taken-back.ts";
 
@@ -37,6 +37,9 @@ const TOO_MANY = `bans by more than ${MAX_VARIABLES} variables`;
  * as what is missing stays known: a restart, and a failover that is set to be quick.
  */
 const MAX_UNHEARD_MS = 15_000;
+
+/** Who was cut off for longer has less than the time in which what is missing stays known. */
+const UNSURE_LIMIT_MS = 13_000;
 
 /** Of a key that a stranger has written, enough to find it again. */
 const SHOWN_KEY_CHARS = 128;
@@ -146,13 +149,11 @@ export class WorkerBans implements Bans, AsyncDisposable {
     this.#takeOutBack();
     const lost = this.#lost(loss);
     const leftMs = MAX_UNHEARD_MS - loss.unheardMs;
-    if (lost.length > 0 && leftMs <= 0)
-      this.#log.warn("bans that redis has lost may have been taken back", { bans: lost.length });
-    if (leftMs <= 0) return;
+    const isSure = leftMs > 0;
     const keys = lost.filter(([key, { untilMs }]) => isEnding(untilMs) || loss.isLasting(key)).map(([key]) => key);
     const lapsed = lost.length - keys.length;
     if (lapsed > 0) this.#log.warn("bans that redis has lost may have lapsed", { bans: lapsed });
-    if (keys.length > 0) this.#putBack(loss, keys, leftMs);
+    if (isSure || keys.length > 0) this.#putBack({ loss, keys, isSure }, isSure ? leftMs : UNSURE_LIMIT_MS);
   }
 
   #lost({ found }: Loss): readonly (readonly [key: string, ban: HeldBan])[] {
@@ -162,14 +163,15 @@ export class WorkerBans implements Bans, AsyncDisposable {
   }
 
   /** What is not back in time may have been taken back where nobody here could hear of it. */
-  #putBack(loss: Loss, keys: readonly string[], leftMs: number): void {
-    this.#log.warn("bans that redis has lost are put back", { bans: keys.length });
+  #putBack(lost: Pick<Restored, "keys" | "isSure"> & { readonly loss: Loss }, leftMs: number): void {
+    const what = lost.isSure ? "are put back" : "are put back, unless others know better";
+    if (lost.keys.length > 0) this.#log.warn(`bans that redis has lost ${what}`, { bans: lost.keys.length });
     const restoring = new AbortController();
     this.#restoring = restoring;
     const late = setTimeout(() => restoring.abort(), leftMs).unref();
     const ban = (key: string): HeldBan | undefined => this.#keys.get(key);
     const isOutdated = (key: string, value: string): boolean => this.#outdatedIn(key, value) !== undefined;
-    const restored = { registry: this.#registry, loss, keys, ban, isOutdated };
+    const restored = { registry: this.#registry, ...lost, ban, isOutdated };
     void restoreBans(restored, restoring.signal).finally(() => clearTimeout(late));
   }
 

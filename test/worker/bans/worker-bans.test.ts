@@ -231,6 +231,7 @@ describe("when Redis has lost its data", () => {
     keys: hosts.map((host) => `ban:${host}`),
     ban: (key: string) => source.table.ofAddress(key.slice(4)),
     isOutdated: () => false,
+    isSure: true,
   });
 
   test("one of those who know the bans puts them back, with the time that is left", async () => {
@@ -322,7 +323,7 @@ describe("when Redis has lost its data", () => {
     await eventually(async () => expect(await bans()).toEqual(["ban:192.0.2.1"]), 8_000);
     expect(log.lines.map(({ event }) => event)).toEqual([
       "bans that redis has lost are put back",
-      "bans that redis has lost may have been taken back",
+      "bans that redis has lost are put back, unless others know better",
       "bans that redis has lost are put back",
     ]);
   }, 20_000);
