@@ -18,8 +18,8 @@ import { ended, workforce } from "./workforce.ts";
 const { hire } = workforce();
 const KILLS = process.env["RESTYCONF_LONG"] ? 1_000 : 100;
 const AT_ONCE = 4;
-/** Whatever is killed, the dictionary is in order within a second, and what a busy machine takes. */
-const MAX_WAIT_MS = 3_000;
+/** Whatever is killed, the dictionary is in order within a second: the long run, which has the machine to itself, holds it to that; beside other tests a busy machine takes its part. */
+const MAX_WAIT_MS = process.env["RESTYCONF_LONG"] ? 1_000 : 3_000;
 /** While others storm on, one of them may hold the lock and be off its core, alive: a busy machine lets it wait its turn. */
 const MAX_WAIT_BESIDE_OTHERS_MS = 5_000;
 
