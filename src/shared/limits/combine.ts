@@ -29,9 +29,11 @@ export type CombinedAnswer =
 
 /**
  * Asks several limiters as one: all let in, or none has counted anything. The last is committed first, after the others have only
- * been asked. Any phase. OpenResty: `resty.limit.traffic`.
+ * been asked. Any phase. OpenResty: `resty.limit.traffic`. @throws TypeError for what is no list of these
  */
 export async function combineLimits(limiters: readonly LimiterAndKey[]): Promise<CombinedAnswer> {
+  for (const { limiter } of limiters)
+    if (!limiter) throw new TypeError("combineLimits: expected a list of { limiter, key }");
   const order = limiters.map((_, place) => place);
   const last = limiters.length - 1;
   for (const by of order.slice(0, last)) {

@@ -95,8 +95,8 @@ export function checkedSetting(what: string, value: number, min: "above 0" | "fr
   return value;
 }
 
-/** @throws TypeError in OpenResty's words */
+/** OpenResty takes a dictionary's name, here it is the dictionary. @throws TypeError in OpenResty's words */
 export function checkedDict(dict: SharedDict | undefined): SharedDict {
-  if (!dict) throw new TypeError("shared dict not found");
+  if (typeof dict !== "object" || !("cas" in dict)) throw new TypeError("shared dict not found");
   return dict;
 }

@@ -49,6 +49,7 @@ export interface Lease extends Disposable, AsyncDisposable {
  * OpenResty: `resty.lock`. @throws GatewayError `RC_LOCK_TIMEOUT`, TypeError for wrong arguments
  */
 export async function lock(dict: SharedDict, key: string, options: LockOptions = {}): Promise<Lease> {
+  if (!dict) throw new TypeError("dictionary not found");
   const { timeoutMs = LOCK_TIMEOUT_MS, exptimeMs = LOCK_EXPTIME_MS, signal } = checked(key, options);
   signal?.throwIfAborted();
   const begun = performance.now();

@@ -38,13 +38,19 @@ for (const isShared of [false, true]) {
   limiterLaws(`limiters of a dictionary of ${isShared ? "several processes" : "one process"}`, () => driver);
 }
 
+test("limiters that are none cannot be combined", async () => {
+  // biome-ignore lint/suspicious/noExplicitAny: what a user of JavaScript does
+  await expect(combineLimits([["limiter", "key"]] as any)).rejects.toThrow("expected a list of { limiter, key }");
+});
+
 test("a limiter without a dictionary is a mistake, in OpenResty's words", () => {
   const { nothing } = openDicts({}).dicts;
-  for (const make of [limitReq, limitConn, limitCount, limitRate]) {
+  for (const [make, dict] of [limitReq, limitConn, limitCount, limitRate].flatMap((one) => [
+    [one, nothing] as const,
+    [one, "nothing"] as const,
+  ])) {
     // biome-ignore lint/suspicious/noExplicitAny: what a user of JavaScript does
-    expect(() => make({ dict: nothing, rate: 1, conns: 1, limit: 1, windowMs: 1 } as any)).toThrow(
-      "shared dict not found",
-    );
+    expect(() => make({ dict, rate: 1, conns: 1, limit: 1, windowMs: 1 } as any)).toThrow("shared dict not found");
   }
 });
 

@@ -43,6 +43,12 @@ test("four processes count under one lock, and the sum is exact", { timeout: 120
   expect(one(dicts).get("sum")).toBe(4 * ROUNDS);
 });
 
+test("a lock without a dictionary is a mistake, in OpenResty's words", async () => {
+  const { nothing } = openDicts({}).dicts;
+  // biome-ignore lint/suspicious/noExplicitAny: what a user of JavaScript does
+  await expect(lock(nothing as any, "key")).rejects.toThrow("dictionary not found");
+});
+
 test("the lock of a process that is killed is had within a second", { timeout: 60_000 }, async () => {
   const dicts = openDicts({ dict: "1m" }, { isShared: true });
   const owner = start({ name: "hold", rounds: 0, id: 1 } satisfies LockTask, dicts);
