@@ -37,15 +37,20 @@ export interface HandshakeSettings extends HandshakeChoice {
 
 /** A name, a key to encrypt with and one to sign with, of 16 bytes each. */
 export const TICKET_KEYS_BYTES = 48;
+const MAX_KEYS_AGE_MS = 86_400_000; // who gets hold of them can read what TLS 1.2 resumed with them
 const MAX_CONTEXTS = 16; // per certificate: the servers that share it, times the versions that hooks choose
 const SESSION_TIMEOUT_S = 300; // how long a resumed session may lean on a certificate checked before; OpenSSL has 2 hours
 const SESSION_ID_CONTEXT_LENGTH = 32; // SSL_MAX_SID_CTX_LENGTH
 
 const contexts = new WeakMap<Certificate, Recent<SecureContext>>();
 
-/** Keys for the tickets of one generation: as with nginx, a reload makes old tickets worthless, and old keys with them. */
-export function newTicketKeys(): Buffer {
-  return randomBytes(TICKET_KEYS_BYTES);
+let keys = { bytes: randomBytes(TICKET_KEYS_BYTES), madeAt: performance.now() };
+
+/** Keys for the tickets of a generation. A reload keeps them, so that nobody needs a full handshake because of it, unless they are a day old. */
+export function ticketKeysNow(): Buffer {
+  const now = performance.now();
+  if (now - keys.madeAt > MAX_KEYS_AGE_MS) keys = { bytes: randomBytes(TICKET_KEYS_BYTES), madeAt: now };
+  return keys.bytes;
 }
 
 /** Prepares the settings that {@link secureContextOf} takes. */

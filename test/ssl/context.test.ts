@@ -1,9 +1,15 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { connect, type SecureVersion, TLSSocket } from "node:tls";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { Certificate } from "../../src/ssl/certificate.ts";
-import { type HandshakeChoice, handshakeSettings, optionsOf, secureContextOf } from "../../src/ssl/context.ts";
+import {
+  type HandshakeChoice,
+  handshakeSettings,
+  optionsOf,
+  secureContextOf,
+  ticketKeysNow,
+} from "../../src/ssl/context.ts";
 import { serveTls } from "./handshakes.ts";
 import { authority, made } from "./made-certificates.ts";
 
@@ -21,6 +27,22 @@ const choice: HandshakeChoice = {
   ticketKeys: undefined,
 };
 const settings = handshakeSettings(choice);
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test("ticket keys stay the same for a day", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const first = ticketKeysNow();
+  expect(first).toHaveLength(48);
+  vi.advanceTimersByTime(23 * 3_600_000);
+  expect(ticketKeysNow()).toBe(first);
+  vi.advanceTimersByTime(2 * 3_600_000);
+  const second = ticketKeysNow();
+  expect(second.equals(first)).toBe(false);
+  expect(ticketKeysNow()).toBe(second);
+});
 
 test("a context is made once per certificate and settings", () => {
   const [one, two] = [new Certificate(leaf), new Certificate(leaf)];

@@ -15,7 +15,7 @@ export interface Source {
   readonly path: string;
   /** Where its dictionaries are. */
   readonly dicts: Readonly<Record<string, DictHandle>>;
-  /** 48 secret bytes, with which all workers resume each other's TLS sessions, until the next generation. */
+  /** 48 secret bytes, with which all workers resume each other's TLS sessions. */
   readonly ticketKeys: Uint8Array;
   /** What its files held, by path; modules as their bundles. */
   readonly files: Readonly<Record<string, string>>;

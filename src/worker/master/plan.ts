@@ -1,6 +1,6 @@
 import type { GatewayConfig } from "../../gateway.ts";
 import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
-import { newTicketKeys } from "../../ssl/context.ts";
+import { ticketKeysNow } from "../../ssl/context.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import { endpointsOf } from "../generation.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
@@ -22,7 +22,7 @@ export interface Plan {
 export function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number, keep?: Dicts): Plan {
   const dicts = openDicts(dictSizesOf(config), { isShared: true, keep });
   const files = Object.fromEntries(snapshot);
-  const source = { generation, path: loaded.path, files, dicts: dicts.handles, ticketKeys: newTicketKeys() };
+  const source = { generation, path: loaded.path, files, dicts: dicts.handles, ticketKeys: ticketKeysNow() };
   return { config, source, dicts, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
 }
 

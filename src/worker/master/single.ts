@@ -3,7 +3,7 @@ import { type Dicts, openDicts } from "../../shared/dict/open-dicts.ts";
 import { canShareMemory } from "../../shared/dict/shared-memory.ts";
 import { type LocalTransport, localTransport } from "../../shared/events/local-transport.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
-import { newTicketKeys } from "../../ssl/context.ts";
+import { ticketKeysNow } from "../../ssl/context.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import { dictSizesOf } from "../dict-sizes.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
@@ -85,7 +85,7 @@ export class Single implements RunningGateway, Former {
       const events = new EventRelay({ cluster: leases.cluster });
       const transport = localTransport(events, 0);
       const { redis } = leases;
-      const ticketKeys = newTicketKeys();
+      const ticketKeys = ticketKeysNow();
       const parts = { baseDir, log, ids, stateDir, dicts, ticketKeys, events: transport, redis };
       const worker = await Worker.start(config, parts);
       numbers.tell(worker);
@@ -209,7 +209,7 @@ export class Single implements RunningGateway, Former {
     const giveUp = (): void => void this.#local.abandon(generation).catch(() => {}); // also while a hook still waits
     unless.addEventListener("abort", giveUp);
     try {
-      await this.#local.prepareConfig(next.config, { number: generation, dicts, ticketKeys: newTicketKeys() });
+      await this.#local.prepareConfig(next.config, { number: generation, dicts, ticketKeys: ticketKeysNow() });
     } catch (cause) {
       throw unless.aborted ? unless.reason : cause;
     } finally {
