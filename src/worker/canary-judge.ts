@@ -22,15 +22,10 @@ export async function judgeCanary(gateway: RunningGateway, signal: AbortSignal):
   for (;;) {
     await sleep(JUDGE_MS, undefined, { ref: false });
     if (signal.aborted) return undefined;
-    const fault = crashesOf(gateway) ?? faultOf(await gateway.status());
+    const fault = gateway.canaryFault ?? faultOf(await gateway.status());
     if (signal.aborted) return undefined; // a worker may take its time to answer
     if (fault) return fault;
   }
-}
-
-function crashesOf({ canaryCrashes, canaryFault }: RunningGateway): CanaryFault | undefined {
-  if (canaryFault) return { reason: canaryFault.message };
-  return canaryCrashes > 0 ? { crashes: canaryCrashes } : undefined;
 }
 
 function faultOf(workers: readonly WorkerStatus[]): CanaryFault | undefined {

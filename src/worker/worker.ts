@@ -67,7 +67,7 @@ export class Worker {
   #previous: Generation | undefined;
   #closing: Promise<void> | undefined;
   /** The process ends with it. */
-  #isAlone = true;
+  #endsProcess = true;
   #isShown = false;
 
   private constructor(first: Generation, end: AbortController, lasting: Lasting, options: WorkerOptions) {
@@ -165,7 +165,7 @@ export class Worker {
 
   /** So many other processes are the gateway's workers now. */
   joinedBy(workers: number): void {
-    this.#isAlone = false;
+    this.#endsProcess = false;
     this.#lasting.joinedBy(workers);
   }
 
@@ -327,7 +327,7 @@ export class Worker {
   }
 
   async #close(): Promise<void> {
-    if (this.#isAlone) timers.expire();
+    if (this.#endsProcess) timers.expire();
     else timers.callAll();
     this.#lasting.links.drain();
     this.#ports.close();
@@ -336,7 +336,7 @@ export class Worker {
     const candidates = [...this.#candidates.values()].map(({ generation }) => generation);
     for (const generation of [this.#current, this.#previous, ...candidates, ...this.#retired.values()])
       if (generation) await this.#end(generation);
-    if (this.#isAlone) await timers.finish(TIMERS_END_MS);
+    if (this.#endsProcess) await timers.finish(TIMERS_END_MS);
     await this.#lasting[Symbol.asyncDispose]();
   }
 

@@ -1,3 +1,4 @@
+import { unlessAborted } from "./give-up.ts";
 import { Slot, type SlotHost, type SlotStart } from "./slot.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
@@ -33,21 +34,23 @@ export class Crew {
   }
 
   /** Starts workers until there are so many: all of them, or none, as when `unless` aborts. They are ready to serve; {@link add} has them do so. */
-  async hire(workers: number, how: SlotStart, unless?: AbortSignal): Promise<readonly Slot[]> {
-    unless?.throwIfAborted();
+  async hire(
+    workers: number,
+    how: SlotStart,
+    unless: AbortSignal = new AbortController().signal,
+  ): Promise<readonly Slot[]> {
     const slots = this.#missing(workers);
     const giveUp = (): void => this.dismiss(slots);
-    for (const slot of slots) this.#hired.add(slot);
-    unless?.addEventListener("abort", giveUp);
-    try {
-      await Promise.all(slots.map((slot) => slot.hire(how)));
-      return slots;
-    } catch (cause) {
-      giveUp();
-      throw unless?.aborted ? unless.reason : cause;
-    } finally {
-      unless?.removeEventListener("abort", giveUp);
-    }
+    return unlessAborted(unless, giveUp, async () => {
+      for (const slot of slots) this.#hired.add(slot);
+      try {
+        await Promise.all(slots.map((slot) => slot.hire(how)));
+        return slots;
+      } catch (cause) {
+        giveUp();
+        throw cause;
+      }
+    });
   }
 
   async add(hired: readonly Slot[]): Promise<void> {

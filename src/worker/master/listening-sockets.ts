@@ -4,7 +4,15 @@ import { BindError, bind } from "../../stream/port.ts";
 import type { ServedPort, WantedPort } from "../ports.ts";
 import type { ListeningSocket } from "./given-sockets.ts";
 import type { SocketName } from "./inherited-sockets.ts";
-import { type BoundAddress, checkFree, copyOf, openMore, openSockets, type SocketHandle } from "./socket-handle.ts";
+import {
+  type BoundAddress,
+  checkFree,
+  closeAll,
+  copyOf,
+  openMore,
+  openSockets,
+  type SocketHandle,
+} from "./socket-handle.ts";
 
 /** An open address of the gateway. */
 interface OpenAddress extends BoundAddress {
@@ -61,19 +69,14 @@ export class ListeningSockets {
     return (this.#open.get(key) ?? this.#preparedAt(key))?.handles[place];
   }
 
-  /** Takes copies of sockets that this process listens at already, so that workers can. Throws the system's errors; nothing is open then. */
+  /** Takes copies of sockets that this process listens at already, so that workers can. Throws the system's errors; {@link release} closes what was had. */
   adopt(served: readonly ServedPort[]): void {
-    try {
-      for (const port of served) this.#open.set(port.key, copied(port));
-    } catch (cause) {
-      this.release();
-      throw cause;
-    }
+    for (const port of served) this.#open.set(port.key, copied(port));
   }
 
   /** Lets go of all that is open, for whoever it was taken from. */
   release(): void {
-    for (const { handles } of this.#open.values()) for (const handle of handles) handle.close();
+    for (const { handles } of this.#open.values()) closeAll(handles);
     this.#open.clear();
   }
 
@@ -122,7 +125,7 @@ export class ListeningSockets {
   abandon({ added, more }: Pick<SocketChange, "added" | "more">): void {
     this.#prepared.delete(added);
     this.#closeUnused(added);
-    for (const handles of more.values()) for (const handle of handles) handle.close();
+    for (const handles of more.values()) closeAll(handles);
   }
 
   close(): void {
@@ -145,7 +148,7 @@ export class ListeningSockets {
 }
 
 function closeAddress({ handles, path }: OpenAddress): void {
-  for (const handle of handles) handle.close();
+  closeAll(handles);
   if (path !== undefined) rmSync(path, { force: true });
 }
 

@@ -2,6 +2,7 @@ import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import { EventRelay } from "../../shared/events/relay.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import { BindError } from "../../stream/port.ts";
+import type { CanaryFault } from "../canary-judge.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
 import { Accepters, type Shares } from "./accepters.ts";
@@ -177,12 +178,8 @@ export class Master implements RunningGateway, SlotHost {
     return this.source.generation;
   }
 
-  get canaryCrashes(): number {
-    return this.#tried?.crashes ?? 0;
-  }
-
-  get canaryFault(): Error | undefined {
-    return this.#tried?.fault;
+  get canaryFault(): CanaryFault | undefined {
+    return this.#tried?.trouble;
   }
 
   async reload(loaded: LoadedGateway, unless: AbortSignal): Promise<Master> {

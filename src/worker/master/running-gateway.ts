@@ -1,5 +1,6 @@
 import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
+import type { CanaryFault } from "../canary-judge.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import type { OpenLog } from "../log.ts";
@@ -22,10 +23,8 @@ export interface RunningGateway {
   readonly generation: number;
   /** Sessions run in this process, and what nobody catches has broken them; else other processes serve, and this one keeps them alive. */
   readonly servesHere: boolean;
-  /** Workers that have gone down by themselves since the configuration is tried out that is tried out now. */
-  readonly canaryCrashes: number;
-  /** What its code has thrown where nobody caught it, and its process went on. */
-  readonly canaryFault: Error | undefined;
+  /** What processes have met with of the configuration that is tried out now: its faults, or ends of workers. Undefined: nothing. */
+  readonly canaryFault: CanaryFault | undefined;
   /**
    * Has new sessions served by another configuration, in all workers or in none, and drops one that is tried out. What fails leaves
    * everything as it was, and so does `unless` when it aborts before the first session: rejects with its reason then. Resolves with

@@ -10,8 +10,8 @@ import type { LoadedGateway } from "../load-gateway.ts";
 import type { ServedPort } from "../ports.ts";
 import { keepProcess } from "../trial.ts";
 import { Worker } from "../worker.ts";
-import type { WorkerCalls } from "./calls.ts";
 import type { Former } from "./former.ts";
+import { unlessAborted } from "./give-up.ts";
 import { closeKeeping } from "./kept-paths.ts";
 import { Leases } from "./leases.ts";
 import { LocalWorker } from "./local-worker.ts";
@@ -40,14 +40,11 @@ interface Tried {
 export class Single implements RunningGateway, Former {
   readonly leases: Leases;
   readonly events: EventRelay;
-  readonly calls: WorkerCalls;
+  readonly calls: LocalWorker;
   readonly servesHere = true;
-  /** A crash would be this process's own end. */
-  readonly canaryCrashes = 0;
-  /** Its trial knows. */
+  /** Its trial knows; a crash would be this process's own end. */
   readonly canaryFault = undefined;
   readonly #worker: Worker;
-  readonly #local: LocalWorker;
   readonly #options: StartOptions;
   readonly #numbers: OwnNumbers;
   readonly #transport: LocalTransport;
@@ -67,8 +64,7 @@ export class Single implements RunningGateway, Former {
     this.#numbers = numbers;
     this.events = events;
     this.#transport = transport;
-    this.#local = new LocalWorker(worker, options.log);
-    this.calls = this.#local;
+    this.calls = new LocalWorker(worker, options.log);
   }
 
   /** @throws BindError when a port cannot be opened; TypeError for what only shows when the configuration is built */
@@ -132,7 +128,7 @@ export class Single implements RunningGateway, Former {
 
   async tryOut(next: LoadedGateway, share: number, unless: AbortSignal): Promise<void> {
     const generation = await this.#prepare(next, unless);
-    await this.#local.tryOut(generation, share);
+    await this.calls.tryOut(generation, share);
     this.#tried = { generation, loaded: next };
   }
 
@@ -148,7 +144,7 @@ export class Single implements RunningGateway, Former {
     const tried = this.#tried;
     if (tried === undefined) return this.#goBack();
     this.#tried = undefined;
-    await this.#local.abandon(tried.generation);
+    await this.calls.abandon(tried.generation);
     return true;
   }
 
@@ -160,7 +156,7 @@ export class Single implements RunningGateway, Former {
   }
 
   async #serve({ generation, loaded }: Tried): Promise<void> {
-    await this.#local.commit(generation);
+    await this.calls.commit(generation);
     this.#tried = undefined;
     this.#loadedBefore = this.#loaded;
     this.#loaded = loaded;
@@ -206,15 +202,9 @@ export class Single implements RunningGateway, Former {
   async #prepare(next: LoadedGateway, unless: AbortSignal): Promise<number> {
     const generation = ++this.#generations;
     const dicts = ownDicts(next, this.#worker.dicts);
-    const giveUp = (): void => void this.#local.abandon(generation).catch(() => {}); // also while a hook still waits
-    unless.addEventListener("abort", giveUp);
-    try {
-      await this.#local.prepareConfig(next.config, { number: generation, dicts, ticketKeys: ticketKeysNow() });
-    } catch (cause) {
-      throw unless.aborted ? unless.reason : cause;
-    } finally {
-      unless.removeEventListener("abort", giveUp);
-    }
+    const like = { number: generation, dicts, ticketKeys: ticketKeysNow() };
+    const giveUp = (): void => void this.calls.abandon(generation).catch(() => {}); // also while a hook still waits
+    await unlessAborted(unless, giveUp, () => this.calls.prepareConfig(next.config, like));
     unless.throwIfAborted();
     return generation;
   }
@@ -224,35 +214,35 @@ export class Single implements RunningGateway, Former {
   }
 
   sessions(): ReturnType<RunningGateway["sessions"]> {
-    return this.#local.sessions();
+    return this.calls.sessions();
   }
 
   kill(session: string): Promise<boolean> {
-    return this.#local.kick(session);
+    return this.calls.kick(session);
   }
 
   ban(whom: string, options: BanOptions): Promise<Ban> {
-    return this.#local.ban(whom, options);
+    return this.calls.ban(whom, options);
   }
 
   unban(whom: string): Promise<boolean> {
-    return this.#local.unban(whom);
+    return this.calls.unban(whom);
   }
 
   bans(): Promise<readonly Ban[]> {
-    return this.#local.bans();
+    return this.calls.bans();
   }
 
   registered(): Promise<readonly WorkerFacts[]> {
-    return this.#local.registered();
+    return this.calls.registered();
   }
 
   async status(): ReturnType<RunningGateway["status"]> {
-    return [await this.#local.status()];
+    return [await this.calls.status()];
   }
 
   async reopen(): Promise<void> {
-    await (this.#successor ?? this.#local).reopen();
+    await (this.#successor ?? this.calls).reopen();
   }
 
   async close(how: "quick" | "drain", overMs?: number): Promise<void> {

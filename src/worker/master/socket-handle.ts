@@ -30,10 +30,9 @@ const IPV6_ONLY = 1;
  */
 export async function openSockets({ endpoint, ipv6Only }: WantedPort, count: number): Promise<OpenedSockets> {
   if (endpoint.kind === "unix") return { handles: [create(endpoint.path, -1, -1, 0)], port: 0, ip: undefined };
-  const { addon } = loadAddon();
+  const addon = sharing();
   const ip = await ipOf(endpoint.host);
-  if (addon && process.platform === "linux")
-    return shared(addon, { host: ip.address, port: endpoint.port, ipv6Only }, count);
+  if (addon) return shared(addon, { host: ip.address, port: endpoint.port, ipv6Only }, count);
   const handle = create(ip.address, endpoint.port, ip.family, ipv6Only ? IPV6_ONLY : 0);
   return { handles: [handle], ...boundOf(handle) };
 }
@@ -45,19 +44,19 @@ export interface BoundAddress extends Pick<OpenedSockets, "ip" | "port"> {
 
 /** More sockets beside those that are open at an address already: for workers that come later. */
 export function openMore({ wanted, ip, port }: BoundAddress, count: number): readonly SocketHandle[] {
-  const { addon } = loadAddon();
-  if (ip === undefined || !addon || process.platform !== "linux") return [];
+  const addon = sharing();
+  if (ip === undefined || !addon) return [];
   return severalAt(addon, { host: ip, port, ipv6Only: wanted.ipv6Only }, Math.max(0, count));
 }
 
 /** Sockets that one process listens at can be copied for others: the platform shares ports, and the carrier's binary is there. */
 export function canCopy(): boolean {
-  return process.platform === "linux" && loadAddon().addon !== undefined;
+  return sharing() !== undefined;
 }
 
 /** A copy of a socket that this process listens at. From now on others may be opened beside it. Throws the system's errors. */
 export function copyOf({ fd, noDelay, keepAliveMs }: ServedPort): OpenedSockets {
-  const { addon } = loadAddon();
+  const addon = sharing();
   if (!addon) throw new Error("the socket cannot be copied here");
   const at = { host: undefined, port: 0, ipv6Only: false, listenFd: fd, reusePort: true, backlog: BACKLOG };
   const copy = addon.open({ ...UNUSED, ...at, noDelay, keepAliveMs });
@@ -75,6 +74,11 @@ function boundOf(handle: SocketHandle): Pick<OpenedSockets, "ip" | "port"> {
 }
 
 type Addon = NonNullable<ReturnType<typeof loadAddon>["addon"]>;
+
+/** By whom several sockets are opened at one port; undefined: the platform has no such thing, or the carrier's binary is not there. */
+function sharing(): Addon | undefined {
+  return process.platform === "linux" ? loadAddon().addon : undefined;
+}
 
 interface Address {
   readonly host: string;
@@ -100,15 +104,19 @@ function severalAt(addon: Addon, address: Address, count: number): readonly Sock
     while (handles.length < count) handles.push(opened(addon, address).handle);
     return handles;
   } catch (cause) {
-    for (const one of handles) one.close();
+    closeAll(handles);
     throw cause;
   }
 }
 
+export function closeAll(handles: readonly SocketHandle[]): void {
+  for (const handle of handles) handle.close();
+}
+
 /** Nobody else listens at an address that is bound here, and not listened at yet. Throws the system's error. */
 export function checkFree({ wanted, ip, port }: BoundAddress): void {
-  const { addon } = loadAddon();
-  if (ip === undefined || !addon || process.platform !== "linux") return; // who binds later, or listens, is told
+  const addon = sharing();
+  if (ip === undefined || !addon) return; // who binds later, or listens, is told
   assertFree(addon, { host: ip, port, ipv6Only: wanted.ipv6Only });
 }
 

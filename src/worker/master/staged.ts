@@ -1,3 +1,5 @@
+import type { CanaryFault } from "../canary-judge.ts";
+import { unlessAborted } from "./give-up.ts";
 import type { ListeningSocket } from "./given-sockets.ts";
 import type { ListeningSockets, SocketChange } from "./listening-sockets.ts";
 import type { Plan } from "./plan.ts";
@@ -33,20 +35,21 @@ export class Staged {
     return this.plan.source.generation;
   }
 
+  /** Why it had better not serve; undefined: nothing is known against it. */
+  get trouble(): CanaryFault | undefined {
+    if (this.fault) return { reason: this.fault.message };
+    return this.crashes > 0 ? { crashes: this.crashes } : undefined;
+  }
+
   /** Prepares all workers, those included that come meanwhile. Rejects when one of them cannot, or it is not wanted any more. */
   async prepare(workers: () => readonly WorkerProcess[], unless: AbortSignal): Promise<void> {
     const giveUp = (): void => this.#tellUnwanted(workers());
-    unless.addEventListener("abort", giveUp);
-    try {
+    await unlessAborted(unless, giveUp, async () => {
       for (let lacking = workers(); lacking.length > 0; lacking = this.#lacking(workers())) {
         unless.throwIfAborted();
         await Promise.all(lacking.map((worker) => this.prepareAt(worker, workers())));
       }
-    } catch (cause) {
-      throw unless.aborted ? unless.reason : cause;
-    } finally {
-      unless.removeEventListener("abort", giveUp);
-    }
+    });
   }
 
   async prepareAt(worker: WorkerProcess, workers: readonly WorkerProcess[]): Promise<void> {
