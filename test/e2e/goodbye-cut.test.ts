@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { dialIn, readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
-import { turn } from "../support/operated.ts";
+import { announced, closed } from "../support/operated.ts";
 import { type Ran, run } from "../support/programs.ts";
 
 // A drain does not cut what is under way before its end, and nobody stays behind it.
@@ -70,21 +70,6 @@ function tell(gateway: Gateway, ...words: string[]): Promise<Ran> {
 }
 
 const get = (path: string, more = ""): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${more}\r\n`;
-
-/** The gateway accepts no more. */
-async function closed(port: number): Promise<void> {
-  await eventually(async () => {
-    const socket = await dialIn(port).catch(() => undefined);
-    socket?.destroy();
-    expect(socket).toBeUndefined();
-  });
-}
-
-/** Sessions have heard of the drain, whose first step is a quarter of a second after its begin; a busy gateway may be late with it. */
-async function announced(gateway: Gateway): Promise<void> {
-  await sleep(600);
-  for (let time = 0; time < 2; time++) await turn(gateway);
-}
 
 async function asked(gateway: Gateway, path: string, more = ""): Promise<Socket> {
   const socket = await dialIn(gateway.port());

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dialIn, readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway, type LogLine } from "../support/gateway.ts";
-import { turn } from "../support/operated.ts";
+import { announced, closed } from "../support/operated.ts";
 import { type Ran, run } from "../support/programs.ts";
 
 // HTTP/1 announces the end of a connection in its last response, so that no request is lost.
@@ -77,21 +77,6 @@ function tell(gateway: Gateway, ...words: string[]): Promise<Ran> {
 }
 
 const isHttp = (line: LogLine): boolean => line["protocol"] === "http";
-
-/** The gateway accepts no more: its end has begun. Who was accepted just before that is nobody. */
-async function closed(port: number): Promise<void> {
-  await eventually(async () => {
-    const socket = await dialIn(port).catch(() => undefined);
-    socket?.destroy();
-    expect(socket).toBeUndefined();
-  });
-}
-
-/** Sessions have heard of the end, whose first step is a quarter of a second after its begin; a busy gateway may be late with it. */
-async function announced(gateway: Gateway): Promise<void> {
-  await sleep(600);
-  for (let time = 0; time < 2; time++) await turn(gateway);
-}
 
 interface Answer {
   readonly headers: IncomingHttpHeaders;

@@ -1,6 +1,10 @@
 import { request } from "node:http";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+import { dialIn } from "./client.ts";
+import { eventually } from "./eventually.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Ran, run } from "./programs.ts";
 
@@ -31,4 +35,19 @@ export function turn(gateway: Gateway): Promise<void> {
     asked.on("response", (response) => response.resume().on("end", resolve));
     asked.on("error", reject).end();
   });
+}
+
+/** The gateway accepts no more: its end has begun. Who was accepted just before that is nobody. */
+export async function closed(port: number): Promise<void> {
+  await eventually(async () => {
+    const socket = await dialIn(port).catch(() => undefined);
+    socket?.destroy();
+    expect(socket).toBeUndefined();
+  });
+}
+
+/** Sessions have heard of the end, whose first step is a quarter of a second after its begin; a busy gateway may be late with it. */
+export async function announced(gateway: Gateway): Promise<void> {
+  await sleep(600);
+  for (let time = 0; time < 2; time++) await turn(gateway);
 }
