@@ -28,6 +28,9 @@ export class Gateway implements AsyncDisposable {
   readonly log: LogLine[] = [];
   readonly #ports = new Map<string, string[]>();
   readonly #watchers = new Set<() => void>();
+  /** It has ended, and what it wrote last has been read. */
+  readonly #closed: Promise<unknown>;
+  #isClosed = false;
   #stdout = "";
   #stderr = "";
 
@@ -37,7 +40,10 @@ export class Gateway implements AsyncDisposable {
     const { stdout, stderr } = child;
     if (stdout) createInterface({ input: stdout }).on("line", (line) => this.#onStdout(line));
     if (stderr) createInterface({ input: stderr }).on("line", (line) => this.#onStderr(line));
-    child.on("exit", () => this.#wake());
+    this.#closed = once(child, "close").then(() => {
+      this.#isClosed = true;
+      this.#wake();
+    });
   }
 
   /**
@@ -101,21 +107,22 @@ export class Gateway implements AsyncDisposable {
     return this.#until("a log line", () => this.log.find(fits));
   }
 
-  /** Waits until so many sessions have ended, and returns their access lines. */
+  /** Waits until so many sessions have ended, and returns their access lines in the order in which they began. */
   sessions(count: number): Promise<LogLine[]> {
     return this.#until(`${count} ended sessions`, () => {
       const ended = this.log.filter((line) => "end_cause" in line);
-      return ended.length >= count ? ended : undefined;
+      return ended.length >= count ? ended.sort((one, other) => beginOf(one) - beginOf(other)) : undefined;
     });
   }
 
-  /** Sends a signal and waits for the exit code. */
+  /** Sends a signal and waits for the exit code, and for the last of what it wrote; killed, its workers may live on and write. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return this.process.exitCode;
-    const exited = once(this.process, "exit");
-    this.process.kill(signal);
-    await exited;
-    return this.process.exitCode;
+    const { process } = this;
+    const isRunning = process.exitCode === null && process.signalCode === null;
+    const exited = isRunning ? once(process, "exit") : undefined;
+    if (isRunning) process.kill(signal);
+    await (signal === "SIGKILL" ? exited : this.#closed);
+    return process.exitCode;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -147,7 +154,7 @@ export class Gateway implements AsyncDisposable {
       const watcher = (): void => {
         const seen = look();
         if (seen !== undefined) finish(() => resolve(seen));
-        else if (this.process.exitCode !== null) fail(`exit ${this.process.exitCode}`);
+        else if (this.#isClosed) fail(`exit ${this.process.exitCode ?? this.process.signalCode}`);
       };
       const timer = setTimeout(() => fail("time is over"), PATIENCE_MS);
       const finish = (settle: () => void): void => {
@@ -159,4 +166,9 @@ export class Gateway implements AsyncDisposable {
       watcher();
     });
   }
+}
+
+/** When a session began: one whose client leaves first may well end after the next one, of another client. */
+function beginOf(line: LogLine): number {
+  return Date.parse(String(line["time"])) - Number(line["session_time"]) * 1_000;
 }
