@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 
 /** Listens with the smallest backlog, then stops for good: nothing is ever accepted. */
@@ -38,7 +38,9 @@ export class BlackHole implements AsyncDisposable {
       const socket = connect({ port, host: "127.0.0.1" });
       socket.on("error", () => {});
       fill.push(socket);
-      isFull = !(await Promise.race([once(socket, "connect").then(() => true), sleep(200, false)]));
+      await Promise.race([once(socket, "connect"), sleep(200)]);
+      await turn(); // who was held up hears of the time first, and of a connect only then
+      isFull = socket.connecting;
     }
     return new BlackHole(port, worker, gate, fill);
   }
