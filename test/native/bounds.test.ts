@@ -95,15 +95,20 @@ describe("a bucket", () => {
     const began = performance.now();
     const clients: Client[] = [];
     for (let at = 0; at < 4; at++) clients.push(await shared(rig, port, server.port, bucket));
+    const countsNow = (): number[] => clients.map(({ count }) => count);
+    const sumOf = (counts: readonly number[]): number => counts.reduce((all, count) => all + count, 0);
     await sleep(300); // the first one may have had what was there before the others came
-    const before = clients.map(({ count }) => count);
-    await sleep(1_500);
-    const counts = clients.map(({ count }) => count);
-    const sum = counts.reduce((all, count) => all + count, 0);
-    expect(sum).toBeLessThanOrEqual(((performance.now() - began) / 1_000) * RATE + 40_000);
-    expect(sum).toBeGreaterThan(RATE);
+    const before = countsNow();
+    await eventually(() => expect(sumOf(countsNow()) - sumOf(before)).toBeGreaterThan(1.5 * RATE));
+    const counts = countsNow();
+    expect(sumOf(counts)).toBeLessThanOrEqual(((performance.now() - began) / 1_000) * RATE + 40_000);
     const shares = counts.map((count, at) => count - (before[at] ?? 0));
     expect(Math.min(...shares)).toBeGreaterThan(Math.max(...shares) / 2);
+    await eventually(async () => {
+      const [start, had] = [performance.now(), sumOf(countsNow())]; // again, if nobody let the engine work
+      await sleep(500);
+      expect(sumOf(countsNow()) - had).toBeGreaterThan(((performance.now() - start) / 1_000) * RATE * 0.6);
+    });
     for (const client of clients) client[Symbol.dispose]();
   });
 
@@ -125,12 +130,16 @@ describe("a bucket", () => {
     const bucket = rig.engine.bucket();
     rig.engine.fill(bucket, 0, 0, 0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
     using client = await shared(rig, rig.listen().port, server.port, bucket);
+    await client.receive(1); // the first byte was there before
     client.socket.write(Buffer.alloc(100_000));
-    await sleep(300);
-    expect(client.count).toBe(1); // the first byte was there before
+    using other = await Client.open(rig.listen().port, { says: "x" });
+    rig.engine.relay((await rig.next("open")).session, ...peer(server.port));
+    other.socket.write(Buffer.alloc(100_000));
+    await other.receive(100_001); // by when it would have come
+    expect(client.count).toBe(1);
+    const before = performance.now();
     rig.engine.fill(bucket, 100_000, 10_000, 0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
     expect(rig.engine.drop(bucket)).toBe(true);
-    const before = performance.now();
     await client.receive(100_001);
     expect(performance.now() - before).toBeGreaterThan(800);
     for (const answer of [rig.engine.drop(bucket), rig.engine.levels(bucket), rig.engine.pay(bucket, 1)])
@@ -231,13 +240,19 @@ test("without file descriptors clients wait, without a busy loop, until there ar
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async (): Promise<number[]> => JSON.parse((await lines.next()).value);
   const [port = 0] = await next();
-  using _client = await Client.open(port, { says: "x" });
   const before = performance.now();
-  for (let tries = 0; tries < 3; tries++) expect(await next()).toEqual([eventKinds.trouble, 1, 0, 0, 1, EMFILE]);
-  expect(performance.now() - before).toBeGreaterThan(190);
+  using _client = await Client.open(port, { says: "x" });
+  let tries = 0;
+  while (tries < 3) {
+    const told = await next();
+    expect(told).toEqual([eventKinds.trouble, 1, 0, 0, expect.any(Number), EMFILE]);
+    tries += told[4] ?? 0; // whoever hears late hears of several at once
+  }
+  expect(performance.now() - before).toBeGreaterThan((tries - 1) * 95);
   child.stdin.write("close some");
-  const told = await next();
-  expect(told[0] === eventKinds.trouble ? (await next())[0] : told[0]).toBe(eventKinds.open);
+  let told = await next();
+  while (told[0] === eventKinds.trouble) told = await next();
+  expect(told[0]).toBe(eventKinds.open);
   child.stdin.end();
   await once(child, "exit");
 });
@@ -252,10 +267,11 @@ test("a thousand idle sessions cost no CPU", async () => {
   }
   for (const _ of clients) rig.engine.relay((await rig.next("open")).session, ...peer(server.port));
   for (const _ of clients) await rig.next("connected");
-  await sleep(200);
-  const before = process.cpuUsage();
-  await sleep(1_000);
-  const { user, system } = process.cpuUsage(before);
-  expect(user + system).toBeLessThan(50_000); // microseconds, of the whole process
+  await eventually(async () => {
+    const before = process.cpuUsage(); // again, as long as the test's own work goes on behind
+    await sleep(1_000);
+    const { user, system } = process.cpuUsage(before);
+    expect(user + system).toBeLessThan(50_000); // microseconds, of the whole process
+  });
   for (const { socket } of clients) socket.destroy();
 });
