@@ -107,7 +107,7 @@ test("the peer's end does not stop the upload", async () => {
   }
   client.socket.end();
   expect(await rig.end()).toMatchObject({ a: PEER_CLOSED, b: 500_001, c: 3 });
-  expect(got).toBe(500_001);
+  await eventually(() => expect(got).toBe(500_001)); // the kernel has them sooner than the server reads them
 });
 
 test("who does not read stops who sends, and memory does not grow", async () => {
