@@ -2,9 +2,10 @@ import type { GatewayConfig } from "../../gateway.ts";
 import type { WorkerFacts } from "../../registry/worker-entry.ts";
 import { attachDicts } from "../../shared/dict/open-dicts.ts";
 import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
+import type { Preparation } from "../built.ts";
 import type { OpenLog } from "../log.ts";
 import { Trial } from "../trial.ts";
-import type { Preparation, Worker } from "../worker.ts";
+import type { Worker } from "../worker.ts";
 import type { Source, WorkerCalls, WorkerStatus } from "./calls.ts";
 import type { SocketName } from "./inherited-sockets.ts";
 import { loadSource } from "./load-source.ts";
@@ -43,18 +44,18 @@ export class LocalWorker implements WorkerCalls {
 
   async #prepare(source: Source): Promise<void> {
     const { config } = await loadSource(source);
-    const dicts = attachDicts(source.dicts, { keep: this.#worker.dicts });
+    const dicts = attachDicts(source.dicts, { keep: this.#worker.generations.dicts });
     const { generation: number, ticketKeys } = source;
-    await this.#worker.prepare(config, { number, dicts, ticketKeys: Buffer.from(ticketKeys) });
+    await this.#worker.generations.prepare(config, { number, dicts, ticketKeys: Buffer.from(ticketKeys) });
   }
 
   /** The same for a configuration that this process has loaded itself. */
   prepareConfig(config: GatewayConfig, like: Preparation): Promise<void> {
-    return this.#worker.prepare(config, like);
+    return this.#worker.generations.prepare(config, like);
   }
 
   async commit(generation: number): Promise<void> {
-    await this.#worker.commit(generation);
+    await this.#worker.generations.commit(generation);
     this.#trials.get(generation)?.adopt();
     this.#trials.delete(generation);
     for (const number of this.#trials.keys()) this.#drop(number); // the worker has dropped them
@@ -67,12 +68,12 @@ export class LocalWorker implements WorkerCalls {
   }
 
   tryOut(generation: number, share: number): Promise<void> {
-    return this.#worker.tryOut(generation, share);
+    return this.#worker.generations.tryOut(generation, share);
   }
 
   abandon(generation: number): Promise<void> {
     this.#drop(generation);
-    return this.#worker.abandon(generation);
+    return this.#worker.generations.abandon(generation);
   }
 
   accept(sockets: readonly SocketName[]): Promise<void> {
@@ -84,7 +85,7 @@ export class LocalWorker implements WorkerCalls {
   }
 
   async rollback(generation: number): Promise<boolean> {
-    return this.#worker.previous === generation && (await this.#worker.rollback());
+    return this.#worker.generations.previous === generation && (await this.#worker.generations.rollback());
   }
 
   async sessions(): Promise<ReturnType<Worker["sessions"]>> {
@@ -116,7 +117,8 @@ export class LocalWorker implements WorkerCalls {
   }
 
   async status(): Promise<WorkerStatus> {
-    const { generation, size: sessions, carrier, canary, identity } = this.#worker;
+    const { generations, size: sessions, carrier, identity } = this.#worker;
+    const { serving: generation, canary } = generations;
     const { id, number, masterId } = identity;
     return {
       id,

@@ -97,7 +97,7 @@ export class Single implements RunningGateway, Former {
   }
 
   get generation(): number {
-    return this.#worker.generation;
+    return this.#worker.generations.serving;
   }
 
   get generations(): number {
@@ -109,7 +109,7 @@ export class Single implements RunningGateway, Former {
   }
 
   get dicts(): Dicts | undefined {
-    return this.#worker.dicts;
+    return this.#worker.generations.dicts;
   }
 
   get served(): readonly ServedPort[] {
@@ -149,7 +149,7 @@ export class Single implements RunningGateway, Former {
   }
 
   async #goBack(): Promise<boolean> {
-    if (!(await this.#worker.rollback())) return false;
+    if (!(await this.#worker.generations.rollback())) return false;
     this.#loaded = this.#loadedBefore ?? this.#loaded;
     this.#loadedBefore = undefined;
     return true;
@@ -201,7 +201,7 @@ export class Single implements RunningGateway, Former {
   /** Resolves with the number of the generation. */
   async #prepare(next: LoadedGateway, unless: AbortSignal): Promise<number> {
     const generation = ++this.#generations;
-    const dicts = ownDicts(next, this.#worker.dicts);
+    const dicts = ownDicts(next, this.#worker.generations.dicts);
     const like = { number: generation, dicts, ticketKeys: ticketKeysNow() };
     const giveUp = (): void => void this.calls.abandon(generation).catch(() => {}); // also while a hook still waits
     await unlessAborted(unless, giveUp, () => this.calls.prepareConfig(next.config, like));
