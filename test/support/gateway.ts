@@ -127,7 +127,8 @@ export class Gateway implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop("SIGKILL");
-    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
+    // Killed, its workers may still put files there.
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 
   #onStdout(line: string): void {
@@ -139,7 +140,8 @@ export class Gateway implements AsyncDisposable {
 
   #onStderr(line: string): void {
     this.#stderr += `${line}\n`;
-    if (line.startsWith("{")) this.log.push(JSON.parse(line));
+    const isWhole = line.endsWith("}"); // the last one of a process that was killed may be cut
+    if (line.startsWith("{") && isWhole) this.log.push(JSON.parse(line));
     this.#wake();
   }
 
