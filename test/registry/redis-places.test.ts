@@ -11,7 +11,7 @@ import { TempFolder } from "../worker/temp-folder.ts";
 import { RedisServer, redisCluster, redisSentinels } from "./redis-server.ts";
 
 const A = `{"address":"10.0.0.5:7000"}`;
-const limits = { connectTimeoutMs: 500, commandTimeoutMs: 400 };
+const limits = { connectTimeoutMs: 2_000, commandTimeoutMs: 2_000 };
 
 let open: AsyncDisposable[];
 let said: string[];
