@@ -47,7 +47,7 @@ test.each([
 ])("%i workers need %i master ids", (workers, ids) => expect(masterIdsFor(workers)).toBe(ids));
 
 /** A lease that is over within a test, and its renewals. */
-const short = { leaseMs: 1_200, renewMs: 200 };
+const short = { leaseMs: 3_000, renewMs: 200 };
 /** One that is not, also where the machine has other work. */
 const steady = { leaseMs: 15_000, renewMs: 200 };
 
@@ -79,17 +79,18 @@ function laws(config: () => RedisConfig): void {
     expect(Math.max(...taken)).toBeLessThan(40);
   });
   test("a number is free when its master has been dead for the length of the lease", async () => {
-    const longer = { leaseMs: 3_000, renewMs: 200 };
-    const dead = await master(config(), 2, longer);
+    const dead = await master(config(), 2, short);
     await links[0]?.[Symbol.asyncDispose]();
-    expect((await master(config(), 1, longer)).id).toBe(2);
+    expect((await master(config(), 1, short)).id).toBe(2);
     await eventually(async () => {
-      const { id, lease } = await master(config(), 1, longer);
+      const { id, lease } = await master(config(), 1, short);
       if (id !== 0) await lease.release();
       expect(id).toBe(0);
     });
     expect(dead.lease.isHeld).toBe(false);
-    expect(dead.told).toEqual(["lost RC_ID_LEASE no ids: the worker's number is not leased: not renewed in time"]);
+    await eventually(() =>
+      expect(dead.told).toEqual(["lost RC_ID_LEASE no ids: the worker's number is not leased: not renewed in time"]),
+    );
   });
   test("a lease is renewed for as long as its master lives", async () => {
     let renewals = 0;
@@ -144,7 +145,7 @@ describe("with one server", () => {
   afterEach(() => server[Symbol.asyncDispose]());
   laws(() => server.url);
 
-  const quick = (): RedisConfig => ({ url: server.url, connectTimeoutMs: 400, commandTimeoutMs: 300 });
+  const quick = (): RedisConfig => ({ url: server.url, connectTimeoutMs: 2_000, commandTimeoutMs: 2_000 });
 
   test("the lease is a key with a token and an end", async () => {
     await master(server.url);
@@ -225,7 +226,7 @@ describe("with one server", () => {
     if (how === "killed") await server.start();
     else server.resume();
     await eventually(() => expect(BigInt(snowflake.next()) > before).toBe(true));
-    expect(one.told).toEqual([expect.stringContaining("not renewed in time"), "back 0"]);
+    await eventually(() => expect(one.told).toEqual([expect.stringContaining("not renewed in time"), "back 0"]));
   });
   test("a start without Redis does not wait for it: the number comes later", async () => {
     await server.kill();
@@ -286,7 +287,7 @@ describe("a Redis that has lost its data", () => {
     expect(one.told).toEqual([]);
   });
   test("gives one whose lease was over its number only when nobody else says that it is theirs", async () => {
-    const config = { url: server.url, connectTimeoutMs: 400, commandTimeoutMs: 300 };
+    const config = { url: server.url, connectTimeoutMs: 2_000, commandTimeoutMs: 2_000 };
     const one = await master(config, 1, { ...settled, ...short });
     await server.kill();
     await eventually(() => expect(one.told).toEqual([expect.stringContaining("not renewed in time")]));
@@ -298,12 +299,10 @@ describe("a Redis that has lost its data", () => {
   });
   test("keeps nobody waiting when it is new, has been there for long, and has no holder", async () => {
     await server.cli("FLUSHALL");
-    await eventually(async () =>
-      expect(await server.cli("INFO", "server")).toMatch(/uptime_in_seconds:(?:[4-9]|\d\d)/),
-    );
+    await eventually(async () => expect(await server.cli("INFO", "server")).toMatch(/uptime_in_seconds:(?:[89]|\d\d)/));
     const begun = performance.now();
-    expect((await master(server.url, 1, { settleMs: 3_000 })).id).toBe(0);
-    expect(performance.now() - begun).toBeLessThan(2_500);
+    expect((await master(server.url, 1, { settleMs: 7_000 })).id).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(6_000); // it would wait for seven
   });
 });
 
