@@ -12,7 +12,9 @@ import { connectInput, upstreamParts } from "../upstream/rig.ts";
 import { RedisServer } from "./redis-server.ts";
 
 const log = { info() {}, warn() {} };
-const limits = { connectTimeoutMs: 500, commandTimeoutMs: 300 };
+/** So long a game server is known that says nothing. */
+const TTL_MS = 4_000;
+const limits = { connectTimeoutMs: 1_000, commandTimeoutMs: 1_000 };
 
 let redis: RedisServer;
 let open: (AsyncDisposable | { close(): Promise<void> })[];
@@ -34,7 +36,7 @@ async function gameServer(instance: string): Promise<TestServer> {
   const registry = await openRegistry({ redis: { url: redis.url, ...limits } }, { log });
   const value = JSON.stringify({ address: server.address });
   const beat = heartbeat(registry, () => ({ key: `service:game:${instance}`, value }), {
-    ttlMs: 1_500,
+    ttlMs: TTL_MS,
     beatMs: 400,
     warn() {},
   });
@@ -96,14 +98,14 @@ const blows: readonly (readonly [string, (redis: RedisServer) => Promise<unknown
     (redis) =>
       redis
         .kill()
-        .then(() => sleep(2_500))
+        .then(() => sleep(TTL_MS + 500))
         .then(() => redis.start()),
   ],
   [
     "paused for longer than keys live",
     async (redis) => {
       redis.pause();
-      await sleep(2_500);
+      await sleep(TTL_MS + 500);
       redis.resume();
     },
   ],
