@@ -39,7 +39,7 @@ for (const pair of process.argv.slice(1)) {
 const setUp = async (): Promise<{ ground: Ground; tell: number }> => {
   const port = portChooser();
   const { peer, lanes } = await makeLanes(port);
-  const running = processes.start({ command: compileTools(folder).server, args: ["120", ...peer.args] });
+  const running = processes.start({ command: compileTools(folder).server, args: ["600", ...peer.args] });
   const { refused: _, ...open } = peer.ports;
   await untilOpen(running, Object.values(open));
   const certificate = { chain: "", key: "", combined: "", folder };
@@ -82,7 +82,7 @@ test("the gate finds what is wrong with a relay of two pipes", async () => {
   expect(byClient).toBe("the server never learns of the end");
   expect(byServer).toMatch(/reset arrives as an end|did not come/);
   expect(kept).toMatch(/^\d+ open files, \d+ before$/);
-}, 20_000);
+}, 60_000);
 
 test.each([
   { words: "nothing", bytes: [], fault: undefined },

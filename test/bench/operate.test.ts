@@ -15,7 +15,7 @@ import { isOperated, operateAll } from "../../bench/operate.mjs";
 import { portChooser } from "../../bench/ports.mjs";
 import { Processes, untilOpen } from "../../bench/processes.mjs";
 
-const LIMIT_S = "120";
+const LIMIT_S = "600";
 const processes = new Processes(cores().measured);
 const folder = mkdtempSync(join(tmpdir(), "restyconf-bench-ask-"));
 const setUp = async () => {
