@@ -42,32 +42,32 @@ async function ahead(key: string, change: (kept: string) => string): Promise<voi
 
 describe("when the clock of Redis goes back", () => {
   test("limitReq lets somebody in after one step, and nobody is told to wait longer than his burst", async () => {
-    const req = limits.limitReq({ rate: 10, burst: 5 });
+    const req = limits.limitReq({ rate: 1, burst: 9 });
     await req.incoming("clock");
     await ahead("req:clock", (kept) => String(Number(kept) + BACK_MS));
     expect(await req.incoming("clock")).toEqual({ err: "rejected" });
-    await sleep(150);
+    await sleep(1_050);
     const { delayMs = 0 } = await req.incoming("clock");
     expect(delayMs).toBeGreaterThan(0);
-    expect(delayMs).toBeLessThanOrEqual(500);
+    expect(delayMs).toBeLessThanOrEqual(9_000);
   });
 
   test("limitRate fills its bucket, and tells nobody to wait for what went back", async () => {
-    const rate = limits.limitRate({ capacity: 1, intervalMs: 100 });
+    const rate = limits.limitRate({ capacity: 1, intervalMs: 2_000 });
     await rate.incoming("clock");
     await ahead("rate:clock", (kept) => kept.replace(/\S+$/, (at) => String(Number(at) + BACK_MS)));
-    expect((await rate.incoming("clock", { commit: false })).delayMs).toBeLessThanOrEqual(100);
-    await sleep(150);
+    expect((await rate.incoming("clock", { commit: false })).delayMs).toBeLessThanOrEqual(2_000);
+    await sleep(2_050);
     expect(await rate.incoming("clock")).toMatchObject({ delayMs: 0 });
   });
 
   test("limitCount ends its window in time", async () => {
-    const count = limits.limitCount({ limit: 1, windowMs: 200 });
+    const count = limits.limitCount({ limit: 1, windowMs: 2_000 });
     await count.incoming("clock");
     await ahead("count:clock", (kept) => kept);
     expect(await count.incoming("clock")).toEqual({ err: "rejected" });
-    expect(await count.retryAfterMs("clock")).toBeLessThanOrEqual(200);
-    await sleep(250);
+    expect(await count.retryAfterMs("clock")).toBeLessThanOrEqual(2_000);
+    await sleep(2_050);
     expect(await count.incoming("clock")).toEqual({ delayMs: 0, remaining: 0 });
   });
 
@@ -107,7 +107,7 @@ describe("limitConn in Redis", () => {
   });
 
   test("clears away a crowd that has died, some at each question, and counts right all the time", async () => {
-    const conn = limits.limitConn({ conns: 3_000 });
+    const conn = patient.limitConn({ conns: 3_000 });
     const ended = 1e15 + Date.now() - 1;
     const names = Array.from({ length: 2_500 }, (_, at) => `owner${at}`);
     await client.zadd(

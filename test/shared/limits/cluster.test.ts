@@ -68,11 +68,11 @@ describe("processes that ask one limiter in Redis", () => {
 
   test("and are killed, free their places when their leases end", async () => {
     await client.flushall();
-    const job = { where: { redis: server.port }, kind: "hold", amount: 10, places: 10 } as const;
+    const job = { where: { redis: server.port }, kind: "hold", amount: 10, places: 10, leaseMs: 5_000 } as const;
     expect(sum(await together(job, 2))).toBe(10);
     const conn = limits.limitConn({ conns: 10 });
     expect(await conn.incoming("key")).toEqual({ err: "rejected" });
-    await sleep(4_000); // longer than a lease: those who live renew theirs
+    await sleep(6_000); // longer than a lease: those who live renew theirs
     expect(await conn.incoming("key")).toEqual({ err: "rejected" });
     await kill();
     const asked = () => conn.incoming("key", { commit: false }); // their leases may end one after the other
@@ -112,13 +112,13 @@ describe("while Redis is away", () => {
   });
 
   test("one that does not answer is waited for once, not by every session", async () => {
-    const count = own(100).limitCount({ limit: 100, windowMs: 60_000 });
+    const count = own(1_000).limitCount({ limit: 100, windowMs: 600_000 });
     await count.incoming("hangs");
     server.pause();
     states.length = 0;
     const began = performance.now();
     for (let time = 0; time < 50; time++) expect((await count.incoming("hangs")).err).toBeUndefined();
-    expect(performance.now() - began).toBeLessThan(4_000); // 50 times as long as one waits is 5 s
+    expect(performance.now() - began).toBeLessThan(40_000); // 50 times as long as one waits is 50 s
     server.resume();
     await eventually(async () => {
       await count.incoming("hangs");
@@ -127,8 +127,8 @@ describe("while Redis is away", () => {
   });
 
   test("leases go on being counted, and a Redis that comes back empty is told of them", async () => {
-    const conn = own(5_000, 3_000).limitConn({ conns: 3 });
-    const other = own(5_000, 3_000).limitConn({ conns: 3 });
+    const conn = own(5_000, 9_000).limitConn({ conns: 3 });
+    const other = own(5_000, 9_000).limitConn({ conns: 3 });
     await conn.incoming("kept");
     await server.kill();
     const second = await conn.incoming("kept");

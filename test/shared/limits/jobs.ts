@@ -16,6 +16,8 @@ export interface Job {
   readonly amount: number;
   /** How many may be let in, over all processes. */
   readonly places: number;
+  /** How long one in Redis holds who does not renew; default a minute. */
+  readonly leaseMs?: number;
 }
 
 /** A step that never comes in a test: nobody is let in twice. */
@@ -24,15 +26,18 @@ const NEVER_MS = 1e9;
 type Ask = (key: string) => LimitAnswer | Promise<LimitAnswer>;
 
 /** Does a job, and tells how many were let in. Starts when it is told to, so that all are at it together. */
-export async function work({ where, kind, amount, places }: Job): Promise<void> {
-  const { ask, dict, close } = await limiterOf(where, kind, places);
+export async function work({ where, kind, amount, places, leaseMs = 60_000 }: Job): Promise<void> {
+  const { ask, dict, close } = await limiterOf(where, kind, places, leaseMs);
   const go = new Promise((resolve) => process.once("message", resolve));
   process.send?.("ready");
   await go;
   let admitted = 0;
   for (let round = 0; round < amount; round++) {
     const answer = await ask("key");
-    if (answer.err !== undefined) continue;
+    if (answer.err !== undefined) {
+      if (kind === "churn") round--; // others come and go, and so does this one in the end
+      continue;
+    }
     admitted++;
     if (kind === "churn") {
       const { value = 0 } = dict.incr("now", 1, 0);
@@ -51,6 +56,7 @@ async function limiterOf(
   where: Job["where"],
   kind: Job["kind"],
   places: number,
+  leaseMs: number,
 ): Promise<{ ask: Ask; dict: SharedDict; close(): unknown }> {
   const { dict } = "handle" in where ? attachDicts({ dict: where.handle }).dicts : openDicts({ dict: "1m" }).dicts;
   if (!dict) throw new Error("it was opened above");
@@ -69,7 +75,7 @@ async function limiterOf(
   }
   const { Redis } = await import("ioredis");
   const client = new Redis(where.redis);
-  const limits = clusterLimits({ redis: redisScripts(client), dict, timeoutMs: 20_000, leaseMs: 3_000 });
+  const limits = clusterLimits({ redis: redisScripts(client), dict, timeoutMs: 20_000, leaseMs });
   const limiter = {
     req: () => limits.limitReq(req),
     count: () => limits.limitCount(count),
