@@ -25,17 +25,25 @@ const order = createHash("sha1");
 const joined = new Set<unknown>();
 let [seen, sum] = [0, 0];
 
+/** The last round that was seen of each worker. */
+const latest = Array.from({ length: task.workers }, () => 0);
+/** So many rounds may one be ahead of the last: more would be kept for who stands still than the relay keeps. */
+const AHEAD = 1_000;
+
 /** In portions, as fast as the channel takes them. */
 async function publishAll(): Promise<void> {
   for (let round = 0; round < task.rounds; ) {
-    if (events.publish("all", "number", { number: task.number, round }).ok) round++;
+    if (round - Math.min(...latest) > AHEAD) await new Promise((resolve) => setImmediate(resolve));
+    else if (events.publish("all", "number", { number: task.number, round }).ok) round++;
     if (round % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
 events.subscribe("number", (data) => {
   seen++;
-  sum += (data as { round: number }).round;
+  const { number, round } = data as { number: number; round: number };
+  latest[number] = round;
+  sum += round;
   order.update(JSON.stringify(data));
   if (seen < task.rounds * task.workers) return;
   process.send?.({ sum, order: order.digest("hex"), lost: events.counts().lost }, () => process.disconnect());

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type Events, WorkerEvents } from "../../../src/shared/events/events.ts";
 import { localTransport } from "../../../src/shared/events/local-transport.ts";
 import type { EventDelivery, EventMessage } from "../../../src/shared/events/message.ts";
@@ -230,11 +230,18 @@ describe("the relay", () => {
     expect([...after.values()]).not.toContain(3);
   });
 
-  test("forgets unique events after their time, and the oldest when there are too many", async () => {
-    const keys = new UniqueKeys(30);
-    expect([keys.add("a"), keys.add("a")]).toEqual([true, false]);
-    await sleep(40);
-    expect(keys.add("a")).toBe(true);
+  test("forgets unique events after their time, and the oldest when there are too many", () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    try {
+      const keys = new UniqueKeys(30);
+      expect([keys.add("a"), keys.add("a")]).toEqual([true, false]);
+      vi.advanceTimersByTime(29);
+      expect(keys.add("a")).toBe(false);
+      vi.advanceTimersByTime(1);
+      expect(keys.add("a")).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
     const many = new UniqueKeys(60_000);
     for (let n = 0; n <= 65_536; n++) many.add(`${n}`);
     expect([many.add("65536"), many.add("0")]).toEqual([false, true]);
