@@ -25,7 +25,7 @@ describe("a semaphore", () => {
 
   test("counts those who wait as less than nothing", async () => {
     const none = semaphore();
-    const waiting = [none.wait(1_000), none.wait(1_000)];
+    const waiting = [none.wait(60_000), none.wait(60_000)];
     expect(none.count()).toBe(-2);
     none.post(2);
     expect(none.count()).toBe(0);
@@ -36,7 +36,7 @@ describe("a semaphore", () => {
     const none = semaphore();
     const order: number[] = [];
     const waiting = [1, 2, 3].map(async (place) => {
-      await none.wait(1_000);
+      await none.wait(60_000);
       order.push(place);
     });
     none.post(2);
@@ -50,12 +50,12 @@ describe("a semaphore", () => {
     const none = semaphore();
     const gone = none.wait(1);
     const controller = new AbortController();
-    const aborted = none.wait(1_000, { signal: controller.signal });
-    const next = none.wait(1_000);
+    const aborted = none.wait(60_000, { signal: controller.signal });
+    const next = none.wait(60_000);
     expect(await gone).toEqual({ err: "timeout" });
     controller.abort(new Error("the session has ended"));
     await expect(aborted).rejects.toThrow("the session has ended");
-    await expect(none.wait(1_000, { signal: controller.signal })).rejects.toThrow("the session has ended");
+    await expect(none.wait(60_000, { signal: controller.signal })).rejects.toThrow("the session has ended");
     none.post();
     expect(await next).toEqual({ ok: true });
     expect(none.count()).toBe(0);
@@ -64,7 +64,7 @@ describe("a semaphore", () => {
   test("turns away whoever would be one too many", async () => {
     const none = semaphore();
     const waiting = Array.from({ length: MAX_SEMAPHORE_WAITERS }, () => none.wait(60_000));
-    expect(await none.wait(1_000)).toEqual({ err: "too many waiters" });
+    expect(await none.wait(60_000)).toEqual({ err: "too many waiters" });
     none.post(MAX_SEMAPHORE_WAITERS);
     await Promise.all(waiting);
   });

@@ -119,7 +119,7 @@ describe("a copy", () => {
     const begun = performance.now();
     source.change("2", {});
     expect(await told).toBe("2");
-    expect(performance.now() - begun).toBeLessThan(3_000); // a second, and what a busy machine takes
+    expect(performance.now() - begun).toBeLessThan(10_000); // a second, and what a busy machine takes
   });
 
   test("stays while the source fails, which is told, and asked less and less often", async () => {
@@ -258,6 +258,6 @@ describe("between processes", () => {
     const killedAt = performance.now();
     owner.kill("SIGKILL");
     await eventually(() => expect(copy.isOwner).toBe(true));
-    expect(performance.now() - killedAt).toBeLessThan(3_000); // a second, and what a busy machine takes
+    expect(performance.now() - killedAt).toBeLessThan(10_000); // a second, and what a busy machine takes
   });
 });
