@@ -8,8 +8,11 @@ import { Everywhere } from "../../../src/worker/everywhere/sessions-everywhere.t
 import { Identity } from "../../../src/worker/identity.ts";
 import { SessionsRig } from "../link/rig.ts";
 
+/** Nobody waits so long for an answer that comes. */
+const ANSWER_MS = 10_000;
+
 /** Long for a machine with other work, short for whoever waits it out. */
-const ANSWER_MS = 1_000;
+const BRIEF_MS = 2_000;
 
 const open: Disposable[] = [];
 afterEach(() => {
@@ -26,20 +29,25 @@ interface WorkerRig {
 }
 
 /** Workers of one gateway; `expected`: how many are believed to live. */
-function gateway(count: number, expected = count): readonly [WorkerRig, WorkerRig] {
+function gateway(count: number, expected = count, answerMs = ANSWER_MS): readonly [WorkerRig, WorkerRig] {
   const relay = new EventRelay();
-  const workers = Array.from({ length: count }, (_, number) => worker(relay, number, expected));
+  const workers = Array.from({ length: count }, (_, number) => worker(relay, number, expected, { answerMs }));
   const [first, second] = workers;
   if (!first || !second) throw new Error("two at least");
   return [first, second];
 }
 
-function worker(relay: EventRelay, number: number, expected: number, masterId = 3): WorkerRig {
+function worker(
+  relay: EventRelay,
+  number: number,
+  expected: number,
+  { masterId = 3, answerMs = ANSWER_MS } = {},
+): WorkerRig {
   const identity = new Identity({ number, masterId });
   const sessions = new SessionsRig();
   const events = new WorkerEvents({ transport: localTransport(relay, number), number });
   const workers = async () => new Set(Array.from({ length: expected }, (_, each) => masterId * 10 + each));
-  const everywhere = new Everywhere({ events, identity, sessions, workers, answerMs: ANSWER_MS });
+  const everywhere = new Everywhere({ events, identity, sessions, workers, answerMs });
   open.push(everywhere);
   const began = Date.now();
   while (Date.now() === began); // ids of its first millisecond could be those of an earlier owner of the number
@@ -87,7 +95,7 @@ describe("one session", () => {
   });
 
   test("without a number in its id is found, too", async () => {
-    const [here, there] = gateway(2);
+    const [here, there] = gateway(2, 2, BRIEF_MS);
     there.sessions.add("lb2c-17");
     expect(await here.everywhere.kick("lb2c-17")).toEqual({ ok: true });
     expect(await here.everywhere.kick("lb2c-17")).toEqual({ err: "no answer" });
@@ -95,17 +103,17 @@ describe("one session", () => {
   });
 
   test("of a worker that does not answer is waited for no longer than said", async () => {
-    const [here] = gateway(2);
+    const [here] = gateway(2, 2, BRIEF_MS);
     const elsewhere = new Identity({ number: 0, masterId: 8 }).snowflake.next();
     const began = performance.now();
     expect(await here.everywhere.push(elsewhere, "x")).toEqual({ err: "no answer" });
-    expect(performance.now() - began).toBeLessThan(ANSWER_MS * 4);
+    expect(performance.now() - began).toBeLessThan(BRIEF_MS * 4);
   });
 
   test("of an earlier owner of the number may live there still: who has the number now does not deny it", async () => {
     const relay = new EventRelay();
     const asks = worker(relay, 0, 2);
-    const before = worker(relay, 1, 2, 5);
+    const before = worker(relay, 1, 2, { masterId: 5 });
     const session = before.add();
     before.identity.hold(7, Date.now() + 60_000); // its lease was lost, and another had
     const after = new Identity({ number: 1, masterId: 5 }); // who has the old number since
@@ -148,11 +156,11 @@ describe("a broadcast", () => {
   });
 
   test("waits for no worker longer than said, and tells how many were silent", async () => {
-    const [here, there] = gateway(2, 4);
+    const [here, there] = gateway(2, 4, BRIEF_MS);
     there.add("eu");
     const began = performance.now();
     expect(await here.everywhere.broadcast("eu", "x")).toEqual({ sessions: 1, refused: 0, silent: 2 });
-    expect(performance.now() - began).toBeGreaterThan(ANSWER_MS - 50);
+    expect(performance.now() - began).toBeGreaterThan(BRIEF_MS - 50);
   });
 
   test("does not wait where all have answered", async () => {
@@ -177,7 +185,7 @@ describe("what is asked", () => {
   });
 
   test("is asked of a few at a time: more are not waited for", async () => {
-    const [here] = gateway(2);
+    const [here] = gateway(2, 2, BRIEF_MS);
     const elsewhere = new Identity({ number: 0, masterId: 8 }).snowflake.next();
     const answers = await Promise.all(Array.from({ length: 1_200 }, () => here.everywhere.kick(elsewhere)));
     expect(answers.every(({ err }) => err === "no answer")).toBe(true);
