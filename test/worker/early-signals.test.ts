@@ -79,6 +79,7 @@ test("HUP, USR1 and USR2 before the program is loaded are done when it serves", 
   await eventually(() => expect(starting.log.join("\n")).toMatch(/"msg":"reload done"/));
   await eventually(() => expect(starting.log.join("\n")).toMatch(/"msg":"replacement/));
   expect(starting.log.filter((line) => line.includes('"msg":"reload done"'))).toHaveLength(1);
+  await eventually(() => expect(starting.port).toBeGreaterThan(0)); // told by the other pipe
   expect(await exchange(starting.port, "")).toBe("hi");
 });
 

@@ -79,7 +79,7 @@ describe("a worker", () => {
 
   test("forgets a ban when its time is over, also when nobody says so", async () => {
     const bans = await worker();
-    await registry.put("ban:192.0.2.1", JSON.stringify({ until: new Date(Date.now() + 1_500).toISOString() }));
+    await registry.put("ban:192.0.2.1", JSON.stringify({ until: new Date(Date.now() + 4_000).toISOString() }));
     await eventually(() => expect(who(bans, "192.0.2.1")).toBe("192.0.2.1"));
     await eventually(() => expect(who(bans, "192.0.2.1")).toBeUndefined());
     expect(bans.list()).toEqual([]);
@@ -93,8 +93,9 @@ describe("a worker", () => {
     const puts = Array.from({ length: 200 }, (_, number) => registry.put(`ban:192.0.2.${number}`, "{}"));
     await Promise.all(puts);
     await eventually(() => expect([...host.sessions]).toEqual(["198.51.100.1"]));
+    await eventually(() => expect(bans.list()).toHaveLength(200));
+    await sleep(0); // what they have begun is over
     expect(host.walks).toBeLessThan(4);
-    expect(bans.list()).toHaveLength(200);
     const walks = host.walks;
     await bans.remove("192.0.2.7");
     await registry.put("ban:192.0.2.8", "{}"); // as it was
@@ -278,7 +279,7 @@ describe("when Redis has lost its data", () => {
       expect(await bans()).toEqual(["ban:192.0.2.1"]);
       expect(await kept.get("bans:restored")).toBe("done 2");
     },
-    15_000,
+    60_000,
   );
 
   test("goes on when Redis goes again, until all is back or the time is over", async () => {
@@ -297,7 +298,7 @@ describe("when Redis has lost its data", () => {
     await kept.delete("ban:192.0.2.1");
     await restoreBans(restored, AbortSignal.timeout(3_000)); // ends
     expect(await bans()).toEqual([]);
-  }, 15_000);
+  }, 60_000);
 
   test("gives up 15 s after it has heard of Redis, and begins anew with the next loss", async () => {
     const source = await worker();
@@ -320,11 +321,11 @@ describe("when Redis has lost its data", () => {
     expect(reads).toBe(before);
     source.restore({ ...lost, epoch: "2", unheardMs: 15_001, read: loss.read });
     source.restore({ ...lost, epoch: "3", unheardMs: 1_000, read: loss.read });
-    await eventually(async () => expect(await bans()).toEqual(["ban:192.0.2.1"]), 8_000);
+    await eventually(async () => expect(await bans()).toEqual(["ban:192.0.2.1"]));
     expect(log.lines.map(({ event }) => event)).toEqual([
       "bans that redis has lost are put back",
       "bans that redis has lost are put back, unless others know better",
       "bans that redis has lost are put back",
     ]);
-  }, 20_000);
+  }, 60_000);
 });
