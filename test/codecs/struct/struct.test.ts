@@ -278,5 +278,5 @@ test("1 MiB of text that comes byte by byte is looked at once", () => {
   const start = performance.now();
   for (let size = 1; size < bytes.length; size++) codec?.decode(bytes.subarray(0, size));
   expect(codec?.decode(bytes).kind).toBe("frame");
-  expect(performance.now() - start).toBeLessThan(8_000); // from the start each time it would be 5·10^11 bytes: minutes
+  expect(performance.now() - start).toBeLessThan(40_000); // from the start each time it would be 5·10^11 bytes: minutes
 });
