@@ -1,7 +1,9 @@
 import { X509Certificate } from "node:crypto";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { link, mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { handshakeSettings, secureContextOf } from "../../../src/ssl/context.ts";
 import { type CertFolder, certFolder } from "../../../src/ssl/folder/folder.ts";
@@ -74,8 +76,7 @@ describe("the folder is read again", () => {
     const folder = await opened();
     await put(path, "other", other);
     await eventually(() => answers(folder, "other.test", other));
-    await rm(join(path, "other.crt"));
-    await rm(join(path, "other.key"));
+    for (const side of ["crt", "key"]) rmSync(join(path, `other.${side}`)); // at once, as with `put`
     await eventually(() => answers(folder, "other.test", undefined));
     await answers(folder, "app.test", app);
     expect(warnings).toEqual([]);
@@ -141,8 +142,8 @@ describe("the folder is read again", () => {
     const folder = await opened();
     await mkdir(join(root, "next"));
     await put(join(root, "next"), "app", newApp);
-    await rename(path, join(root, "old"));
-    await rename(join(root, "next"), path);
+    renameSync(path, join(root, "old"));
+    renameSync(join(root, "next"), path);
     await eventually(() => answers(folder, "app.test", newApp));
     await put(path, "app", app);
     await eventually(() => answers(folder, "app.test", app));
@@ -158,7 +159,7 @@ describe("the folder is read again", () => {
     await mkdir(elsewhere, { recursive: true });
     await put(elsewhere, "own", app);
     await eventually(() => answers(folder, "app.test", app));
-    await rm(join(root, "late"), { recursive: true });
+    rmSync(join(root, "late"), { recursive: true });
     await eventually(() => expect(warnings).toHaveLength(2));
     await answers(folder, "app.test", app);
     await mkdir(elsewhere, { recursive: true });
@@ -232,7 +233,9 @@ describe("a broken pair", () => {
     await put(path, "app", app);
     const folder = await opened(1); // reads amid the writing, which a watch alone would wait for
     for (const next of [newApp, app, newApp, app, newApp, app, newApp, app]) {
-      await put(path, "app", next);
+      writeFileSync(join(path, "app.crt"), next.cert);
+      await sleep(5);
+      writeFileSync(join(path, "app.key"), next.key);
       await eventually(() => answers(folder, "app.test", next));
     }
     expect(warnings).toEqual([]);
@@ -369,9 +372,10 @@ test("clients see the certificate for their name, and the new one without a rest
   await eventually(async () => expect(await seen("app.test")).toBe(fingerprintOf(newApp)));
 });
 
+/** Both at once: were this process held up in between, a half-written pair would be complained of, and rightly so. */
 async function put(folder: string, name: string, { cert, key }: Made): Promise<void> {
-  await writeFile(join(folder, `${name}.crt`), cert);
-  await writeFile(join(folder, `${name}.key`), key);
+  writeFileSync(join(folder, `${name}.crt`), cert);
+  writeFileSync(join(folder, `${name}.key`), key);
 }
 
 async function mount(version: string, pairs: Readonly<Record<string, Made>>): Promise<void> {
