@@ -40,20 +40,25 @@ describe("where the bytes to the client leave in frames", () => {
     const slow = frames(lengthPrefixed({ size: 2 }), async () => void (await sleep(20)));
     using bench = await benchWith({ upstream: [raw, slow] });
     const { relay, client, peer, ended } = bench;
-    peer.write(Buffer.concat(["a", "b", "c", "d"].map(frame)));
-    await once(client, "data");
     const heard = toEnd(client);
+    peer.write(Buffer.concat(["a", "b", "c", "d"].map(frame)));
+    await eventually(() => expect(relay.bytesDown).toBeGreaterThan(0));
     expect(relay.leave(WORDS, 60_000)).toBe(true);
-    expect(await heard).toBe(`${["b", "c", "d"].map(frame).join("")}${WORDS}`);
+    expect(await heard).toBe(`${["a", "b", "c", "d"].map(frame).join("")}${WORDS}`);
     peer.end();
     expect((await ended).cause).toBe("drained");
   });
 
   test("a filter that fails behind them is not followed by them", async () => {
     let calls = 0;
+    let goOn = (): void => {};
+    const left = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
     const failing = frames(lengthPrefixed({ size: 2 }), async () => {
-      await sleep(20);
-      if (++calls === 2) throw new Error("no");
+      if (++calls === 1) return;
+      await left;
+      throw new Error("no");
     });
     using bench = await benchWith({ upstream: failing });
     const { relay, client, peer, ended } = bench;
@@ -61,6 +66,7 @@ describe("where the bytes to the client leave in frames", () => {
     const heard = toEnd(client);
     await eventually(() => expect(relay.bytesDown).toBe(3));
     expect(relay.leave(WORDS, 60_000)).toBe(true);
+    goOn();
     expect(await heard).toBe(String(frame("a")));
     expect(await ended).toMatchObject({ error: { code: "RC_HOOK_FAILED" } });
   });
@@ -72,10 +78,10 @@ describe("where nobody knows frames", () => {
     const { relay, client, peer, ended } = bench;
     peer.write("half a mess");
     peer.write(frame("x"));
-    expect(relay.leave(WORDS, 250)).toBe(false);
+    expect(relay.leave(WORDS, 60_000)).toBe(false);
     client.write("question");
     await once(peer, "data");
-    expect(relay.leave(WORDS, 250)).toBe(false);
+    expect(relay.leave(WORDS, 60_000)).toBe(false);
     await sleep(300);
     const heard = toEnd(client);
     expect(relay.leave(WORDS, 250)).toBe(true);
