@@ -169,11 +169,11 @@ describe("while a filter waits", () => {
       calls++;
       await new Promise((resolve) => setTimeout(resolve, 10));
     };
-    using bench = await benchWith({ client: filter }, { limitMs: 2_000 });
+    using bench = await benchWith({ client: filter }, { limitMs: 2_500 });
     for (let round = 0; round < 5; round++) {
       bench.client.write("x");
       await once(bench.peer, "data");
-      await new Promise((resolve) => setTimeout(resolve, 450)); // more than two seconds in all
+      await new Promise((resolve) => setTimeout(resolve, 550)); // more than that in all
     }
     expect(calls).toBe(5);
     bench.client.end();
