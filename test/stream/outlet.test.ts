@@ -43,13 +43,13 @@ test("a client that takes no byte for too long is let go, and every later write 
 });
 
 test("a client that reads slowly but does read is not let go", async () => {
-  const { outlet, far } = await client(1_000);
+  const { outlet, far } = await client(3_000);
   const writing = outlet.write(MUCH);
   let seen = 0;
   far.on("data", (chunk: Buffer) => {
     seen += chunk.length;
     far.pause();
-    setImmediate(() => far.resume());
+    setTimeout(() => far.resume(), 4); // four seconds and more in all: longer than it may stall
   });
   await writing;
   outlet.stop();
