@@ -77,8 +77,7 @@ describe("connect(address, options) (§3.1)", () => {
   test("bind: the address to come from, or `bad address`", async () => {
     const server = await silent();
     await socketTo(server.address, { localAddress: "127.0.0.3" });
-    const [client] = server.sockets;
-    expect(client?.remoteAddress).toBe("127.0.0.3");
+    expect((await onlyClient(server)).remoteAddress).toBe("127.0.0.3");
     expect(await connect(server.address, { localAddress: "nonsense" })).toEqual({ err: "bad address" });
   });
 
