@@ -1,5 +1,16 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { closeAll, later, onlyClient, said, saying, saysAndStays, serving, silent, socketTo } from "./socket-rig.ts";
+import {
+  closeAll,
+  heard,
+  later,
+  onlyClient,
+  said,
+  saying,
+  saysAndStays,
+  serving,
+  silent,
+  socketTo,
+} from "./socket-rig.ts";
 
 afterEach(closeAll);
 
@@ -46,8 +57,8 @@ describe("receive() (§3.2)", () => {
   });
 
   test("a timeout gives the partial bytes and consumes them; the connection stays usable and goes on behind them", async () => {
-    const server = await saysAndStays("hel");
-    const socket = await socketTo(server.address, { readMs: 300 });
+    const { server, socket } = await heard("hel");
+    socket.setTimeout(60);
     expect(said(await socket.receive(5))).toBe("timeout [hel]");
     expect(said(await socket.receive(5))).toBe("timeout []");
     (await onlyClient(server)).write("lo world\n");
@@ -56,16 +67,15 @@ describe("receive() (§3.2)", () => {
   });
 
   test("a timeout inside *a is not its end", async () => {
-    const socket = await socketTo((await saysAndStays("some")).address, { readMs: 300 });
+    const { socket } = await heard("some");
+    socket.setTimeout(60);
     expect(said(await socket.receive("*a"))).toBe("timeout [some]");
   });
 
   test("a reset answers connection reset by peer with what came, and closes the read half", async () => {
-    const server = await saysAndStays("half a li");
-    const socket = await socketTo(server.address);
+    const { server, socket } = await heard("half a li");
     const line = socket.receive();
-    const client = await onlyClient(server);
-    setTimeout(() => client.resetAndDestroy(), 30); // behind the bytes
+    (await onlyClient(server)).resetAndDestroy();
     expect(said(await line)).toBe("connection reset by peer [half a li]");
     expect(said(await socket.receive())).toBe("closed []");
   });
@@ -73,11 +83,11 @@ describe("receive() (§3.2)", () => {
   test("the timer is an idle timer: a trickle keeps the read alive", async () => {
     const server = await serving((client) => {
       let left = 60;
-      const trickle = setInterval(() => (left-- > 0 ? client.write("x") : clearInterval(trickle)), 25);
+      const trickle = setInterval(() => (left-- > 0 ? client.write("x") : clearInterval(trickle)), 50);
       client.once("close", () => clearInterval(trickle));
     });
-    const socket = await socketTo(server.address, { readMs: 1_000 });
-    expect(said(await socket.receive(60))).toBe("x".repeat(60)); // 1.5 s in all
+    const socket = await socketTo(server.address, { readMs: 2_500 });
+    expect(said(await socket.receive(60))).toBe("x".repeat(60)); // 3 s in all
   });
 
   test("a line without end is an error, not a memory leak", async () => {
@@ -121,11 +131,12 @@ describe("receiveUntil(pattern, options) (§3.3)", () => {
   });
 
   test("a timeout keeps the match: the same iterator goes on where it was", async () => {
-    const server = await saysAndStays("data--");
-    const socket = await socketTo(server.address, { readMs: 300 });
+    const { server, socket } = await heard("data--");
+    socket.setTimeout(60);
     const until = socket.receiveUntil("--end");
     expect(said(await until())).toBe("timeout [data]");
     (await onlyClient(server)).write("end");
+    socket.setTimeouts({});
     expect(said(await until())).toBe("");
   });
 
@@ -150,9 +161,10 @@ describe("receiveAny(max) (§3.4)", () => {
 
   test("a timeout is not fatal", async () => {
     const server = await silent();
-    const socket = await socketTo(server.address, { readMs: 300 });
+    const socket = await socketTo(server.address, { readMs: 60 });
     expect(said(await socket.receiveAny(1))).toBe("timeout []");
     (await onlyClient(server)).write("x");
+    socket.setTimeouts({});
     expect(said(await socket.receiveAny(1))).toBe("x");
   });
 

@@ -51,6 +51,14 @@ export async function onlyClient(server: TestServer): Promise<Socket> {
   }
 }
 
+/** A socket to a server that says these bytes and stays; they have come. */
+export async function heard(text: string): Promise<{ readonly server: TestServer; readonly socket: StreamSocket }> {
+  const server = await saysAndStays(`!${text}`); // in one piece, so that all are here with the first
+  const socket = await socketTo(server.address);
+  await socket.receive(1);
+  return { server, socket };
+}
+
 /** A result as text: the data, or `err [partial]`. */
 export function said({ data, err, partial }: SocketReceived): string {
   return err === undefined ? String(data) : `${err} [${partial}]`;
