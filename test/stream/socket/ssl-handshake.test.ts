@@ -248,9 +248,10 @@ describe("TLS in the pool's key (§3.8)", () => {
     const second = await socketTo(server.address);
     expect(second.getReusedTimes()).toBe(0);
     expect((await second.sslHandshake({ serverName: "peer.test" })).err).toBe(undefined);
-    expect([second.getReusedTimes(), server.handshakes.length]).toEqual([1, 1]);
+    expect(second.getReusedTimes()).toBe(1);
     await second.send("works\n");
     expect(said(await second.receive())).toBe("works");
+    expect(server.handshakes).toHaveLength(1);
   });
 
   test("another server name is another connection, also in a pool with a name", async () => {
