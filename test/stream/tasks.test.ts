@@ -4,6 +4,7 @@ import { GatewayError } from "../../src/errors.ts";
 import { sleep } from "../../src/shared/sleep.ts";
 import type { Task } from "../../src/stream/task.ts";
 import { Tasks } from "../../src/stream/tasks.ts";
+import { eventually } from "../support/eventually.ts";
 
 /** The tasks of a session that can be ended, and what was reported of them. */
 function session(): { tasks: Tasks; reports: unknown[]; signal: AbortSignal; end: () => void } {
@@ -328,7 +329,7 @@ describe("the end of the session", () => {
     expect(signals.length).toBe(2_000);
     for (const { end } of open) end();
     await Promise.all(open.map(({ tasks }) => tasks.idle()));
-    expect(timersAlive()).toBe(before);
+    await eventually(() => expect(timersAlive()).toBeLessThanOrEqual(before)); // the test's runner has some of its own
     expect(signals.flatMap((signal) => getEventListeners(signal, "abort"))).toEqual([]);
     expect(open.flatMap(({ signal }) => getEventListeners(signal, "abort"))).toEqual([]);
     expect(performance.now() - began).toBeLessThan(50_000);
