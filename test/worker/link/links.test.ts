@@ -136,7 +136,7 @@ describe("from the hello to the goodbye", () => {
     side.socket.pause();
     const began = performance.now();
     await rig.links.stop();
-    expect(performance.now() - began).toBeLessThan(QUICK.goodbyeMs + 2_000);
+    expect(performance.now() - began).toBeLessThan(QUICK.goodbyeMs + 10_000);
   });
 
   test("a drain is told to all, also to those that are linked later; links stay", async () => {
@@ -231,24 +231,27 @@ describe("from the hello to the goodbye", () => {
   });
 
   test.each([
-    ["says nothing", () => {}, "no welcome within 100 ms"],
+    ["says nothing", () => {}, "no welcome within 100 ms", 100],
     [
       "refuses",
       (side: { send(frame: unknown): void }) => side.send({ type: "refused", reason: "full" }),
       "refused: full",
+      QUICK.welcomeMs,
     ],
     [
       "does not greet first",
       (side: { send(frame: unknown): void }) => side.send({ type: "kick", session: "a" }),
       "expected welcome, got kick",
+      QUICK.welcomeMs,
     ],
     [
       "dances",
       (side: { send(frame: unknown): void }) => side.send({ type: "dance" }),
       'expected welcome, got unknown type "dance"',
+      QUICK.welcomeMs,
     ],
-  ])("a server that %s is left, and asked again", async (_, manners, reason) => {
-    await using rig = new LinksRig({ timing: { ...QUICK, welcomeMs: 100 } });
+  ])("a server that %s is left, and asked again", async (_, manners, reason, welcomeMs) => {
+    await using rig = new LinksRig({ timing: { ...QUICK, welcomeMs } });
     await using server = await GameServerRig.open((frame, side) => void (frame["type"] === "hello" && manners(side)));
     await rig.register("one", { address: server.address });
     rig.links.follow(["game"]);
@@ -271,13 +274,14 @@ describe("from the hello to the goodbye", () => {
     await using rig = new LinksRig();
     await rig.register("one", { address: "127.0.0.1:1" });
     rig.links.follow(["game"]);
-    await eventually(() => expect(rig.links.list()[0]?.state).toMatchObject({ kind: "waiting", failures: 4 }));
+    const failures = expect.toSatisfy((count: unknown) => Number(count) >= 4);
+    await eventually(() => expect(rig.links.list()[0]?.state).toMatchObject({ kind: "waiting", failures }));
     expect(rig.log.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
   });
 });
 
 describe("heartbeat", () => {
-  const timing = { ...QUICK, heartbeatMs: 20, heartbeatTimeoutMs: 100 };
+  const timing = { ...QUICK, heartbeatMs: 50, heartbeatTimeoutMs: 500 };
 
   test("a server that stands still is found out, and the link made anew", async () => {
     await using rig = new LinksRig({ timing });
@@ -290,7 +294,7 @@ describe("heartbeat", () => {
     isAlive = false;
     await server.link(2);
     const lost = rig.log.lines.find(({ event }) => event === "link lost");
-    expect(lost?.fields["reason"]).toBe("no answer to a ping within 100 ms");
+    expect(lost?.fields["reason"]).toBe("no answer to a ping within 500 ms");
   });
 
   test("any frame is a sign of life", async () => {
@@ -300,7 +304,7 @@ describe("heartbeat", () => {
       if (frame["type"] === "ping") side.send({ type: "kick", session: "nobody" });
     });
     const side = await rig.linkedTo(server);
-    await side.heard("ping", 8);
+    await side.heard("ping", 15);
     expect(server.links).toHaveLength(1);
   });
 
@@ -308,7 +312,7 @@ describe("heartbeat", () => {
     await using rig = new LinksRig({ timing });
     await using server = await GameServerRig.open((frame, side) => {
       polite(frame, side);
-      if (frame["type"] === "ping") for (const end = performance.now() + 150; performance.now() < end; );
+      if (frame["type"] === "ping") for (const end = performance.now() + 600; performance.now() < end; );
     });
     const side = await rig.linkedTo(server);
     await side.heard("ping", 4);
@@ -355,7 +359,8 @@ describe("codec", () => {
   });
 
   test("a codec that cannot say hello costs the link alone", async () => {
-    await using rig = new LinksRig({ codec: lengthPrefixed({ size: 4 }) as Codec<unknown> });
+    const timing = { ...QUICK, welcomeMs: 500 }; // nobody can welcome who has not said hello
+    await using rig = new LinksRig({ codec: lengthPrefixed({ size: 4 }) as Codec<unknown>, timing });
     await using server = await TestServer.open(() => {});
     await rig.register("one", { address: server.address });
     rig.links.follow(["game"]);

@@ -19,10 +19,10 @@ export type Frame = Readonly<Record<string, unknown>>;
 
 /** Short, so that tests need not wait; long enough for a machine with other work. */
 export const QUICK = {
-  connectMs: 2_000,
-  welcomeMs: 2_000,
+  connectMs: 20_000,
+  welcomeMs: 20_000,
   heartbeatMs: 50,
-  heartbeatTimeoutMs: 2_000,
+  heartbeatTimeoutMs: 20_000,
   minRetryMs: 20,
   maxRetryMs: 100,
   stableMs: 10_000,
