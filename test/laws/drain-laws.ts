@@ -11,8 +11,11 @@ import type { RelayBench, RelayBenchOptions } from "./relay-laws.ts";
 /** More than all buffers on the way hold together. */
 const STALLED_BYTES = 48 * 1_048_576;
 
-/** What a busy machine may add to a bound. */
-const SLACK_MS = 2_000;
+/** What a busy machine may add to a bound: less than the idle time-out, by which all ends. */
+const SLACK_MS = 20_000;
+
+/** So often is done what a busy machine may hold up at any time: the shortest counts. */
+const TIMES = 3;
 
 /** What every relay must obey when it is ended gently. */
 export function drainLaws(name: string, make: (options: RelayBenchOptions) => Promise<RelayBench>): void {
@@ -35,14 +38,18 @@ export function drainLaws(name: string, make: (options: RelayBenchOptions) => Pr
 
   describe(name, () => {
     test("an idle one sees the end on both sides, and is over when they have ended theirs", async () => {
-      const { relay, client, peer } = await bench("hello");
-      await once(peer, "data");
-      const before = performance.now();
-      relay.end("drained");
-      await Promise.all([politeEnd(client), politeEnd(peer)]);
-      expect(await ended(relay)).toBe("drained");
-      expect(performance.now() - before).toBeLessThan(LINGER_MS); // it did not have to wait
-      expect([relay.bytesUp, relay.bytesDown]).toEqual([5, 0]);
+      const took: number[] = [];
+      for (let time = 0; time < TIMES; time++) {
+        const { relay, client, peer } = await bench("hello");
+        await once(peer, "data");
+        const before = performance.now();
+        relay.end("drained");
+        await Promise.all([politeEnd(client), politeEnd(peer)]);
+        expect(await ended(relay)).toBe("drained");
+        took.push(performance.now() - before);
+        expect([relay.bytesUp, relay.bytesDown]).toEqual([5, 0]);
+      }
+      expect(Math.min(...took)).toBeLessThan(LINGER_MS); // it did not have to wait
     });
 
     test("all that was taken in arrives, in both directions, and a clean end behind it", async () => {
@@ -97,7 +104,7 @@ export function drainLaws(name: string, make: (options: RelayBenchOptions) => Pr
       const before = performance.now();
       relay.end("killed");
       expect(await ended(relay)).toBe("drained");
-      expect(performance.now() - before).toBeLessThan(SLACK_MS);
+      expect(performance.now() - before).toBeLessThan(DRAIN_MS - 500);
       relay.end("drained"); // over is over
     });
 
@@ -152,10 +159,10 @@ async function politeEnd(socket: Socket): Promise<Buffer> {
 
 /** Waits until no byte has moved for a while. */
 async function settled(relay: Relay): Promise<void> {
-  for (let last = -1, rounds = 0; rounds < 8; ) {
+  for (let last = -1, rounds = 0; rounds < 15; ) {
     await sleep(20);
     const now = relay.bytesUp + relay.bytesDown;
-    rounds = now === last ? rounds + 1 : 0;
+    rounds = now === last && relay.bytesUp > 0 && relay.bytesDown > 0 ? rounds + 1 : 0;
     last = now;
   }
 }

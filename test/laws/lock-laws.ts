@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { SharedDict } from "../../src/shared/dict/shared-dict.ts";
 import { type Lease, lock } from "../../src/shared/lock/lock.ts";
 
@@ -22,9 +22,14 @@ const TIMEOUT = { code: "RC_LOCK_TIMEOUT" };
 function takingLaws(open: OpenTwice): void {
   test("is had at once when it is free, and tells so", async () => {
     const [dict] = open();
-    const lease = await lock(dict, "key");
+    const waits: number[] = [];
+    for (let time = 0; time < 3; time++) {
+      await using lease = await lock(dict, "key", { timeoutMs: 60_000 });
+      waits.push(lease.elapsedMs);
+    }
+    expect(Math.min(...waits)).toBeLessThan(1_000); // a busy machine may keep one of them waiting
+    const lease = await lock(dict, "key", { timeoutMs: 60_000 });
     expect(lease).toMatchObject({ key: "key", isHeld: true });
-    expect(lease.elapsedMs).toBeLessThan(1_000);
     expect(lease.unlock()).toEqual({ ok: true });
     expect(lease.isHeld).toBe(false);
   });
@@ -121,9 +126,12 @@ function timeLaws(open: OpenTwice): void {
 
   test("is another's when its time is over, who loses nothing by its first owner's letting go", async () => {
     const [here, there] = open();
+    const asked = performance.now();
     const first = await lock(here, "key", { exptimeMs: 300 });
-    const second = await lock(there, "key");
-    expect(second.elapsedMs).toBeGreaterThan(100);
+    const given = performance.now();
+    const second = await lock(there, "key", { timeoutMs: 60_000 });
+    expect(performance.now() - asked).toBeGreaterThan(295);
+    expect(second.elapsedMs).toBeLessThanOrEqual(Math.ceil(performance.now() - given));
     expect(first.isHeld).toBe(false);
     expect(first.unlock()).toEqual({ err: "unlocked" });
     expect(first.expire()).toEqual({ err: "unlocked" });
@@ -134,22 +142,30 @@ function timeLaws(open: OpenTwice): void {
 
   test("is held longer when its owner says so", async () => {
     const [here, there] = open();
-    const first = await lock(here, "key", { exptimeMs: 300 });
-    expect(first.expire(5_000)).toEqual({ ok: true });
-    await expect(lock(there, "key", { timeoutMs: 400 })).rejects.toMatchObject(TIMEOUT);
-    expect(first.unlock()).toEqual({ ok: true });
+    await withClock(async (pass) => {
+      const first = await lock(here, "key", { exptimeMs: 300 });
+      pass(299);
+      expect(first.expire(5_000)).toEqual({ ok: true });
+      pass(4_999);
+      await expect(lock(there, "key", { timeoutMs: 0 })).rejects.toMatchObject(TIMEOUT);
+      expect(first.unlock()).toEqual({ ok: true });
+    });
   });
 
   test("counts its time from when it is given, not from when it was asked for", async () => {
     const [here, there] = open();
-    const first = await lock(here, "key");
-    const second = lock(there, "key", { exptimeMs: 1_500 });
-    await sleep(1_000);
-    first.unlock();
-    const lease = await second;
-    await sleep(750);
-    expect(lease.isHeld).toBe(true);
-    lease.unlock();
+    await withClock(async (pass) => {
+      const first = await lock(here, "key");
+      const second = lock(there, "key", { exptimeMs: 1_500 });
+      pass(1_000);
+      first.unlock();
+      const lease = await second;
+      pass(1_499);
+      expect(lease.isHeld).toBe(true);
+      pass(1);
+      expect(lease.isHeld).toBe(false);
+      lease.unlock();
+    });
   });
 
   test("is had by those who wait though the dictionary has lost it", async () => {
@@ -166,6 +182,16 @@ function timeLaws(open: OpenTwice): void {
     expect(leases).toHaveLength(2);
     expect(first.isHeld).toBe(false);
   });
+}
+
+/** The clock stands but for what passes: nobody is too late on a busy machine. Timers are real. */
+async function withClock(run: (pass: (ms: number) => void) => Promise<void>): Promise<void> {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  try {
+    await run((ms) => void vi.advanceTimersByTime(ms));
+  } finally {
+    vi.useRealTimers();
+  }
 }
 
 function signalLaws(open: OpenTwice): void {
