@@ -64,7 +64,7 @@ describe("connect over real sockets", () => {
     await using hole = await BlackHole.open();
     await using server = await named("third");
     const peers = [`127.0.0.1:${await closedPort()}`, `127.0.0.1:${hole.port}`, server.address];
-    const visitor = new Visitor({ peers, connectTimeoutMs: 1_000 });
+    const visitor = new Visitor({ peers, connectTimeoutMs: 3_000 });
     const lease = await visitor.connect();
     lease.value.destroy();
     expect(visitor.attempts.map(({ code }) => code)).toEqual(["RC_PEER_CONNECT", "RC_PEER_CONNECT_TIMEOUT", undefined]);

@@ -46,7 +46,7 @@ async function open(options: TlsOptions = {}, serve = (socket: TLSSocket): unkno
 const trusted = (): PeerSslConfig => ({ ca: ca.cert, serverName: "peer.test" });
 
 /** Enough for a handshake on a busy machine. */
-const CONNECT_MS = 1_000;
+const CONNECT_MS = 3_000;
 
 function judged(
   port: number,

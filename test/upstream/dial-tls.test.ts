@@ -223,7 +223,7 @@ describe("dial with TLS to a peer that does not do its part", () => {
 
   test("gives up in time when the handshake gets no answer", async () => {
     await using server = await serving(() => {});
-    await expect(dialTls(server.port, ssl, { connectTimeoutMs: 150 })).rejects.toMatchObject({
+    await expect(dialTls(server.port, ssl, { connectTimeoutMs: 2_000 })).rejects.toMatchObject({
       code: "RC_PEER_CONNECT_TIMEOUT",
       message: `peer did not accept in time: 127.0.0.1:${server.port}: TLS handshake`,
     });
@@ -249,7 +249,7 @@ describe("dial with TLS to a peer that does not do its part", () => {
     await eventually(() => expect(server.sockets.size).toBe(1));
     control.abort(new GatewayError("RC_CLIENT_CLOSED"));
     await expect(failure).rejects.toMatchObject({ code: "RC_CLIENT_CLOSED" });
-    await eventually(() => expect(readdirSync("/proc/self/fd")).toHaveLength(before));
+    await eventually(() => expect(readdirSync("/proc/self/fd").length).toBeLessThanOrEqual(before));
   });
   test("works over a unix socket, verified by the configured name", async () => {
     const folder = mkdtempSync(join(tmpdir(), "dial-"));

@@ -83,7 +83,7 @@ describe("peers from the registry", () => {
     await expect(visits(await following(), 1)).rejects.toMatchObject({ code: "RC_NO_LIVE_PEER" });
     await register("a", { address: A });
     await eventually(() => expect(addresses()).toEqual([A]));
-    await register("b", { address: B }, 1_500);
+    await register("b", { address: B }, 4_000);
     await eventually(() => expect(addresses()).toEqual([A, B]));
     await eventually(() => expect(addresses()).toEqual([A])); // its time to live is over
     await register("a", { address: B });
