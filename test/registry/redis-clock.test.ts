@@ -1,5 +1,8 @@
-import { expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { RedisClock } from "../../src/registry/redis/redis-clock.ts";
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] })); // time stands, but for what passes
+afterEach(() => void vi.useRealTimers());
 
 test("Redis is asked once for its clock, and again when that was set", async () => {
   let asked = 0;
@@ -21,7 +24,7 @@ test("Redis is asked once for its clock, and again when that was set", async () 
 test("a slow answer makes what is asked end earlier, never later", async () => {
   const clock = new RedisClock(async () => {
     const shown = performance.now();
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    vi.advanceTimersByTime(50);
     return shown;
   });
   const local = performance.now();
