@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const CLI = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
 /** How long a process may take to start or to say something before a test gives up. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 45_000;
 
 /** A line of the gateway's log, as JSON. */
 export type LogLine = Readonly<Record<string, unknown>>;
