@@ -8,7 +8,7 @@ import { RedisServer } from "../registry/redis-server.ts";
 import { certificateFiles } from "../support/certificates.ts";
 import { dialIn, dialTls, exchange, readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
-import { Gateway } from "../support/gateway.ts";
+import { Gateway, type LogLine } from "../support/gateway.ts";
 import { run } from "../support/programs.ts";
 import { echo, TestServer } from "../support/servers.ts";
 
@@ -110,20 +110,23 @@ test("a client that is refused and says nothing does not stay", async () => {
   const began = performance.now();
   const silent = await dialIn(gateway.port("places"));
   expect((await readAll(silent)).length).toBe(0);
-  expect(performance.now() - began).toBeLessThan(8_000);
+  expect(performance.now() - began).toBeLessThan(25_000); // one that stays has ten minutes
   for (const socket of held) socket.destroy();
 });
 
 describe("sessions per second", () => {
   test("the first goes at once, the second waits for its turn, the third is turned away", async () => {
+    const clients = await Promise.all([1, 2, 3].map(() => dialIn(gateway.port("turns"))));
     const began = performance.now();
-    const took = async (): Promise<readonly [string, number]> => {
-      const { stdout } = await run("curl", ["-s", url("turns")]);
-      return [stdout, performance.now() - began];
+    const took = async (socket: Socket): Promise<readonly [string, number]> => {
+      const [, body = ""] = (await readAll(socket)).toString().split("\r\n\r\n");
+      return [body, performance.now() - began];
     };
-    const answers = await Promise.all([took(), took(), took()]);
+    for (const socket of clients) socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); // all three before a turn is over
+    const answers = await Promise.all(clients.map(took));
     expect(answers.map(([text]) => text).sort()).toEqual(["ok\n", "ok\n", "too many attempts\n"]);
-    expect(Math.max(...answers.map(([, ms]) => ms))).toBeGreaterThan(2_450); // all three have come by then, on a busy machine, too
+    for (const socket of clients) socket.destroy();
+    expect(Math.max(...answers.map(([, ms]) => ms))).toBeGreaterThan(2_450);
     expect((await limited("turns"))["reason"]).toBe("limit reached: req 0.4 per subnet 127.0.0.0/24");
   });
 
@@ -190,6 +193,8 @@ describe("a session that one limit refuses", () => {
     const port = gateway.port("both");
     expect(await exchange(port, "first")).toBe("first");
     for (const text of ["second", "third"]) expect(await exchange(port, text)).toMatch(/^too many attempts/);
+    const isRefused = (line: LogLine): boolean => line["server"] === "both" && line["end_cause"] === "limited";
+    await eventually(() => expect(gateway.log.filter(isRefused)).toHaveLength(2)); // what they say comes before that
     expect(gateway.log.filter(({ msg, server }) => msg === "limit would refuse" && server === "both")).toEqual([]);
   });
 });
@@ -289,7 +294,7 @@ describe("bandwidth", () => {
   test.each(["slow", "filtered"])("of a session holds for each (%s)", async (server) => {
     const times = await Promise.all([download(server), download(server)]);
     expect(Math.min(...times)).toBeGreaterThan(900);
-    expect(Math.max(...times)).toBeLessThan(6_000);
+    expect(Math.max(...times)).toBeLessThan(20_000);
   });
 
   test("of a key is shared by its sessions", async () => {
@@ -322,9 +327,9 @@ export default defineGateway({ ${more}
   upstreams: { echo: { peers: ["${peer.address}"] } },
   servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(proxy("echo"))], limits: [${limit}] } },
 });`;
-  const admitted = async (port: number, times: number): Promise<Socket[]> => {
+  const admitted = async (port: number, times: number, from?: string): Promise<Socket[]> => {
     const all = Array.from({ length: times }, async () => {
-      const socket = await dialIn(port).catch(() => undefined);
+      const socket = await dialIn(port, "127.0.0.1", from).catch(() => undefined);
       if (!socket) return undefined; // nobody listens
       socket.write("hello");
       const text = await readUntil(socket, (got) => got.length >= 5);
@@ -347,8 +352,8 @@ export default defineGateway({ ${more}
     expect(workers).toHaveLength(2);
     for (const worker of workers) process.kill(worker, "SIGKILL");
     await eventually(async () => {
-      for (const socket of held) socket.destroy(); // those of an attempt that came too early would be in the way of the next
       held = await admitted(port, 20);
+      if (held.length !== 5) for (const socket of held) socket.destroy(); // they would be in the way of the next attempt
       expect(held).toHaveLength(5);
     });
     expect(await admitted(port, 5)).toHaveLength(0);
@@ -359,11 +364,25 @@ export default defineGateway({ ${more}
     const text = shared(`redis: "${server.url}",`, `{ count: 6, windowMs: 600_000, per: "address", cluster: true }`);
     await using one = await Gateway.start(text);
     await using other = await Gateway.start(text);
-    const held = [...(await admitted(one.port(), 4)), ...(await admitted(other.port(), 4))];
+    const count = (words: string): number =>
+      [...one.log, ...other.log].filter(({ msg }) => String(msg).startsWith(words)).length;
+    const isAway = (before: number): boolean => count("limits are counted by this gateway alone") > before;
+    let from = "";
+    let held: Socket[] = [];
+    // A session waits a quarter of a second for Redis. Where this machine took longer they counted alone, and said so: another address.
+    for (let address = 2, before = 0; ; address++) {
+      from = `127.0.0.${address}`;
+      held = [...(await admitted(one.port(), 4, from)), ...(await admitted(other.port(), 4, from))];
+      if (held.length <= 6) break;
+      await eventually(() => expect(isAway(before), "more than six are in").toBe(true), 2_000);
+      for (const socket of held) socket.destroy();
+      await sleep(200);
+      before = count("limits are counted in Redis again");
+    }
     expect(held).toHaveLength(6);
     await server.kill();
-    expect(await admitted(one.port(), 8)).toHaveLength(6);
-    expect(await admitted(other.port(), 8)).toHaveLength(6);
+    expect(await admitted(one.port(), 8, from)).toHaveLength(6);
+    expect(await admitted(other.port(), 8, from)).toHaveLength(6);
     for (const socket of held) socket.write("still ");
     for (const socket of held) expect(await readUntil(socket, (got) => got === "still ")).toBe("still ");
   });

@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 
-/** Connects to a gateway on this machine. */
-export async function dialIn(port: number, host = "127.0.0.1"): Promise<Socket> {
-  const socket = connect({ port, host, allowHalfOpen: true, noDelay: true });
+/** Connects to a gateway on this machine, if need be from a certain address of it. */
+export async function dialIn(port: number, host = "127.0.0.1", localAddress?: string): Promise<Socket> {
+  const socket = connect({ port, host, allowHalfOpen: true, noDelay: true, ...(localAddress && { localAddress }) });
   socket.on("error", () => {}); // the tests look at what arrives
   await once(socket, "connect");
   return socket;
