@@ -256,9 +256,10 @@ describe("node:http through a header filter", () => {
   test("a server's last words about a request that never became whole pass as they are", async () => {
     const socket = await dialIn(gateway.port("node"));
     socket.write("GET /chunks HTTP/1.1\r\nHost: a\r\n\r\nGET /never HTTP/1.1\r\nHost: \x80");
-    await readUntil(socket, (text) => text.endsWith("\r\n\r\n"));
+    const whole = /\r\n0\r\nX-Sum: 3\r\n\r\n/; // the head may come alone
+    const answer = await readUntil(socket, (text) => whole.test(text));
     socket.end();
-    const rest = await readAll(socket);
-    expect(rest.toString("latin1")).toMatch(/^(HTTP\/1\.1 400 Bad Request\r\nConnection: close\r\n\r\n)?$/);
+    const [, rest] = `${answer}${(await readAll(socket)).toString("latin1")}`.split(whole);
+    expect(rest).toMatch(/^(HTTP\/1\.1 400 Bad Request\r\nConnection: close\r\n\r\n)?$/);
   });
 });
