@@ -103,11 +103,13 @@ describe.each([1, 2])("with %i workers, a canary", (workers) => {
     ["in its event handlers", `initWorker: ({ events }) => events.subscribe("x", () => { ${STRAY} })`],
   ])("that throws %s takes nobody along, and the next one is not blamed for it", async (_, fault) => {
     const publish = `session.worker.events.publish("all", "x", 1);`;
-    await using gateway = await Gateway.start(config({ says: "a", workers, bye: publish }));
+    const hears = `initWorker: ({ events, number }) => void events.subscribe("x", () => told({ hears: number }))`;
+    await using gateway = await Gateway.start(config({ says: "a", workers, bye: publish, phases: hears }));
     const held = await sessionOf(gateway, /^a/);
     const other = await sessionOf(gateway, /^a/);
     await tryOut(gateway, { says: "b", workers, phases: fault });
     other.end("bye\n");
+    for (let number = 0; number < workers; number++) await gateway.line((line) => line["hears"] === number); // and so has the canary
     await tell(gateway, "rollback"); // or it was dropped already
     await gateway.line((line) => line["msg"] === "uncaught");
     await tryOut(gateway, { says: "c", workers });
