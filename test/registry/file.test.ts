@@ -67,7 +67,7 @@ describe.each(forms)("a registry in a $form", ({ pathIn, many }) => {
   test("survives a restart, with the ends of its keys", async () => {
     const before = await another();
     await before.put("service:game:a", `{"address":"10.0.0.5:7000"}`);
-    await before.put("worker:1", "a", { ttlMs: 2_000 });
+    await before.put("worker:1", "a", { ttlMs: 4_000 });
     await before.put("worker:2", "b", { ttlMs: 60_000 });
     await before[Symbol.asyncDispose]();
     const after = await another();
