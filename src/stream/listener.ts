@@ -75,7 +75,7 @@ export class Listener implements Port {
     this.#options = options;
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
     this.#trouble.stop();

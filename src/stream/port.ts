@@ -15,8 +15,8 @@ export interface Port {
   readonly fd: number;
   /** From now on its clients are another server's: the address stays open, and misses none. */
   adopt(server: Server, options: PortOptions): void;
-  /** Accepts no more; sessions go on. */
-  close(): void;
+  /** Accepts no more; sessions go on. Resolves when no client comes any more that it had accepted: one that is silent may be a session later. */
+  close(): Promise<void>;
 }
 
 /** A port could not be opened: start fails with it, and nothing serves. */

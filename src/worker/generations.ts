@@ -158,10 +158,11 @@ export class Generations {
     return true;
   }
 
-  /** The last session of a generation has left. */
-  unused(number: number): void {
+  /** A session of a generation has left, or a port: perhaps its last. */
+  left(number: number): void {
     const built = this.#retired.get(number);
-    if (!built) return;
+    const { sessions, ports } = this.#parts;
+    if (!built || sessions.ofGeneration(number) > 0 || ports.isAwaited(number)) return;
     this.#retired.delete(number);
     void this.#end(built);
   }
@@ -174,8 +175,9 @@ export class Generations {
   /** Ends all of them, one after the other. */
   async close(): Promise<void> {
     const candidates = [...this.#candidates.values()].map(({ built }) => built);
-    for (const built of [this.#current, this.#previous, ...candidates, ...this.#retired.values()])
-      if (built) await this.#end(built);
+    const all = [this.#current, this.#previous, ...candidates, ...this.#retired.values()];
+    this.#retired.clear();
+    for (const built of all) if (built) await this.#end(built);
   }
 
   #candidate(number: number): Candidate {
@@ -193,7 +195,7 @@ export class Generations {
   #retire(built: Built): void {
     const { number } = built.generation;
     this.#retired.set(number, built);
-    if (this.#parts.sessions.ofGeneration(number) === 0) this.unused(number);
+    this.left(number);
   }
 
   async #end(built: Built): Promise<void> {

@@ -13,6 +13,8 @@ interface PortsParts {
   readonly open: OpenPorts;
   readonly hasRoom: (server: Server) => boolean;
   readonly serve: (incoming: Incoming, server: Server) => void;
+  /** No client of a closed port comes to that generation any more. */
+  readonly onClosed: (generation: number) => void;
 }
 
 /** An open address and the server that its clients go to. */
@@ -57,6 +59,8 @@ export class Ports {
   readonly #parts: PortsParts;
   /** Changes that may come, and have their ports open. */
   readonly #prepared = new Set<PortChange>();
+  /** Closed ports whose last clients may still come, by the number of the generation that they come to. */
+  readonly #closing = new Map<number, number>();
   #open = new Map<string, OpenPort>();
   #accepting: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -132,8 +136,8 @@ export class Ports {
   /** Whatever was prepared is closed, too. */
   close(): void {
     this.#isClosed = true;
-    for (const open of this.#open.values()) closeAll(open);
-    for (const { added } of this.#prepared) for (const open of added.values()) closeAll(open);
+    for (const open of this.#open.values()) void this.#close(open);
+    for (const { added } of this.#prepared) for (const open of added.values()) void this.#close(open);
     this.#prepared.clear();
   }
 
@@ -146,7 +150,22 @@ export class Ports {
     const used = new Set(
       [this.#open, ...[...this.#prepared].map(({ added }) => added)].flatMap((all) => [...all.values()]),
     );
-    for (const open of ports) if (!used.has(open)) closeAll(open);
+    for (const open of ports) if (!used.has(open)) void this.#close(open);
+  }
+
+  /** True: clients of a port that is closed may still come to that generation. */
+  isAwaited(generation: number): boolean {
+    return this.#closing.has(generation);
+  }
+
+  async #close({ ports, server }: OpenPort): Promise<void> {
+    const { generation } = server;
+    this.#closing.set(generation, (this.#closing.get(generation) ?? 0) + 1);
+    await Promise.all([...ports.values()].map((port) => port.close()));
+    const left = (this.#closing.get(generation) ?? 0) - 1;
+    if (left > 0) this.#closing.set(generation, left);
+    else this.#closing.delete(generation);
+    this.#parts.onClosed(generation);
   }
 
   /** Accepts besides at sockets that were sent before. Rejects when one of them is not here. */
@@ -164,7 +183,7 @@ export class Ports {
   leave(sockets: readonly SocketName[]): void {
     for (const { key, place } of sockets) {
       const ports = this.#find(key)?.ports;
-      ports?.get(place)?.close();
+      void ports?.get(place)?.close();
       ports?.delete(place);
     }
   }
@@ -178,7 +197,7 @@ export class Ports {
     if (!open) return;
     const more = await this.#parts.open(key, open.endpoint, open.server, this.#optionsOf(open));
     for (const [place, port] of more) {
-      if (this.#isClosed || this.#find(key) !== open || open.ports.has(place)) port.close();
+      if (this.#isClosed || this.#find(key) !== open || open.ports.has(place)) void port.close();
       else open.ports.set(place, port);
     }
   }
@@ -208,10 +227,6 @@ export class Ports {
       onIncoming: (incoming) => serve(incoming, open.server),
     };
   }
-}
-
-function closeAll({ ports }: OpenPort): void {
-  for (const port of ports.values()) port.close();
 }
 
 /** All addresses of all servers. Those with port 0 are known by their server and place, since each is another port. */

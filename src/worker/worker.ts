@@ -49,13 +49,14 @@ export class Worker {
     this.#sessions = new Sessions({
       max,
       carrier: this.#carrier,
-      onUnused: (number) => this.generations.unused(number),
+      onUnused: (number) => this.generations.left(number),
     });
     this.#ports = new Ports({
       log,
       open: portOpener(this.#carrier, sockets),
       hasRoom: (server) => this.#sessions.hasRoom(server),
       serve: (incoming, server) => this.#sessions.serve(incoming, this.generations.serverFor(server)),
+      onClosed: (number) => this.generations.left(number),
     });
     this.generations = new Generations(first, {
       build: (config, like) => build(config, like, lasting, options),

@@ -155,6 +155,28 @@ describe("a reload", () => {
     expect(gateway.log.filter((line) => "aborted" in line).map((line) => line["aborted"])).toEqual([2, 1]);
   });
 
+  test("keeps a configuration for clients of a port that is gone who have said nothing yet", async () => {
+    const told = `exitWorker: (worker) => told({ ended: worker.generation })`;
+    const talks = `routes: [on(http(), reject("no web")), otherwise(talk)]`;
+    const kept = `kept: { listen: "127.0.0.1:0", ${talks} }`;
+    const [port = 0] = await freePorts(1);
+    const gone = `gone: { listen: "127.0.0.1:${port}", preread: { timeoutMs: 60_000 }, ${talks} }`;
+    await using gateway = await Gateway.start(config(`${kept}, ${gone}`, told), { ports: 2 });
+    const reloaded = new Reloaded(gateway);
+    const silent = await dialIn(port);
+    await exchange(port, "x\n"); // who came before is accepted
+    for (const generation of [2, 3, 4]) {
+      expect(await reloaded.to(config(kept, told))).toMatchObject({ msg: "reload done", generation });
+    }
+    await gateway.line((line) => line["ended"] === 2); // 3 is kept for a rollback
+    expect(gateway.log.filter((line) => line["ended"] === 1)).toEqual([]);
+    silent.write("a\n");
+    expect(await readUntil(silent, (text) => text.endsWith("\n"))).toBe("1 a\n");
+    expect(gateway.log.filter((line) => line["ended"] === 1)).toEqual([]);
+    silent.destroy();
+    await gateway.line((line) => line["ended"] === 1);
+  });
+
   test("under load refuses, resets and loses nothing, also where the rules of its ports change", async () => {
     const server = (n: number): string =>
       `edge: { listen: "127.0.0.1:0", preread: { timeoutMs: ${5_000 + n} }, keepAliveMs: ${60_000 + n}, routes: [on(http(), reject("x")), otherwise(talk)] },

@@ -1,5 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "../../codecs/address.ts";
-import { MAX_TIMER_MS } from "../../codecs/timer.ts";
 import type { Buckets } from "../bucket.ts";
 import {
   type Addon,
@@ -21,8 +21,9 @@ import { type Counts, NativeIncoming } from "./native-incoming.ts";
 const BATCH = 256;
 const BATCH_BYTES = 262_144;
 
-/** So much later than it happened may an event of the engine be heard: a process may stand still for a while. */
-const LATE_MS = 30_000;
+/** Whether clients of a closed port are silent still is looked at soon, then less and less often: a look passes over all sessions. */
+const FIRST_LOOK_MS = 20;
+const LAST_LOOK_MS = 1_000;
 
 /** What the engine tells of a port. */
 export interface PortEvents {
@@ -61,6 +62,7 @@ export class Carrier {
   readonly #drained = new Set<number>();
   /** From the engine's clock to `performance.now()`. */
   readonly #clockOffset = clockOffset();
+  #isStopped = false;
 
   constructor(addon: Addon, maxSessions: number, engine?: EngineKind) {
     const wake = (): void => this.#drain();
@@ -75,11 +77,17 @@ export class Carrier {
     return opened;
   }
 
-  /** Accepts no more there. Clients that have said nothing yet are still served, within the time that they may be silent. */
-  unlisten(listener: number, silentMs: number): void {
+  /** Accepts no more there. Clients that have said nothing yet are still served; resolves when there is none of them left. */
+  async unlisten(listener: number): Promise<void> {
     this.engine.unlisten(listener);
-    const forget = (): void => void this.#ports.delete(listener);
-    setTimeout(forget, Math.min(silentMs + LATE_MS, MAX_TIMER_MS)).unref();
+    for (let pauseMs = 0; ; pauseMs = Math.min(2 * pauseMs + FIRST_LOOK_MS, LAST_LOOK_MS)) {
+      await sleep(pauseMs, undefined, { ref: false });
+      if (this.#isStopped) return;
+      const isAwaited = this.engine.silent().some(([, theirs]) => theirs === listener);
+      this.#drain(); // who was none of them any more may not have been heard of yet
+      if (!isAwaited) break;
+    }
+    this.#ports.delete(listener);
   }
 
   /** The number under which all ports of a server count their sessions together. */
@@ -131,6 +139,7 @@ export class Carrier {
 
   /** For the end of the process: all sessions are over. */
   stop(): void {
+    this.#isStopped = true;
     this.engine.stop();
   }
 

@@ -28,8 +28,6 @@ export class NativePort implements Port, PortEvents {
   readonly fd: number;
   readonly #carrier: Carrier;
   readonly #listener: number;
-  /** How long a client may be silent that is here: the longest time that a server of this port has allowed. */
-  #silentMs: number;
   #serverName: string;
   #options: PortOptions;
   readonly #trouble: PortTrouble;
@@ -43,7 +41,6 @@ export class NativePort implements Port, PortEvents {
     this.fd = fd;
     this.#carrier = carrier;
     this.#listener = listener;
-    this.#silentMs = rules.firstByteMs;
     this.#options = options;
     this.#trouble = new PortTrouble(options.log, () => this.address);
   }
@@ -70,9 +67,7 @@ export class NativePort implements Port, PortEvents {
   adopt(server: Server, options: PortOptions): void {
     this.#serverName = server.name;
     this.#options = options;
-    const rules = rulesOf(this.#carrier, server, options);
-    this.#silentMs = Math.max(this.#silentMs, rules.firstByteMs);
-    this.#carrier.engine.adjust(this.#listener, rules);
+    this.#carrier.engine.adjust(this.#listener, rulesOf(this.#carrier, server, options));
   }
 
   /** Accepts no more for now: the address stays open, and its clients wait in the kernel's queue or go to whoever shares it. */
@@ -84,9 +79,9 @@ export class NativePort implements Port, PortEvents {
     this.#carrier.engine.resume(this.#listener);
   }
 
-  close(): void {
-    this.#carrier.unlisten(this.#listener, this.#silentMs);
+  close(): Promise<void> {
     this.#trouble.stop();
+    return this.#carrier.unlisten(this.#listener);
   }
 
   onIncoming(incoming: NativeIncoming): void {
