@@ -80,7 +80,7 @@ describe("A peer by the first bytes", () => {
     await using gateway = await start("A peer by the first bytes");
     expect(await exchange(gateway.port(), "\x05chess!")).toBe("7001\n\x05chess!");
     expect(await exchange(gateway.port(), "\x02go!")).toBe("7002\n\x02go!");
-    expect(gateway.stderr).toMatch(/^game: chess$/m);
+    await eventually(() => expect(gateway.stderr).toMatch(/^game: chess$/m));
   });
 
   test("ends a client that does not finish its name as nginx does", async () => {
@@ -94,7 +94,7 @@ test("A balancer that tries again: goes on to the next seat, and says why", asyn
   await using gateway = await start("A balancer that tries again");
   expect(await exchange(gateway.port(), "hello")).toBe("7001\nhello");
   expect(await gateway.access()).toMatchObject({ upstream_addr: `127.0.0.1:${dead}, ${peers.get("7001")?.address}` });
-  expect(gateway.stderr).toContain(`seat 127.0.0.1:${dead}: cannot connect to peer`);
+  await eventually(() => expect(gateway.stderr).toContain(`seat 127.0.0.1:${dead}: cannot connect to peer`));
 });
 
 test("A certificate from Redis: of Redis where it has one, else of the folder", async () => {
@@ -121,7 +121,7 @@ test("Access by a shared table: the 21st connection of an address is refused", a
   for (let visit = 1; visit <= 20; visit++) expect(await exchange(gateway.port(), "x")).toBe("7001\nx");
   expect(await exchange(gateway.port(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")).toBe("");
   expect(await gateway.access(({ status }) => status === 503)).toMatchObject({ end_cause: "rejected" });
-  expect(gateway.stderr).toContain("127.0.0.1 came 21 times");
+  await eventually(() => expect(gateway.stderr).toContain("127.0.0.1 came 21 times"));
 });
 
 test("A line protocol with threads and timers: answers and ticks at the same time, and tells afterwards", async () => {
