@@ -59,11 +59,16 @@ async function reloaded(gateway: Gateway, version: Version): Promise<LogLine> {
 
 test("a fault of one worker while the others are still getting ready fails the reload", async () => {
   await using gateway = await Gateway.start(config({ workers: 2 }));
-  const phases = `initWorker: ({ number }) => {
-    if (number === 0) setTimeout(() => { throw new Error("stray"); }, 100);
-    else return new Promise((resolve) => setTimeout(resolve, 1_500));
+  const top = `import { existsSync, writeFileSync } from "node:fs";
+    import { setTimeout as sleep } from "node:timers/promises";
+    const file = import.meta.dirname + "/thrown";
+    const throwSoon = () => setTimeout(() => { writeFileSync(file, ""); throw new Error("stray"); }, 100);`;
+  const phases = `initWorker: async ({ number }) => {
+    if (number === 0) return void throwSoon();
+    while (!existsSync(file)) await sleep(5);
+    await sleep(1_500); // the master hears of it meanwhile
   }`;
-  const failed = await reloaded(gateway, { says: "b", workers: 2, phases });
+  const failed = await reloaded(gateway, { says: "b", workers: 2, top, phases });
   expect(failed).toMatchObject({ msg: "reload failed", reason: "stray" });
   expect(await exchange(gateway.port(), "?\n")).toBe("a\n");
 });
