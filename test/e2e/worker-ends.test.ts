@@ -62,7 +62,7 @@ describe("a worker that stands still", () => {
     const { pid } = await stuck(gateway);
     const began = performance.now();
     expect(await gateway.stop("SIGTERM")).toBe(0);
-    expect(performance.now() - began).toBeLessThan(15_000); // five seconds, and what a busy machine takes; sessions may take 30
+    expect(performance.now() - began).toBeLessThan(25_000); // five seconds, and what a busy machine takes; sessions may take 30
     await eventually(() => expect(isAlive(pid)).toBe(false));
   });
 
