@@ -147,6 +147,8 @@ describe("at the limit of open files", () => {
     );
     const began = performance.now();
     const sockets = await crowd(gateway.port(), 120);
+    // The carrier has come to those that it has no file for; Node tells of none.
+    if (process.env["RESTYCONF_CARRIER"] !== "node") await gateway.line((line) => line["msg"] === "accept failed");
     const before = cpuMs(gateway.process.pid);
     await new Promise((resolve) => setTimeout(resolve, 1_000)); // the measured second
     expect(cpuMs(gateway.process.pid) - before).toBeLessThan(300);
