@@ -60,7 +60,7 @@ export class Table {
     if (!before && this.#entries.size >= MAX_KEYS) return false;
     this.#entries.set(key, { value, expires });
     this.#wakeBy(expires);
-    if (before?.value !== value) this.#announce({ key, value }); // a heartbeat is no change
+    if (before?.value !== value) this.#announce({ key, value }, before !== undefined); // a heartbeat is no change
     return true;
   }
 
@@ -106,11 +106,11 @@ export class Table {
 
   #remove(key: string): void {
     this.#entries.delete(key);
-    this.#announce({ key, value: undefined });
+    this.#announce({ key, value: undefined }, true);
   }
 
-  #announce(change: Change): void {
-    for (const watch of this.#watches) watch.push(change);
+  #announce(change: Change, wasThere: boolean): void {
+    for (const watch of this.#watches) watch.push(change, wasThere);
   }
 
   /** One timer for all keys, set for the one that expires first. */

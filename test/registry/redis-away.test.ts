@@ -36,6 +36,8 @@ interface Gateway {
   readonly registry: Registry;
   readonly changes: Change[];
   keys(): Promise<readonly string[]>;
+  /** It follows them no more. */
+  leave(): void;
 }
 
 /** A process that follows the game servers. */
@@ -55,11 +57,13 @@ async function gateway({
   const registry = await redisRegistry(link, { log, stateDir, ...(syncMs !== undefined && { syncMs }) });
   open.push(link, registry);
   const changes: Change[] = [];
+  const stop = new AbortController();
   const follow = async (): Promise<void> => {
-    for await (const change of registry.watch("service:game:", new AbortController().signal)) changes.push(change);
+    for await (const change of registry.watch("service:game:", stop.signal)) changes.push(change);
   };
   void follow();
-  return { registry, changes, keys: async () => [...(await registry.list("service:game:")).keys()].sort() };
+  const keys = async (): Promise<readonly string[]> => [...(await registry.list("service:game:")).keys()].sort();
+  return { registry, changes, keys, leave: () => stop.abort() };
 }
 
 /** How long an answer takes, whatever it is. */
@@ -353,6 +357,21 @@ describe("a start while Redis is away", () => {
       await expect(one.keys()).rejects.toMatchObject({ code: "RC_REGISTRY" });
     },
   );
+  test("has what was known last, also where nobody watched for a while", async () => {
+    const stale = { prefix: "restyconf:", savedAt: "", follows: { "service:game:": { "service:game:z": A } } };
+    using folder = new TempFolder({ "registry.json": JSON.stringify(stale) });
+    const path = join(folder.path, "registry.json");
+    const one = await gateway({ stateDir: folder.path });
+    await one.registry.put("service:game:a", A);
+    expect(await one.keys()).toEqual(["service:game:a"]);
+    one.leave();
+    await server.kill();
+    await eventually(() => expect(events()).toContain("redis is away"));
+    one.registry.watch("service:game:", new AbortController().signal);
+    expect(await one.keys()).toEqual(["service:game:a"]);
+    await one.registry[Symbol.asyncDispose]();
+    expect(JSON.parse(readFileSync(path, "utf8")).follows).toEqual({ "service:game:": { "service:game:a": A } });
+  });
   test("with a Redis that works, the snapshot is not even looked at", async () => {
     using folder = new TempFolder();
     const stale = { prefix: "restyconf:", savedAt: "", follows: { "service:game:": { "service:game:z": A } } };

@@ -6,7 +6,7 @@ import type { Entry } from "../table.ts";
 import { fileLock } from "./file-lock.ts";
 import { errnoOf, type FileStore, type StoreChange } from "./file-store.ts";
 
-/** Half of what a watch holds that nobody reads meanwhile: changes of one write are told in one moment. */
+/** So many are written within some 0.1 s: others who write the same file wait no longer for their turn. */
 const MAX_TOGETHER = 5_000;
 
 /** A key as it is in the file. Of many keys a change concerns a few: the others are not looked at again. */

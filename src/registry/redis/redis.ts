@@ -3,7 +3,8 @@ import { type Change, type ChangeOptions, mustFit, type PutOptions, type Registr
 import { Table } from "../table.ts";
 import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
 import { Epochs } from "./epochs.ts";
-import { Follow, type Loss, type TakenOut } from "./follow.ts";
+import { Follow } from "./follow.ts";
+import type { Loss, TakenOut } from "./loss.ts";
 import type { RedisLog } from "./open-redis.ts";
 import { Listeners, type RedisLink } from "./redis-link.ts";
 import { INTERNAL, isRegistryKey } from "./registry-key.ts";
@@ -26,12 +27,15 @@ const OWNERLESS: Readonly<Record<string, (value: string) => boolean>> = {
   "ban:": (value) => !value.includes('"until"'),
 };
 
+/** Prefixes that somebody has followed and nobody follows now. Of more, as of those that belong to a session each, the last are kept. */
+const MAX_SAVED = 64;
+
 /** How a registry in Redis is kept. */
 export interface RedisRegistryOptions {
   readonly log: RedisLog;
   /** Folder for the snapshot that a start without Redis reads, `registry.json`. Default: none is kept. */
   readonly stateDir?: string | undefined;
-  /** Told that Redis has lost what was below a prefix that somebody watches, or some of it. It stays known here for 15 s. */
+  /** Told that Redis has lost what was below a prefix that somebody watches, or some of it. It stays known here for 15 s, and until it is put back. */
   readonly onLost?: ((prefix: string, loss: Loss) => void) | undefined;
   /** Time between two full syncs. Default 900. */
   readonly syncMs?: number;
@@ -61,7 +65,8 @@ class RedisRegistry implements Registry {
   readonly #follows = new Map<string, Followed>();
   readonly #disk: DiskSnapshot | undefined;
   readonly #leave: () => void;
-  #saved: Known = new Map();
+  /** What was known of a prefix that nobody follows now. */
+  #saved = new Map<string, ReadonlyMap<string, string>>();
   #isClosed = false;
 
   constructor(link: RedisLink, options: RedisRegistryOptions) {
@@ -81,7 +86,7 @@ class RedisRegistry implements Registry {
   }
 
   async open(): Promise<void> {
-    this.#saved = (await this.#disk?.read()) ?? this.#saved;
+    this.#saved = new Map(await this.#disk?.read());
   }
 
   async get(key: string): Promise<string | undefined> {
@@ -135,9 +140,7 @@ class RedisRegistry implements Registry {
     this.#follows.set(prefix, followed);
     followed.watches++;
     return followed.follow.table.watch(prefix, signal, () => {
-      if (--followed.watches > 0) return;
-      this.#follows.delete(prefix);
-      followed.follow.close();
+      if (--followed.watches === 0) this.#unfollow(prefix, followed.follow);
     });
   }
 
@@ -166,6 +169,19 @@ class RedisRegistry implements Registry {
     };
     const shared = { link: this.#link, epochs: this.#epochs, syncMs };
     return new Follow({ ...shared, prefix, mayLast, doubted, saved, log, onChange, onLost });
+  }
+
+  /** What came from Redis last is what is known without it, also for who follows the same later. */
+  #unfollow(prefix: string, follow: Follow): void {
+    this.#follows.delete(prefix);
+    if (follow.isFromRedis) this.#save(prefix, follow.table.list(prefix));
+    follow.close();
+  }
+
+  #save(prefix: string, keys: ReadonlyMap<string, string>): void {
+    this.#saved.delete(prefix);
+    this.#saved.set(prefix, keys);
+    if (this.#saved.size > MAX_SAVED) this.#saved.delete(this.#saved.keys().next().value ?? "");
   }
 
   /** Who keeps a copy of all keys that begin so; undefined: nobody, or nobody knows anything. */
