@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { ask as askGateway } from "../../src/admin/ask.ts";
 import { dialIn, readAll, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
@@ -33,7 +34,16 @@ const heads: Readonly<Record<string, string>> = {
   chunked: "Transfer-Encoding: chunked\r\n\r\na\r\n01234",
 };
 
-/** Answers in order: `/length/1000` has half a body, and the other half a second later; `/late/1000` waits before its head. */
+/** Requests that have come so far, and those whose answer waits for the test. */
+let asks = 0;
+const held: (() => void)[] = [];
+
+/** The drain has begun, and been announced. */
+function release(): void {
+  for (const answer of held.splice(0)) answer();
+}
+
+/** Answers in order: `/length/1000` has half a body, and the other half a second later; `/late/1000` waits before its head; `/held/0` until {@link release}. */
 async function serve(socket: Socket): Promise<void> {
   sockets.add(socket.once("close", () => sockets.delete(socket)));
   let read = "";
@@ -43,9 +53,12 @@ async function serve(socket: Socket): Promise<void> {
     for (let end = read.indexOf("\r\n\r\n"); end !== -1; end = read.indexOf("\r\n\r\n")) {
       const [, kind = "", ms] = /^[A-Z]+ \/([a-z]+)\/(\d+) /.exec(read) ?? [];
       read = read.slice(end + 4);
-      if (kind !== "late") socket.write(`HTTP/1.1 200 OK\r\n${heads[kind]}`);
+      const isLate = kind === "late" || kind === "held";
+      if (!isLate) socket.write(`HTTP/1.1 200 OK\r\n${heads[kind]}`);
+      asks++;
+      if (kind === "held") await new Promise<void>((resolve) => void held.push(resolve));
       await sleep(Number(ms));
-      if (kind === "late") socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n${isHead ? "" : "late"}`);
+      if (isLate) socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n${isHead ? "" : "late"}`);
       else socket.write(kind === "chunked" ? "56789\r\n0\r\n\r\n" : "56789");
     }
   }
@@ -86,13 +99,15 @@ async function rest(socket: Socket): Promise<string> {
 
 test("a response that pauses within its body is not cut before the drain's end, nor is one that is owed", async () => {
   await using gateway = await start();
+  const before = asks;
   const idle = await asked(gateway, "/late/0");
   await readUntil(idle, (text) => text.endsWith("late"));
   const under = await Promise.all(["/length/5000", "/chunked/5000", "/close/5000"].map((path) => asked(gateway, path)));
   const early = await asked(gateway, "/length/2000");
+  await eventually(() => expect(asks - before).toBe(5));
   await sleep(300);
   const all = [...under, early].map(rest);
-  const ended = tell(gateway, "drain", "--over", "6");
+  const ended = tell(gateway, "drain", "--over", "12");
   await closed(gateway.port());
   await announced(gateway);
   early.write(get("/late/2500"));
@@ -103,65 +118,80 @@ test("a response that pauses within its body is not cut before the drain's end, 
   expect(owed).toMatch(/\r\n\r\n0123456789HTTP\/1\.1 200 OK\r\n[\s\S]*late$/);
   expect((await rest(idle)).endsWith("\r\n\r\n0123456789")).toBe(true);
   expect((await ended).code).toBe(0);
-}, 30_000);
+});
 
 test("a response that says close by itself, asked for in the drain, is not cut before the drain's end", async () => {
   await using gateway = await start();
   const socket = await asked(gateway, "/late/0");
   await readUntil(socket, (text) => text.endsWith("late"));
-  const ended = tell(gateway, "drain", "--over", "4");
+  const ended = tell(gateway, "drain", "--over", "12");
   await closed(gateway.port());
   await announced(gateway);
   socket.write(get("/close/2400"));
   expect((await rest(socket)).endsWith("\r\n\r\n0123456789")).toBe(true);
   expect((await ended).code).toBe(0);
-}, 30_000);
+});
 
 test("a client that has offered h2c, which its peer does not take up, is told, and waits for its answer", async () => {
   await using gateway = await start();
   const offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
-  const socket = await asked(gateway, "/late/5000", offer); // the drain begins before
-  await sleep(300);
-  const ended = tell(gateway, "drain", "--over", "8");
+  const socket = await asked(gateway, "/held/0", offer);
+  await eventually(() => expect(held).toHaveLength(1));
+  const ended = tell(gateway, "drain", "--over", "12");
+  await closed(gateway.port());
+  await announced(gateway);
+  release();
   expect(await rest(socket)).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*Connection: close\r\n[\s\S]*late$/);
   expect((await ended).code).toBe(0);
-}, 30_000);
+});
 
 test("the answer to a HEAD that came before the drain ends the session, which waits for no body", async () => {
   await using gateway = await start();
   const socket = await dialIn(gateway.port());
-  socket.write(get("/late/5000").replace("GET", "HEAD")); // the drain begins before
-  await sleep(300);
+  socket.write(get("/held/0").replace("GET", "HEAD"));
+  await eventually(() => expect(held).toHaveLength(1));
+  const ended = tell(gateway, "drain", "--over", "20");
+  await closed(gateway.port());
+  await announced(gateway);
   const startedAt = performance.now();
-  const ended = tell(gateway, "drain", "--over", "12");
+  release();
   expect(await rest(socket)).toBe("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n");
   expect((await ended).code).toBe(0);
-  expect(performance.now() - startedAt).toBeLessThan(11_000); // before the drain's end
-}, 30_000);
+  expect(performance.now() - startedAt).toBeLessThan(12_000); // before the drain's end
+});
 
 test("clients that have said nothing have their turn in a drain, and are counted until then", async () => {
+  const [count, overMs] = [24, 6_000]; // one at each step: the command looks before all have gone
   await using gateway = await start();
-  const silent = await Promise.all(Array.from({ length: 6 }, () => dialIn(gateway.port())));
+  const silent = await Promise.all(Array.from({ length: count }, () => dialIn(gateway.port())));
   await eventually(async () => {
-    expect((await tell(gateway, "sessions")).stdout.trim().split("\n")).toHaveLength(6);
+    expect((await tell(gateway, "sessions")).stdout.trim().split("\n")).toHaveLength(count);
   });
-  const all = silent.map(rest);
-  const startedAt = performance.now();
-  const ended = tell(gateway, "drain", "--over", "2");
-  expect(await Promise.all(all)).toEqual(["", "", "", "", "", ""]);
+  const ends: number[] = [];
+  const all = silent.map(async (socket) => {
+    const text = await rest(socket);
+    ends.push(performance.now());
+    return text;
+  });
+  const ended = tell(gateway, "drain", "--over", String(overMs / 1_000));
+  expect(await Promise.all(all)).toEqual(Array(count).fill(""));
   const { code, stdout } = await ended;
-  expect([code, /^6 sessions left$/m.test(stdout)]).toEqual([0, true]);
-  expect(performance.now() - startedAt).toBeLessThan(6_000); // far from the five seconds behind the drain's end
+  expect([code, /^(?:[1-9]|1\d|2[0-4]) sessions left$/m.test(stdout)]).toEqual([0, true]);
+  const tookMs = (ends.at(-1) ?? 0) - (ends[0] ?? 0);
+  expect(tookMs).toBeGreaterThan(overMs / 3);
+  expect(tookMs).toBeLessThan(overMs + 4_500); // nobody is left for the five seconds behind the drain's end
   expect(await gateway.access(() => true)).toMatchObject({ end_cause: "drained" });
-}, 30_000);
+}, 60_000);
 
 test("a newer drain that is longer is not ended by the limit of the older one, in several workers, too", async () => {
   await using gateway = await start({ workers: 2 });
-  const waiting = await Promise.all(Array.from({ length: 6 }, () => asked(gateway, "/late/22000")));
-  const all = waiting.map(rest);
-  const first = tell(gateway, "drain", "--over", "3");
+  const drain = (overMs: number) => askGateway(join(gateway.folder, "state"), `POST /drain?overMs=${overMs}`);
+  const asking = await Promise.all(Array.from({ length: 6 }, () => asked(gateway, "/late/22000")));
+  const all = asking.map(rest);
+  await drain(3_000);
   await closed(gateway.port());
-  const second = tell(gateway, "drain", "--over", "60");
+  await drain(60_000);
+  const commands = [tell(gateway, "drain", "--over", "60"), tell(gateway, "drain", "--over", "60")];
   for (const text of await Promise.all(all)) expect(text).toMatch(/Connection: close\r\n[\s\S]*late$/);
-  expect([(await first).code, (await second).code]).toEqual([0, 0]);
+  expect((await Promise.all(commands)).map(({ code }) => code)).toEqual([0, 0]);
 }, 60_000);
