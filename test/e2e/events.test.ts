@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RedisServer } from "../registry/redis-server.ts";
 import { exchange } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { Gateway, type LogLine } from "../support/gateway.ts";
 
 // Events from worker to worker, and from gateway to gateway, as hooks publish and hear them.
@@ -86,6 +87,10 @@ describe("an event", () => {
     const shared = `redis: "redis://127.0.0.1:${redis.port}",`;
     await using one = await Gateway.start(config(1, shared));
     await using other = await Gateway.start(config(2, shared));
+    await eventually(async () => {
+      await publish(one, "cluster", "first");
+      expect(hearing(other, "first")).not.toEqual([]);
+    }); // a gateway that has just begun hears from its first look on
     await publish(one, "cluster", "hello");
     expect(await heard(one, "hello", 0)).toMatchObject({ isOther: false });
     for (const by of [0, 1]) expect(await heard(other, "hello", by)).toMatchObject({ isOther: true });
