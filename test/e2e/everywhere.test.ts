@@ -60,9 +60,33 @@ async function line(socket: Socket): Promise<string> {
   return (await readUntil(socket, (text) => text.endsWith("\n"))).trim();
 }
 
-async function ask(socket: Socket, command: string): Promise<unknown> {
+async function askOnce(socket: Socket, command: string): Promise<Readonly<Record<string, unknown>>> {
   socket.write(`${command}\n`);
   return JSON.parse(await line(socket));
+}
+
+/** A worker that is busy for a second does what it is asked, and is too late to say so: whoever wants to know asks again. */
+function ask(socket: Socket, command: string): Promise<Readonly<Record<string, unknown>>> {
+  return eventually(async () => {
+    const answer = await askOnce(socket, command);
+    expect(answer["err"]).not.toBe("no answer");
+    expect(answer["silent"] ?? 0).toBe(0);
+    return answer;
+  });
+}
+
+/** The same for what can be done but once. */
+async function kick(socket: Socket, session: string): Promise<Readonly<Record<string, unknown>>> {
+  const first = await askOnce(socket, `kick ${session}`);
+  if (first["err"] !== "no answer") return first;
+  const again = await ask(socket, `kick ${session}`);
+  return again["err"] === "no such session" ? { ok: true } : again;
+}
+
+/** Reads what was pushed, more than once where its pusher has asked again. */
+async function pushed(socket: Socket): Promise<string> {
+  const lines = new Set((await line(socket)).split("\n"));
+  return [...lines].join("\n");
 }
 
 async function chat(gateway: Gateway, tag: string): Promise<Chat> {
@@ -122,8 +146,8 @@ describe("two gateways of two workers on one Redis", () => {
     const [[here, sibling], [there, far]] = [await chats(a, "x"), await chats(b, "x")];
     for (const { socket, session } of [sibling, there, far]) {
       expect(await ask(here.socket, `push ${session} hello ${session}`)).toEqual({ ok: true });
-      expect(await line(socket)).toBe(`hello ${session}`);
-      expect(await ask(here.socket, `kick ${session}`)).toEqual({ ok: true });
+      expect(await pushed(socket)).toBe(`hello ${session}`);
+      expect(await kick(here.socket, session)).toEqual({ ok: true });
       await readAll(socket);
       expect(await ask(here.socket, `kick ${session}`)).toEqual({ err: "no such session" });
     }
@@ -138,7 +162,7 @@ describe("two gateways of two workers on one Redis", () => {
     await readUntil(raw, (text) => text === "?");
     const [row] = (await rows(b, "sessions")).filter(({ server }) => server === "raw");
     expect(await ask(here.socket, `push ${row?.["session"]} no`)).toEqual({ err: "relayed without filters" });
-    expect(await ask(here.socket, `kick ${row?.["session"]}`)).toEqual({ ok: true });
+    expect(await kick(here.socket, String(row?.["session"]))).toEqual({ ok: true });
     await readAll(raw);
     for (const socket of [here.socket, raw]) socket.destroy();
   });
@@ -147,7 +171,7 @@ describe("two gateways of two workers on one Redis", () => {
     const eu = [...(await chats(a, "eu")), ...(await chats(b, "eu"))];
     const us = await chat(b, "us");
     expect(await ask(us.socket, "broadcast eu hello all")).toEqual({ sessions: 4, refused: 0, silent: 0 });
-    for (const { socket } of eu) expect(await line(socket)).toBe("hello all");
+    for (const { socket } of eu) expect(await pushed(socket)).toBe("hello all");
     expect(await ask(us.socket, "broadcast nobody hello")).toEqual({ sessions: 0, refused: 0, silent: 0 });
     for (const { socket } of [...eu, us]) socket.destroy();
   });
@@ -169,9 +193,11 @@ describe("two gateways of two workers on one Redis", () => {
     for (const { pid } of workers) process.kill(pid, "SIGSTOP");
     try {
       const began = performance.now();
-      expect(await ask(here.socket, "broadcast us hello")).toEqual({ sessions: 0, refused: 0, silent: 2 });
-      expect(await ask(here.socket, `push ${there.session} hello`)).toEqual({ err: "no answer" });
-      expect(performance.now() - began).toBeLessThan(4_000);
+      const { silent, ...rest } = await askOnce(here.socket, "broadcast us hello");
+      expect(rest).toEqual({ sessions: 0, refused: 0 });
+      expect(silent).toBeGreaterThanOrEqual(2); // and whoever is busy
+      expect(await askOnce(here.socket, `push ${there.session} hello`)).toEqual({ err: "no answer" });
+      expect(performance.now() - began).toBeLessThan(8_000); // a second each, and what a busy machine adds
     } finally {
       for (const { pid } of workers) process.kill(pid, "SIGCONT");
     }
@@ -184,11 +210,12 @@ describe("two gateways of two workers on one Redis", () => {
     await redis.kill();
     await a.line(({ msg }) => msg === "redis is away");
     expect(await ask(here.socket, `push ${sibling.session} hello`)).toEqual({ ok: true });
-    expect(await line(sibling.socket)).toBe("hello");
-    expect(await ask(here.socket, "broadcast us hello")).toMatchObject({ sessions: 0, refused: 0 });
-    expect(await ask(here.socket, `kick ${there.session}`)).toEqual({ err: "no answer" });
+    expect(await pushed(sibling.socket)).toBe("hello");
+    expect(await askOnce(here.socket, "broadcast us hello")).toMatchObject({ sessions: 0, refused: 0 });
+    expect(await askOnce(here.socket, `kick ${there.session}`)).toEqual({ err: "no answer" });
     await redis.start();
-    await eventually(async () => expect(await ask(here.socket, `kick ${there.session}`)).toEqual({ ok: true }), 20_000);
+    expect(await ask(here.socket, `push ${there.session} hello`)).toEqual({ ok: true }); // there and back
+    expect(await kick(here.socket, there.session)).toEqual({ ok: true });
     for (const { socket } of [here, sibling, there]) socket.destroy();
   }, 60_000);
 });
@@ -199,7 +226,7 @@ test("without Redis the workers of one gateway reach each other's sessions, and 
   const [here, sibling] = await chats(gateway, "eu");
   expect(await ask(here.socket, "broadcast us hello")).toEqual({ sessions: 0, refused: 0, silent: 0 });
   expect(await ask(here.socket, `push ${sibling.session} hello`)).toEqual({ ok: true });
-  expect(await line(sibling.socket)).toBe("hello");
+  expect(await pushed(sibling.socket)).toBe("hello");
   expect((await rows(gateway, "gateways")).map(({ id }) => id)).toEqual([0, 1]);
   expect(await tell(gateway, "kill", sibling.session)).toMatchObject({ code: 0 });
   here.socket.destroy();
