@@ -207,6 +207,7 @@ describe("the upstreamVerify phase", () => {
   });
 
   test("refuses before the peer gets a byte of the client", async () => {
+    await eventually(() => expect(good.sockets.size).toBe(0)); // it has read what others have sent
     const before = good.received.length;
     const { answer, line } = await ask("refuses");
     expect(answer).toBe("");
