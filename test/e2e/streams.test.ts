@@ -81,7 +81,7 @@ test("a message takes none", async () => {
     client.write(POOL.subarray(0, 16_384));
     for (let got = 0; got < 16_384; ) got += ((await once(client, "data"))[0] as Buffer).length;
   }
-  expect(pipes()).toBe(before);
+  expect(pipes()).toBeLessThanOrEqual(before); // one that a stream has left may have been closed
   client.destroy();
   far.destroy();
 });
@@ -159,7 +159,9 @@ test("a stream goes on without a pipe when there is no file descriptor for one",
   await other.line((line) => line["msg"] === "full");
   await flood(client, far, 64);
   expect(openFilesOf(other.process.pid, "")).toBeGreaterThanOrEqual(160);
+  const heard = once(far, "end");
   client.end();
+  await heard; // so that the client is the first to end
   far.end();
   expect(await other.access()).toMatchObject({ end_cause: "client_closed", bytes_received: 64 * MEGABYTE + 1 });
 });
