@@ -85,7 +85,7 @@ test("onAbort runs when the client leaves, and may end the session", async () =>
     status: 499,
     end_cause: "exited",
   });
-  expect(gateway.stderr).toContain("abort seen false\n");
+  await eventually(() => expect(gateway.stderr).toContain("abort seen false\n"));
 });
 
 test("1,000 sessions that are reset during sleeps of a minute leave no timer behind", { timeout: 60_000 }, async () => {
