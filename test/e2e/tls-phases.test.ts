@@ -66,7 +66,7 @@ export default defineGateway({
     }),
     mixed: { listen: "127.0.0.1:0", ssl: { mode: "auto", certs }, routes: [on(tls({ serverName: "raw.test" }), proxy("raw")), otherwise(facts)],
       phases: { sslClientHello: ({ hello }) => order("mixed " + hello.serverName) } },
-    stuck: server({ sslClientHello: never }, { handshakeTimeoutMs: 1_500 }),
+    stuck: server({ sslClientHello: never }, { handshakeTimeoutMs: 3_000 }),
     slow: { ...server({ sslClientHello: never }), phaseTimeoutMs: { sslClientHello: 200 } },
     exits: server({ sslClientHello: (session) => { try { session.exit(session.hello.serverName === "on.test" ? 0 : -1); } catch {} } }),
     proxied: { ...server({ sslClientHello: (session) => { session.ctx.seen = session.remote; } }), proxyProtocol: { trust: ["127.0.0.0/8"] } },
