@@ -13,6 +13,7 @@ const UNCARRIED = [
   "events",
   "everywhere",
   "finding",
+  "given-up",
   "growing-faults",
   "ids",
   "links",

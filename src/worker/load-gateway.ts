@@ -17,18 +17,20 @@ export interface LoadedGateway {
 
 /**
  * Reads a configuration as it is on disk now, checks it, and runs its `init` and `check`: for a start, and for each reload. The module,
- * `init` and `check` may take `stepMs` each. Default: as long as they like.
- * @throws UsageError, ConfigError, what the hooks throw, and Error when they are not done in time
+ * `init` and `check` may take `stepMs` each. Default: as long as they like. None of them begins once `unless` has aborted.
+ * @throws UsageError, ConfigError, what the hooks throw, Error when they are not done in time, and the reason of `unless`
  */
 export async function loadGateway(
   path: string | undefined,
-  { stepMs = Number.POSITIVE_INFINITY }: { readonly stepMs?: number } = {},
+  { stepMs = Number.POSITIVE_INFINITY, unless }: { readonly stepMs?: number; readonly unless?: AbortSignal } = {},
 ): Promise<LoadedGateway> {
   const snapshot: Snapshot = new Map();
-  const loaded = await within(stepMs, "the configuration", loadConfig(path, process.cwd(), snapshot));
+  const loaded = await within(stepMs, "the configuration", loadConfig(path, process.cwd(), snapshot, unless));
+  unless?.throwIfAborted();
   const config = validate(loaded);
   await within(stepMs, "init", Promise.resolve(config.phases?.init?.())); // it may make the very files that are looked for next
   const faults = await fileFaults(config, { baseDir: loaded.baseDir, warn: () => {} }); // start says the warnings itself
+  unless?.throwIfAborted();
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${shortPath(loaded.path)}: ${fault}`));
   await within(stepMs, "check", Promise.resolve(config.phases?.check?.()));
   return { config, loaded, snapshot };

@@ -98,7 +98,7 @@ export class Operator {
 
   async #load(share: number, trial: Trial): Promise<void> {
     if (this.#waiting?.trial === trial) this.#waiting = undefined;
-    const next = await trial.load(() => loadGateway(this.#path, { stepMs: STEP_MS }));
+    const next = await trial.load(() => loadGateway(this.#path, { stepMs: STEP_MS, unless: trial.ended }));
     await this.#inTurn(() => this.#take(next, share, trial));
   }
 

@@ -15,10 +15,15 @@ export type Snapshot = Map<string, string>;
 
 /**
  * Loads a TypeScript or JavaScript module as it is on disk now, however often it was loaded before, together with the
- * local modules that it imports; packages and RestyConf itself stay shared. One call at a time.
- * @throws ConfigError with the place in the source
+ * local modules that it imports; packages and RestyConf itself stay shared. None of its code runs once `unless` has aborted.
+ * @throws ConfigError with the place in the source, and the reason of `unless`
  */
-export async function importFresh(path: string, snapshot: Snapshot = new Map()): Promise<Exports> {
+export async function importFresh(
+  path: string,
+  snapshot: Snapshot = new Map(),
+  unless?: AbortSignal,
+): Promise<Exports> {
+  unless?.throwIfAborted();
   process.setSourceMapsEnabled(true); // errors of hooks must name the user's lines, not the bundle's
   const folder = await mkdtemp(join(tmpdir(), "restyconf-module-"));
   const file = join(folder, "module.mjs"); // its own name each time: Node never forgets a module
@@ -26,6 +31,7 @@ export async function importFresh(path: string, snapshot: Snapshot = new Map()):
     const text = snapshot.get(path) ?? (await bundle(path, file));
     snapshot.set(path, text);
     await writeFile(file, text);
+    unless?.throwIfAborted();
     return await evaluate(path, file);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -39,28 +45,41 @@ const TARGET = "node20.19";
 
 async function bundle(path: string, outfile: string): Promise<string> {
   try {
-    const { outputFiles } = await build({
-      absWorkingDir: dirname(path),
-      entryPoints: [path],
-      outfile, // paths in the source map are relative to it
-      write: false,
-      bundle: true,
-      format: "esm",
-      platform: "node",
-      target: TARGET,
-      conditions: [], // without esbuild's own `module`: what Node would resolve
-      sourcemap: "inline",
-      sourcesContent: false, // names and lines are enough, and Node keeps every map for good
-      charset: "utf8",
-      logLevel: "silent",
-      define: META,
-      plugins: [boundaries(dirname(path))],
-    });
-    return outputFiles.map((output) => output.text).join("");
+    const built = ask(() =>
+      build({
+        absWorkingDir: dirname(path),
+        entryPoints: [path],
+        outfile, // paths in the source map are relative to it
+        write: false,
+        bundle: true,
+        format: "esm",
+        platform: "node",
+        target: TARGET,
+        conditions: [], // without esbuild's own `module`: what Node would resolve
+        sourcemap: "inline",
+        sourcesContent: false, // names and lines are enough, and Node keeps every map for good
+        charset: "utf8",
+        logLevel: "silent",
+        define: META,
+        plugins: [boundaries(dirname(path))],
+      }),
+    );
+    return (await built).outputFiles.map((output) => output.text).join("");
   } catch (cause) {
     throw new ConfigError(buildFaults(cause, dirname(path)), { cause });
+  }
+}
+
+/** Who waits for esbuild. */
+let asking = 0;
+
+/** Esbuild keeps a child process, whose end fails all that it is asked then: the last one ends it. */
+async function ask<Value>(work: () => Promise<Value>): Promise<Value> {
+  asking++;
+  try {
+    return await work();
   } finally {
-    await stop(); // esbuild keeps a child process
+    if (--asking === 0) await stop();
   }
 }
 
@@ -78,11 +97,9 @@ async function evaluate(path: string, file: string): Promise<Exports> {
 /** Says where a text fails to be JSON, and how, without showing what stands there. */
 export async function jsonFaults(source: string, path: string): Promise<string[]> {
   try {
-    await transform(source, { loader: "json", sourcefile: path, logLevel: "silent" });
+    await ask(() => transform(source, { loader: "json", sourcefile: path, logLevel: "silent" }));
     return [`${shortPath(path)}: not valid JSON`];
   } catch (cause) {
     return buildFaults(cause, dirname(path));
-  } finally {
-    await stop();
   }
 }

@@ -26,6 +26,12 @@ export interface DataFile {
   readonly modules: ReadonlyMap<string, Exports | ConfigError>;
 }
 
+/** What the modules of one configuration are read with. */
+interface Reading {
+  readonly snapshot: Snapshot;
+  readonly unless: AbortSignal | undefined;
+}
+
 /** Without a path, the first of these in the working directory. */
 const DEFAULT_NAMES = ["ts", "mts", "js", "mjs", "json", "yaml", "yml"].map((ending) => `restyconf.config.${ending}`);
 
@@ -34,13 +40,14 @@ const MAX_DATA_BYTES = 1024 * 1024;
 
 /**
  * Reads a configuration: TypeScript and JavaScript are run, JSON and YAML are parsed, and the hooks they name are run. What is in
- * the snapshot is not read again; what is read is put there.
- * @throws UsageError where there is no such file, ConfigError where it cannot be read as what it is
+ * the snapshot is not read again; what is read is put there. Nothing of it is run once `unless` has aborted.
+ * @throws UsageError where there is no such file, ConfigError where it cannot be read as what it is, and the reason of `unless`
  */
 export async function loadConfig(
   given: string | undefined,
   folder: string = process.cwd(),
   snapshot: Snapshot = new Map(),
+  unless?: AbortSignal,
 ): Promise<Loaded> {
   const path = findConfig(given, folder);
   const baseDir = dirname(path);
@@ -49,15 +56,15 @@ export async function loadConfig(
     case ".mts":
     case ".js":
     case ".mjs":
-      return { path, baseDir, config: defaultExport(await importFresh(path, snapshot), path) };
+      return { path, baseDir, config: defaultExport(await importFresh(path, snapshot, unless), path) };
     case ".json":
-      return { path, baseDir, ...(await loadData(await parsedJson(path, snapshot), baseDir, snapshot)) };
+      return { path, baseDir, ...(await loadData(await parsedJson(path, snapshot), baseDir, { snapshot, unless })) };
     case ".yaml":
     case ".yml":
       return {
         path,
         baseDir,
-        ...(await loadData(parseYaml(await readText(path, snapshot), shortPath(path)), baseDir, snapshot)),
+        ...(await loadData(parseYaml(await readText(path, snapshot), shortPath(path)), baseDir, { snapshot, unless })),
       };
     default:
       throw new UsageError(`${shortPath(path)}: expected .ts, .mts, .js, .mjs, .json, .yaml or .yml`);
@@ -106,10 +113,10 @@ async function readText(path: string, snapshot: Snapshot): Promise<string> {
 async function loadData(
   { value, positions }: Data,
   baseDir: string,
-  snapshot: Snapshot,
+  reading: Reading,
 ): Promise<{ config: unknown; data: DataFile }> {
   const modules = new Map<string, Exports | ConfigError>();
-  for (const name of moduleNames(value)) modules.set(name, await loadModule(resolve(baseDir, name), snapshot));
+  for (const name of moduleNames(value)) modules.set(name, await loadModule(resolve(baseDir, name), reading));
   return { config: value, data: { positions, modules } };
 }
 
@@ -121,10 +128,11 @@ function moduleNames(config: unknown): readonly string[] {
   return [...new Set(phases.filter((name) => typeof name === "string"))];
 }
 
-async function loadModule(path: string, snapshot: Snapshot): Promise<Exports | ConfigError> {
+async function loadModule(path: string, { snapshot, unless }: Reading): Promise<Exports | ConfigError> {
   try {
-    return hooksOf(await importFresh(path, snapshot));
+    return hooksOf(await importFresh(path, snapshot, unless));
   } catch (cause) {
+    unless?.throwIfAborted();
     if (cause instanceof ConfigError) return cause;
     throw cause;
   }

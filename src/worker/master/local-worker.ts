@@ -35,15 +35,15 @@ export class LocalWorker implements WorkerCalls {
       if (this.#trials.get(generation) === trial) this.#onFault(generation, trial.ended.reason);
     });
     await trial
-      .load(() => this.#prepare(source))
+      .load(() => this.#prepare(source, trial.ended))
       .catch((cause: unknown) => {
         this.#drop(generation);
         throw cause;
       });
   }
 
-  async #prepare(source: Source): Promise<void> {
-    const { config } = await loadSource(source);
+  async #prepare(source: Source, unless: AbortSignal): Promise<void> {
+    const { config } = await loadSource(source, unless);
     const dicts = attachDicts(source.dicts, { keep: this.#worker.generations.dicts });
     const { generation: number, ticketKeys } = source;
     await this.#worker.generations.prepare(config, { number, dicts, ticketKeys: Buffer.from(ticketKeys) });
