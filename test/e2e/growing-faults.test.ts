@@ -53,8 +53,10 @@ describe("what fails leaves the one process as it was", () => {
     const reload = tell(gateway, "reload");
     await eventually(() => expect(gateway.log.filter((line) => "holds" in line)).toHaveLength(2));
     const pids = gateway.log.flatMap((line) => ("holds" in line ? [Number(line["holds"])] : []));
-    void tell(gateway, "rollback");
+    const rollback = tell(gateway, "rollback");
     expect(await reload).toMatchObject({ code: 1, stderr: expect.stringContaining("rollback") });
+    await rollback;
+    await gateway.line((line) => /^rollback (?:done|failed)$/.test(String(line["msg"])));
     await eventually(() => expect(pids.filter(isAlive)).toEqual([]));
     for (const { pid } of await clients(gateway.port())) expect(pid).toBe(gateway.process.pid);
     put(gateway, "go");
@@ -90,7 +92,7 @@ describe("what fails leaves the one process as it was", () => {
 
   test("Redis that is away: the new workers would make no ids", async () => {
     await using redis = await RedisServer.start();
-    const keys = `redis: { url: "${redis.url}", connectTimeoutMs: 300, commandTimeoutMs: 300 },`;
+    const keys = `redis: { url: "${redis.url}", connectTimeoutMs: 2_000, commandTimeoutMs: 1_000 },`;
     await using gateway = await Gateway.start(config({ workers: 1, keys }));
     const old = await hold(dialIn(gateway.port()));
     await redis.kill();
