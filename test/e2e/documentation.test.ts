@@ -104,8 +104,8 @@ test("every line that talks to a gateway is among the executed ones", () => {
 test.each(executed)("$page: $line", async ({ line, start, prints }) => {
   await using started = await start();
   const ran = await shell(
-    `timeout 5 ${line.replaceAll(/127\.0\.0\.1[: ]\d+/g, (at) => at.replace(/\d+$/, String(started.port)))}`.replace(
-      "timeout 5 printf",
+    `timeout 20 ${line.replaceAll(/127\.0\.0\.1[: ]\d+/g, (at) => at.replace(/\d+$/, String(started.port)))}`.replace(
+      "timeout 20 printf",
       "printf",
     ),
   );
