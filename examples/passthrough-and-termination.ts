@@ -11,7 +11,7 @@
 //   subject=CN = raw.example.test
 //   $ openssl s_client -connect 127.0.0.1:5050 -servername app.example.test </dev/null 2>/dev/null | grep -m 1 subject
 //   subject=CN = app.example.test
-//   $ (echo hello; sleep 1) | openssl s_client -quiet -no_ign_eof -connect 127.0.0.1:5050 -servername app.example.test 2>/dev/null
+//   $ (echo hello; sleep 4) | openssl s_client -quiet -no_ign_eof -connect 127.0.0.1:5050 -servername app.example.test 2>/dev/null
 //   game
 //   hello
 //   $ echo hello | nc -N 127.0.0.1 5050

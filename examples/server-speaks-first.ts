@@ -6,7 +6,7 @@
 //   $ npm start -- --config examples/server-speaks-first.ts
 //
 // Try: a client that listens, and one that speaks at once. Both are on the same port.
-//   $ (sleep 2; echo QUIT) | nc -N 127.0.0.1 5050
+//   $ (sleep 4; echo QUIT) | nc -N 127.0.0.1 5050
 //   220 mail.example.test
 //   QUIT
 //   $ curl http://127.0.0.1:5050/

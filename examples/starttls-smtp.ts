@@ -6,7 +6,7 @@
 //   $ npm start -- --config examples/starttls-smtp.ts
 //
 // Try: a client that encrypts. Its mail server sends back what it hears.
-//   $ (printf 'MAIL FROM:<ann@example.test>\r\n'; sleep 2) | openssl s_client -quiet -no_ign_eof -starttls smtp -connect 127.0.0.1:5050
+//   $ (printf 'MAIL FROM:<ann@example.test>\r\n'; sleep 4) | openssl s_client -quiet -no_ign_eof -starttls smtp -connect 127.0.0.1:5050
 //   MAIL FROM:<ann@example.test>
 //
 // One that does not, and one that hides a command behind STARTTLS: whoever sent it did so before the connection was safe.
