@@ -44,6 +44,7 @@ static void reset(struct session *session) {
   session->head_flags = 0;
   session->running = false;
   session->on_ring = false;
+  session->answered = false;
   session->calm = 0;
   session->draining = NOT_DRAINING;
   session->notes = 0;

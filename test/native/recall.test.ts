@@ -48,6 +48,22 @@ test("a relay at rest is given back with both its sockets, once", async () => {
   expect(rig.engine.sessions).toBe(0);
 });
 
+test("one that has moved nothing has no last word of whoever had its place before", async () => {
+  using rig = new Rig();
+  await using server = await echo();
+  const { client } = await running(rig, server.port);
+  client.socket.end();
+  await rig.end();
+  using _silent = await Client.open(rig.listen({ waits: false }).port);
+  const { session } = await rig.next("open");
+  rig.engine.relay(session, ...peer(server.port));
+  await rig.next("connected");
+  await eventually(async () => {
+    expect(rig.engine.recall(session, 0)).toBe(true);
+    expect(await rig.next("recalled")).toMatchObject({ a: 1, b: 0, c: 0, d: 0 });
+  });
+});
+
 test("one that is not at rest says so, and goes on", async () => {
   using rig = new Rig();
   await using server = await echo();
