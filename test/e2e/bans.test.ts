@@ -47,6 +47,9 @@ const config = (peer: TestServer, shared: string): string => `
 
 const PORTS = 4;
 
+/** A machine that is busy answers later, and is not away. */
+const TIMES = { connectTimeoutMs: 2_000, commandTimeoutMs: 3_000 };
+
 function tell(gateway: Gateway, ...words: readonly string[]): Promise<Ran> {
   return run(process.execPath, [CLI, ...words, "--config", join(gateway.folder, "restyconf.config.ts")]);
 }
@@ -72,20 +75,20 @@ async function ask(socket: Socket, line = "?"): Promise<string> {
   return (await readUntil(socket, (text) => text.endsWith("\n"))).trim();
 }
 
-/** True when the gateway closes without a word, within a second. */
+/** True when the gateway closes without a word; where it does not, it serves. */
 async function isTurnedAway(port: number, address: string): Promise<boolean> {
   const socket = await dial(port, address);
   const closed = readAll(socket).then((bytes) => bytes.length === 0);
-  const answer = await Promise.race([closed, sleep(1_000, false)]);
+  const answer = await Promise.race([closed, sleep(3_000, false)]);
   socket.destroy();
   return answer;
 }
 
 /** All workers of a gateway know it: each of several clients comes to one of them. */
-function areTurnedAway(port: number, address: string, withinMs = 1_000): Promise<void> {
+function areTurnedAway(port: number, address: string): Promise<void> {
   return eventually(async () => {
     for (let count = 0; count < 8; count++) expect(await isTurnedAway(port, address)).toBe(true);
-  }, withinMs);
+  });
 }
 
 async function isServed(port: number, address: string): Promise<boolean> {
@@ -112,7 +115,7 @@ describe("two gateways of two workers on one Redis", () => {
     redis = await RedisServer.start();
     const peer = await echo();
     server = new GameServer();
-    const times = { url: redis.url, connectTimeoutMs: 500, commandTimeoutMs: 300 };
+    const times = { url: redis.url, ...TIMES };
     const made = await files();
     await redis.cli("SET", "restyconf:service:game:a", JSON.stringify({ address: await server.address() }));
     start = () => Gateway.start(config(peer, `redis: ${JSON.stringify(times)},`), { ports: PORTS, files: made });
@@ -142,11 +145,13 @@ describe("two gateways of two workers on one Redis", () => {
     expect(done).toMatchObject({ code: 0, stdout: expect.stringMatching(/^banned \{"whom":"127\.0\.0\.7"/) });
     const told = performance.now();
     for (const socket of [...talking, relayed, silent]) await readAll(socket);
-    expect(performance.now() - told).toBeLessThan(1_000);
+    expect(performance.now() - told).toBeLessThan(4_000); // milliseconds, and what a busy machine adds
     for (const port of [a.port("chat"), b.port("chat"), b.port("raw"), b.port("secure"), a.port("proxied")])
       await areTurnedAway(port, "127.0.0.7");
     await ask(friend);
-    expect(await listed(b)).toMatchObject([{ whom: "127.0.0.7", reason: "spam", until: expect.any(String) }]);
+    await eventually(async () =>
+      expect(await listed(b)).toMatchObject([{ whom: "127.0.0.7", reason: "spam", until: expect.any(String) }]),
+    );
     const own = (line: LogLine): boolean => line["remote_addr"] === "127.0.0.7";
     const killed = (): LogLine[] => b.log.filter((line) => line["end_cause"] === "killed" && own(line));
     await eventually(() => expect(killed().length).toBeGreaterThanOrEqual(7)); // who has said nothing yet is turned away instead
@@ -167,13 +172,14 @@ describe("two gateways of two workers on one Redis", () => {
   });
 
   test("a ban lapses at all when its time is over", async () => {
-    const { stdout } = await tell(a, "ban", "127.0.9.0/24", "--for", "5s");
+    const { stdout } = await tell(a, "ban", "127.0.9.0/24", "--for", "8s");
     const until = Date.parse(JSON.parse(stdout.replace("banned ", "")).until);
-    await areTurnedAway(b.port("chat"), "127.0.9.9", 2_000);
+    await areTurnedAway(b.port("chat"), "127.0.9.9");
     await eventually(async () => expect(await isServed(b.port("chat"), "127.0.9.9")).toBe(true));
-    expect(Date.now()).toBeGreaterThanOrEqual(until);
-    expect(Date.now()).toBeLessThan(until + 2_000);
-    expect(await listed(b)).toEqual([]);
+    const servedAt = Date.now();
+    expect(servedAt).toBeGreaterThanOrEqual(until - 2); // timers count whole milliseconds
+    expect(servedAt).toBeLessThan(until + 5_000);
+    await eventually(async () => expect(await listed(b)).toEqual([]));
   });
 
   test("redis-cli bans as well; what is no ban is ignored", async () => {
@@ -199,7 +205,7 @@ describe("two gateways of two workers on one Redis", () => {
       const again = await dial(a.port("proxied"));
       again.end(`${header("203.0.113.99")}hello`);
       expect(await readAll(again)).toHaveLength(0);
-    }, 1_000);
+    });
     const other = await dial(a.port("proxied"));
     other.write(`${header("203.0.114.7")}hello`);
     await readUntil(other, (text) => text === "hello");
@@ -218,7 +224,7 @@ describe("two gateways of two workers on one Redis", () => {
       const refused = await dial(b.port("raw"));
       refused.end(hello);
       expect((await readAll(refused)).toString("hex")).toBe("20020005"); // not authorized
-    }, 1_000);
+    });
     expect(await b.access((line) => line["code"] === "RC_BANNED" && line["protocol"] === "mqtt")).toMatchObject({
       end_cause: "rejected",
       reason: "banned: clientId=bot-7, cheats",
@@ -240,12 +246,12 @@ describe("two gateways of two workers on one Redis", () => {
       await readAll(socket);
     }
     const tls = (servername: string) => dialTls(a.port("secure"), { servername });
-    await eventually(() => expect(tls("acme.test")).rejects.toThrow(/alert/), 1_000);
+    await eventually(() => expect(tls("acme.test")).rejects.toThrow(/alert/));
     await eventually(async () => {
       const late = await tls("other.test");
       late.end("x");
       expect(await readAll(late)).toHaveLength(0);
-    }, 1_000);
+    });
     for (const whom of ["serverName=acme.test", "var:tenant=other"]) await tell(b, "unban", whom);
     for (const socket of [own, other]) socket.destroy();
   });
@@ -256,7 +262,7 @@ describe("two gateways of two workers on one Redis", () => {
     await ask(victim);
     expect(JSON.parse(await ask(one, "ban 127.0.0.11"))).toMatchObject({ whom: "127.0.0.11", reason: "by a hook" });
     await readAll(victim);
-    await eventually(async () => expect(await ask(other, "list")).toContain('"127.0.0.11"'), 1_000);
+    await eventually(async () => expect(await ask(other, "list")).toContain('"127.0.0.11"'));
     expect(await ask(other, "unban 127.0.0.11")).toBe("true");
     await eventually(async () => expect(await ask(one, "list")).toBe("[]"));
     for (const socket of [one, other, victim]) socket.destroy();
@@ -314,13 +320,13 @@ describe("two gateways of two workers on one Redis", () => {
       expect(await isTurnedAway(gateway.port("chat"), "127.0.0.21")).toBe(true);
       expect(await isServed(gateway.port("chat"), "127.0.0.30")).toBe(true);
     }
-    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(performance.now() - began).toBeLessThan(TIMES.commandTimeoutMs); // nobody waits for Redis
     expect(await tell(a, "ban", "127.0.0.23")).toMatchObject({ code: 1, stderr: expect.stringContaining("registry") });
     expect(await isServed(b.port("chat"), "127.0.0.23")).toBe(true);
     redis.resume();
     await redis.kill();
     await redis.start();
-    await eventually(async () => expect(await redis.cli("KEYS", "restyconf:ban:*")).toContain("127.0.0.21"), 15_000);
+    await eventually(async () => expect(await redis.cli("KEYS", "restyconf:ban:*")).toContain("127.0.0.21"));
     await eventually(async () => expect(await redis.cli("KEYS", "restyconf:ban:*")).toContain("127.0.0.22"));
     expect(await redis.cli("TTL", "restyconf:ban:127.0.0.21")).toBe("-1");
     expect(Number(await redis.cli("TTL", "restyconf:ban:127.0.0.22"))).toBeGreaterThan(3_000);
@@ -335,7 +341,7 @@ describe("two gateways of two workers on one Redis", () => {
 test("a Redis that is killed and comes back with older data gets the newest bans back, and none that was taken back", async () => {
   await using redis = await RedisServer.start();
   await using peer = await echo();
-  const times = { url: redis.url, connectTimeoutMs: 500, commandTimeoutMs: 300 };
+  const times = { url: redis.url, ...TIMES };
   const made = await files();
   const start = (): Promise<Gateway> =>
     Gateway.start(config(peer, `redis: ${JSON.stringify(times)},`), { ports: PORTS, files: made });
@@ -343,22 +349,24 @@ test("a Redis that is killed and comes back with older data gets the newest bans
   await using b = await start();
   await tell(a, "ban", "127.0.0.41");
   await tell(a, "ban", "127.0.0.42");
-  for (const gateway of [a, b]) await areTurnedAway(gateway.port("chat"), "127.0.0.42", 5_000);
+  for (const gateway of [a, b]) await areTurnedAway(gateway.port("chat"), "127.0.0.42");
+  await redis.cli("SET", "older", "yes");
   expect(await redis.cli("SAVE")).toBe("OK");
+  await redis.cli("DEL", "older");
   await tell(b, "ban", "127.0.0.43", "--reason", "new");
   await tell(b, "unban", "127.0.0.42");
-  for (const gateway of [a, b]) await areTurnedAway(gateway.port("chat"), "127.0.0.43", 5_000);
+  for (const gateway of [a, b]) await areTurnedAway(gateway.port("chat"), "127.0.0.43");
   await redis.kill();
   await redis.start();
+  expect(await redis.cli("GET", "older")).toBe("yes"); // the bans are those of that time, too, until a gateway is back
   const banned = async (): Promise<string[]> => (await redis.cli("KEYS", "restyconf:ban:*")).split("\n").sort();
-  expect(await banned()).toEqual(["restyconf:ban:127.0.0.41", "restyconf:ban:127.0.0.42"]);
   await eventually(async () => {
     for (const gateway of [a, b]) expect(await isServed(gateway.port("chat"), "127.0.0.42")).toBe(true);
     expect(await banned()).toEqual(["restyconf:ban:127.0.0.41", "restyconf:ban:127.0.0.43"]);
   });
   await using later = await start();
   for (const gateway of [a, b, later]) {
-    await areTurnedAway(gateway.port("chat"), "127.0.0.43", 5_000);
+    await areTurnedAway(gateway.port("chat"), "127.0.0.43");
     expect(await isServed(gateway.port("chat"), "127.0.0.42")).toBe(true);
     expect(await listed(gateway)).toMatchObject([{ whom: "127.0.0.41" }, { whom: "127.0.0.43", reason: "new" }]);
   }
