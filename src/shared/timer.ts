@@ -9,7 +9,7 @@ export const MAX_RUNNING_TIMERS = 256;
 /** The longest delay that Node keeps: a longer one would fire at once. */
 const MAX_DELAY_MS = 2_147_483_647;
 
-/** What a timer calls. `premature`: its time has not come, the process is stopping. */
+/** What a timer calls. `premature`: its time has not come, but the process stops, or the configuration is over that it belongs to. */
 export type TimerCallback<Args extends readonly unknown[]> = (premature: boolean, ...args: Args) => unknown;
 
 /** A timer that waits or runs again and again. */
@@ -49,12 +49,31 @@ interface TimerLimits {
   readonly maxRunning?: number;
 }
 
+/** What timers have in common that rest, and end, together. */
+export interface TimerGroup {
+  readonly rests: boolean;
+  /** It takes no timers any more, but with a delay of 0. */
+  readonly isOver: boolean;
+}
+
+/** A timer that is wanted. */
+interface Wanted<Args extends readonly unknown[]> {
+  readonly kind: "at" | "every";
+  readonly delayMs: number;
+  readonly callback: TimerCallback<Args>;
+  readonly args: Args;
+  readonly group?: TimerGroup | undefined;
+}
+
 interface Entry {
   readonly name: string;
   readonly call: (premature: boolean) => unknown;
   readonly isRepeated: boolean;
+  readonly group: TimerGroup | undefined;
   readonly timeout: NodeJS.Timeout;
   isRunning: boolean;
+  /** Its time has come while its group rested. */
+  isDue: boolean;
 }
 
 /** The timers of one process. They never keep it alive. */
@@ -83,8 +102,7 @@ export class Timers {
     callback: TimerCallback<Args>,
     ...args: Args
   ): Scheduled | NotScheduled {
-    const delay = delayOf("at", delayMs, callback);
-    return this.#schedule(callback.name, delay, false, (premature) => callback(premature, ...args));
+    return this.schedule({ kind: "at", delayMs, callback, args });
   }
 
   /**
@@ -97,9 +115,33 @@ export class Timers {
     callback: TimerCallback<Args>,
     ...args: Args
   ): Scheduled | NotScheduled {
-    const delay = delayOf("every", delayMs, callback);
-    if (delay === 0) throw new TypeError("delay cannot be zero");
-    return this.#schedule(callback.name, delay, true, (premature) => callback(premature, ...args));
+    return this.schedule({ kind: "every", delayMs, callback, args });
+  }
+
+  /** As {@link at} and {@link every}, for a group. @throws as these */
+  schedule<Args extends readonly unknown[]>(wanted: Wanted<Args>): Scheduled | NotScheduled {
+    const { kind, callback, args, group } = wanted;
+    const delay = delayOf(wanted);
+    const isOver = this.#state === "closed" || ((this.#state === "exiting" || group?.isOver === true) && delay > 0);
+    if (isOver) return refused("process exiting");
+    if (this.#pending.size >= this.#maxPending) return refused("too many pending timers");
+    const fire = (): void => this.#fire(entry);
+    const entry: Entry = {
+      name: callback.name || "anonymous",
+      call: (premature) => callback(premature, ...args),
+      isRepeated: kind === "every",
+      group,
+      timeout: (kind === "every" ? setInterval(fire, delay) : setTimeout(fire, delay)).unref(),
+      isRunning: false,
+      isDue: false,
+    };
+    this.#pending.add(entry);
+    return { ok: true, name: entry.name, cancel: () => this.#remove(entry) };
+  }
+
+  /** A group rests no more: what was due meanwhile is called now. */
+  wake(group: TimerGroup): void {
+    for (const entry of [...this.#pending]) if (entry.group === group && entry.isDue) this.#fire(entry);
   }
 
   /** For metrics and tests. OpenResty: `ngx.timer.pending_count`, `ngx.timer.running_count`. */
@@ -130,9 +172,10 @@ export class Timers {
     this.callAll();
   }
 
-  /** All that wait are called now, a last time, with `premature` true. */
-  callAll(): void {
+  /** All that wait, or those of a group, are called now, a last time, with `premature` true. */
+  callAll(group?: TimerGroup): void {
     for (const entry of [...this.#pending]) {
+      if (group && entry.group !== group) continue;
       this.#remove(entry);
       this.#run(entry, true);
     }
@@ -154,23 +197,12 @@ export class Timers {
     for (const entry of [...this.#pending]) this.#remove(entry);
   }
 
-  #schedule(
-    name: string,
-    delay: number,
-    isRepeated: boolean,
-    call: (premature: boolean) => unknown,
-  ): Scheduled | NotScheduled {
-    if (this.#state === "closed" || (this.#state === "exiting" && delay > 0)) return refused("process exiting");
-    if (this.#pending.size >= this.#maxPending) return refused("too many pending timers");
-    const fire = (): void => this.#fire(entry);
-    const timeout = isRepeated ? setInterval(fire, delay) : setTimeout(fire, delay);
-    const entry: Entry = { name: name || "anonymous", call, isRepeated, timeout: timeout.unref(), isRunning: false };
-    this.#pending.add(entry);
-    return { ok: true, name: entry.name, cancel: () => this.#remove(entry) };
-  }
-
   #fire(entry: Entry): void {
     if (entry.isRunning) return;
+    if (entry.group?.rests) {
+      entry.isDue = !entry.isRepeated; // the next time of the others comes by itself
+      return;
+    }
     if (!entry.isRepeated) this.#remove(entry);
     if (this.#running < this.#maxRunning) {
       this.#run(entry, false);
@@ -224,7 +256,7 @@ function refused(err: NotScheduled["err"]): NotScheduled {
 }
 
 /** Whole milliseconds, as OpenResty counts them. Arguments may come from plain JavaScript. */
-function delayOf(name: string, delayMs: unknown, callback: unknown): number {
+function delayOf({ kind: name, delayMs, callback }: { kind: string; delayMs: unknown; callback: unknown }): number {
   if (typeof delayMs !== "number" || Number.isNaN(delayMs)) {
     throw new TypeError(`bad argument #1 to '${name}' (number expected, got ${nameOfType(delayMs)})`);
   }
@@ -232,6 +264,7 @@ function delayOf(name: string, delayMs: unknown, callback: unknown): number {
     throw new TypeError(`bad argument #2 to '${name}' (function expected, got ${nameOfType(callback)})`);
   }
   if (delayMs < 0) throw new TypeError("delay cannot be negative");
+  if (name === "every" && Math.floor(delayMs) === 0) throw new TypeError("delay cannot be zero");
   if (delayMs > MAX_DELAY_MS) throw new TypeError(`delay cannot be more than ${MAX_DELAY_MS} ms`);
   return Math.floor(delayMs);
 }

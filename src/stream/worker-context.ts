@@ -2,6 +2,7 @@ import type { Registry } from "../registry/registry.ts";
 import type { SharedDict } from "../shared/dict/shared-dict.ts";
 import type { Events } from "../shared/events/events.ts";
 import type { Snowflake } from "../shared/snowflake.ts";
+import type { Timers } from "../shared/timer.ts";
 import type { SharedTools } from "../shared/tools.ts";
 import type { Ban, BanOptions } from "./bans/ban.ts";
 
@@ -101,8 +102,15 @@ export interface WorkerContext extends SharedTools {
   readonly snowflake: Snowflake;
   /** Dictionaries that all workers share, by name: `shared` of the configuration. OpenResty: `ngx.shared`. */
   readonly shared: Readonly<Record<string, SharedDict>>;
+  /**
+   * Timers that belong to the configuration: they rest while a reload has put another in its place, go on after a rollback, and are
+   * called a last time, with `premature` true, when it cannot come back.
+   */
+  readonly timer: Pick<Timers, "at" | "every" | "counts">;
   /** Counts the configurations that this process has had, from 1. */
   readonly generation: number;
-  /** Aborts when that configuration is over: another has taken its place and its last session has left, or the process stops. */
+  /** A reload has put another configuration in its place: new sessions are not its own any more, unless it is rolled back. */
+  readonly isReplaced: boolean;
+  /** Aborts when that configuration cannot come back and its last session has left: the second reload after its own is done, or the process stops. */
   readonly signal: AbortSignal;
 }

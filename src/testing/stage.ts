@@ -7,7 +7,7 @@ import { WorkerEvents } from "../shared/events/events.ts";
 import { localTransport } from "../shared/events/local-transport.ts";
 import { EventRelay } from "../shared/events/relay.ts";
 import { Snowflake } from "../shared/snowflake.ts";
-import { timers } from "../shared/timer.ts";
+import { timer, timers } from "../shared/timer.ts";
 import { sharedTools } from "../shared/tools.ts";
 import { Connection } from "../stream/connection.ts";
 import type { HookWatch } from "../stream/hook-watch.ts";
@@ -145,6 +145,8 @@ export class Stage implements PartyHost {
           events,
           snowflake: new Snowflake({ machineId: 0 }),
           shared: dicts,
+          timer,
+          isReplaced: false,
           signal,
         },
       },

@@ -1,5 +1,6 @@
 import type { GatewayConfig } from "../gateway.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
+import { GenerationTimers } from "../shared/generation-timers.ts";
 import type { Log } from "../stream/log.ts";
 import { contextOf } from "./context-of.ts";
 import { compileGeneration, type Generation } from "./generation.ts";
@@ -21,6 +22,8 @@ export interface Preparation {
 export interface Built {
   readonly generation: Generation;
   readonly dicts: Dicts | undefined;
+  /** `worker.timer` of its hooks. */
+  readonly timers: GenerationTimers;
   /** Aborts `worker.signal` of its hooks. */
   readonly end: AbortController;
 }
@@ -33,16 +36,24 @@ export async function build(
   { baseDir, log, sockets }: WorkerOptions,
 ): Promise<Built> {
   const end = new AbortController();
-  const worker = contextOf(lasting, { number, dicts, signal: end.signal, isAlone: sockets === undefined });
+  const timers = new GenerationTimers();
+  const isAlone = sockets === undefined;
+  const worker = contextOf(lasting, { number, dicts, timers, signal: end.signal, isAlone });
   const hookWatch = await lasting.watchFor(config);
   const { live, resolver, limits, bans } = lasting;
   const parts = { number, baseDir, log, hookWatch, worker, ticketKeys, live, resolver, limits, bans: bans.table };
-  return { generation: await compileGeneration(config, parts), dicts, end };
+  return { generation: await compileGeneration(config, parts), dicts, timers, end };
+}
+
+/** It serves nobody new any more: what its timers were for is over. */
+export function endTimers({ timers }: Built): void {
+  void Trial.atEnd(async () => timers.end());
 }
 
 /** Ends what a generation has open; what its hook does not manage in its time, nobody waits for. */
-export function endBuilt({ generation, end }: Built, log: Log): Promise<void> {
+export function endBuilt({ generation, timers, end }: Built, log: Log): Promise<void> {
   return Trial.atEnd(async () => {
+    timers.end();
     end.abort();
     await exitWorker(generation, log);
     await generation.close().catch((cause: unknown) => log.error("generation not closed", { err: cause }));

@@ -1,4 +1,5 @@
 import type { Dicts } from "../shared/dict/open-dicts.ts";
+import type { GenerationTimers } from "../shared/generation-timers.ts";
 import { sharedTools } from "../shared/tools.ts";
 import type { WorkerContext } from "../stream/worker-context.ts";
 import type { Lasting } from "./lasting.ts";
@@ -7,6 +8,7 @@ import type { Lasting } from "./lasting.ts";
 interface OfGeneration {
   readonly number: number;
   readonly dicts: Dicts | undefined;
+  readonly timers: GenerationTimers;
   /** Aborts when the generation is over. */
   readonly signal: AbortSignal;
   /** There is no other process whose memory could be shared. */
@@ -14,7 +16,7 @@ interface OfGeneration {
 }
 
 /** The worker as the hooks of one generation see it. */
-export function contextOf(lasting: Lasting, { number, dicts, signal, isAlone }: OfGeneration): WorkerContext {
+export function contextOf(lasting: Lasting, { number, dicts, timers, signal, isAlone }: OfGeneration): WorkerContext {
   const { registry, identity, links, events, bans, sessions } = lasting;
   const shared = dicts?.dicts ?? {};
   return {
@@ -33,7 +35,11 @@ export function contextOf(lasting: Lasting, { number, dicts, signal, isAlone }: 
     events,
     snowflake: identity.snowflake,
     shared,
+    timer: timers,
     generation: number,
+    get isReplaced() {
+      return timers.rests || timers.isOver;
+    },
     signal,
   };
 }

@@ -2,7 +2,7 @@ import type { GatewayConfig } from "../gateway.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
 import type { Log } from "../stream/log.ts";
 import type { Server } from "../stream/server.ts";
-import { type Built, endBuilt, type Preparation } from "./built.ts";
+import { type Built, endBuilt, endTimers, type Preparation } from "./built.ts";
 import type { PortChange, Ports } from "./ports.ts";
 import type { Ends, Sessions } from "./sessions.ts";
 import { Trial } from "./trial.ts";
@@ -130,6 +130,7 @@ export class Generations {
     this.#canary = undefined;
     const before = this.#previous;
     this.#previous = this.#current;
+    this.#previous.timers.rest();
     this.#serve(built, ports);
     if (before) this.#retire(before);
     for (const other of this.#candidates.keys()) await this.abandon(other);
@@ -154,6 +155,7 @@ export class Generations {
     this.#previous = undefined;
     const failed = this.#current;
     this.#serve(built, ports);
+    built.timers.goOn();
     this.#retire(failed);
     return true;
   }
@@ -194,6 +196,7 @@ export class Generations {
 
   #retire(built: Built): void {
     const { number } = built.generation;
+    endTimers(built);
     this.#retired.set(number, built);
     this.left(number);
   }

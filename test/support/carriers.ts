@@ -5,6 +5,7 @@ import { WorkerEvents } from "../../src/shared/events/events.ts";
 import { localTransport } from "../../src/shared/events/local-transport.ts";
 import { EventRelay } from "../../src/shared/events/relay.ts";
 import { Snowflake } from "../../src/shared/snowflake.ts";
+import { timer } from "../../src/shared/timer.ts";
 import { sharedTools } from "../../src/shared/tools.ts";
 import { content } from "../../src/stream/action.ts";
 import { engineKindOf, loadAddon } from "../../src/stream/carrier/addon.ts";
@@ -95,6 +96,8 @@ function server(endpoint: Endpoint, { waits }: ListenOptions): Server {
       snowflake: new Snowflake({ machineId: 0 }),
       shared: {},
       generation: 1,
+      timer,
+      isReplaced: false,
       signal: NEVER,
     },
   };
