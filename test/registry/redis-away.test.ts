@@ -2,11 +2,14 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { GatewayError } from "../../src/errors.ts";
 import { heartbeat } from "../../src/registry/heartbeat.ts";
 import { leaseMasterIds } from "../../src/registry/master-ids.ts";
 import { openRedis } from "../../src/registry/redis/open-redis.ts";
 import { redisRegistry } from "../../src/registry/redis/redis.ts";
+import type { RedisLink } from "../../src/registry/redis/redis-link.ts";
 import type { Change, Registry } from "../../src/registry/registry.ts";
+import { FollowedKeys } from "../../src/upstream/followed-keys.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePorts } from "../support/service.ts";
 import { TempFolder } from "../worker/temp-folder.ts";
@@ -305,6 +308,84 @@ describe("while Redis is paused", () => {
     expect([link.isReady, link.isAnswering]).toEqual([false, false]);
     server.resume();
     await eventually(() => expect(link.isAnswering).toBe(true));
+  });
+});
+
+describe("a Redis whose first answers come too late", () => {
+  /** As slow as it likes to whoever syncs, and quick to all others. */
+  async function slow(): Promise<{ registry: Registry; mend(): void }> {
+    const link = await openRedis({ url: server.url, commandTimeoutMs: 5_000 }, { log });
+    let isSlow = true;
+    const send: RedisLink["send"] = async (command, key, ...rest) => {
+      if (isSlow && key.startsWith("~sync")) throw new GatewayError("RC_REGISTRY", "no answer in time");
+      return await link.send(command, key, ...rest);
+    };
+    const own = (name: string | symbol): unknown => {
+      const member: unknown = Reflect.get(link, name);
+      return typeof member === "function" ? member.bind(link) : member;
+    };
+    const registry = await redisRegistry(new Proxy(link, { get: (_, name) => (name === "send" ? send : own(name)) }), {
+      log,
+      syncMs: 100,
+    });
+    open.push(link, registry);
+    return {
+      registry,
+      mend: () => {
+        isSlow = false;
+      },
+    };
+  }
+
+  test("is followed from the first one in time: what came and went before that is known to nobody", async () => {
+    await server.cli("SET", "restyconf:service:game:a", A);
+    const { registry, mend } = await slow();
+    const warnings: string[] = [];
+    const keys = new FollowedKeys({
+      source: registry,
+      prefix: "service:game:",
+      max: { keys: 100, what: "servers" },
+      read: (_key, value) => value,
+      onChange: () => {},
+      warn: (text) => void warnings.push(text),
+    });
+    open.push({ [Symbol.asyncDispose]: () => keys.close() });
+    await keys.ready;
+    await server.cli("DEL", "restyconf:service:game:a");
+    await server.cli("SET", "restyconf:service:game:b", B);
+    mend();
+    await eventually(() => expect([...keys.items()]).toEqual([["service:game:b", B]]));
+    expect(warnings[0]).toContain("no answer in time");
+  });
+  test("is asked anew by whoever wants to know what is watched, and all it answers is followed from then on", async () => {
+    const { registry, mend } = await slow();
+    await registry.put("service:game:a", A);
+    await registry.put("other", "1");
+    const changes: Change[] = [];
+    const stop = new AbortController();
+    const follow = async (): Promise<void> => {
+      for await (const change of registry.watch("service:game:", stop.signal)) changes.push(change);
+    };
+    const following = follow();
+    await expect(registry.list("service:game:")).rejects.toThrow("no answer in time");
+    await expect(registry.get("service:game:a")).rejects.toMatchObject({ code: "RC_REGISTRY" });
+    expect(await registry.get("other")).toBe("1"); // nobody watches it
+    mend();
+    expect(await registry.get("service:game:a")).toBe(A);
+    await server.cli("DEL", "restyconf:service:game:a");
+    await eventually(() => expect(changes).toEqual([{ key: "service:game:a", value: undefined }]));
+    stop.abort();
+    await following;
+    expect([...(await registry.list("service:game:"))]).toEqual([]);
+  });
+  test("is asked directly where nobody watches any more", async () => {
+    const { registry } = await slow();
+    await registry.put("service:game:a", A);
+    const stop = new AbortController();
+    registry.watch("service:game:", stop.signal);
+    const listed = registry.list("service:game:");
+    stop.abort();
+    expect([...(await listed)]).toEqual([["service:game:a", A]]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { messageOf } from "../../errors.ts";
+import { GatewayError, messageOf } from "../../errors.ts";
 import { MAX_KEYS, Table } from "../table.ts";
 import { jitteredMs } from "./backoff.ts";
 import { changeOf, type Epochs, epochAfter } from "./epochs.ts";
@@ -114,7 +114,9 @@ export class Follow {
   #complaint = "";
   /** Keys that there was no room for in the last sync that saw all. */
   #ignored = 0;
-  #isSyncing = false;
+  #syncing: Promise<void> | undefined;
+  /** Why nothing is known. */
+  #failure: unknown;
   #isAsking = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -134,6 +136,17 @@ export class Follow {
   /** False: Redis has never answered, and there was nothing on disk. */
   get isKnown(): boolean {
     return this.#source !== "none";
+  }
+
+  /** Resolves when something is known, or it was closed. Where nothing is, Redis is asked once more. Rejects with `RC_REGISTRY`. */
+  async known(): Promise<void> {
+    await this.ready;
+    if (!this.isKnown) await this.#sync();
+    if (!this.isKnown && !this.#isClosed) throw this.#failure;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** True when what is known has come from Redis, and is worth to be kept. */
@@ -196,8 +209,14 @@ export class Follow {
   }
 
   async #sync(): Promise<void> {
-    if (this.#isSyncing || this.#isClosed) return;
-    this.#isSyncing = true;
+    if (this.#isClosed) return;
+    this.#syncing ??= this.#syncOnce().finally(() => {
+      this.#syncing = undefined;
+    });
+    await this.#syncing;
+  }
+
+  async #syncOnce(): Promise<void> {
     const { syncMs } = this.#options;
     let nextMs = syncMs * (0.8 + Math.random() / 5);
     try {
@@ -209,7 +228,6 @@ export class Follow {
       this.#fail(cause);
       nextMs = Math.max(syncMs, jitteredMs(this.#failures));
     }
-    this.#isSyncing = false;
     this.#isReady();
     if (!this.#isClosed) this.#plan(nextMs);
   }
@@ -217,6 +235,7 @@ export class Follow {
   /** True: nobody can share. */
   async #round(): Promise<boolean> {
     const round = await (this.isKnown ? this.#snapshot.read(this.#version, this.#wasAway) : this.#snapshot.first());
+    if (round.isStale && !this.isKnown) throw new GatewayError("RC_REGISTRY", "redis loses its data again and again");
     if (this.#isClosed || round.isStale) return false;
     const { version, keys } = round;
     const epoch = epochAfter(this.#epoch, round.epoch);
@@ -312,6 +331,7 @@ export class Follow {
 
   #fail(cause: unknown): void {
     if (this.#isClosed) return;
+    this.#failure = cause;
     const { log, prefix, saved, link } = this.#options;
     if (this.#source === "none" && saved) {
       this.table.load(saved);

@@ -3,8 +3,7 @@ import { type Change, type ChangeOptions, mustFit, type PutOptions, type Registr
 import { Table } from "../table.ts";
 import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
 import { Epochs } from "./epochs.ts";
-import { Follow } from "./follow.ts";
-import type { Loss, TakenOut } from "./loss.ts";
+import { Follow, type Loss, type TakenOut } from "./follow.ts";
 import type { RedisLog } from "./open-redis.ts";
 import { Listeners, type RedisLink } from "./redis-link.ts";
 import { INTERNAL, isRegistryKey } from "./registry-key.ts";
@@ -184,15 +183,23 @@ class RedisRegistry implements Registry {
     if (this.#saved.size > MAX_SAVED) this.#saved.delete(this.#saved.keys().next().value ?? "");
   }
 
-  /** Who keeps a copy of all keys that begin so; undefined: nobody, or nobody knows anything. */
+  /**
+   * Who keeps a copy of all keys that begin so; undefined: nobody. What somebody watches is answered from the copy or not at all: changes
+   * are told from what that had first, so what else Redis has said before would never be put right. Rejects with `RC_REGISTRY`.
+   */
   async #followOf(prefix: string): Promise<Follow | undefined> {
-    for (const [followed, { follow }] of this.#follows) {
-      if (!prefix.startsWith(followed)) continue;
-      await follow.ready;
+    for (let follow = this.#nearest(prefix); follow; follow = this.#nearest(prefix)) {
+      await follow.known();
       this.#mustBeOpen();
-      if (follow.isKnown) return follow;
+      if (!follow.isClosed) return follow;
     }
     return undefined;
+  }
+
+  /** Of several copies that which those read who watch just this. */
+  #nearest(prefix: string): Follow | undefined {
+    const all = [...this.#follows].filter(([followed]) => prefix.startsWith(followed));
+    return all.sort(([one], [other]) => other.length - one.length)[0]?.[1].follow;
   }
 
   async #swap(key: string, swap: Swap): Promise<boolean> {
