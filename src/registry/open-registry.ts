@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { fileRegistry } from "./file/file.ts";
 import { memoryRegistry } from "./memory.ts";
-import type { Loss } from "./redis/follow.ts";
+import type { Loss } from "./redis/loss.ts";
 import { openRedis, type RedisLog } from "./redis/open-redis.ts";
 import { redisRegistry } from "./redis/redis.ts";
 import type { RedisConfig } from "./redis/redis-config.ts";

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { changeOf, epochAfter } from "../../src/registry/redis/epochs.ts";
-import type { Loss } from "../../src/registry/redis/follow.ts";
+import type { Loss } from "../../src/registry/redis/loss.ts";
 import { openRedis } from "../../src/registry/redis/open-redis.ts";
 import { redisRegistry } from "../../src/registry/redis/redis.ts";
 import type { RedisConfig } from "../../src/registry/redis/redis-config.ts";

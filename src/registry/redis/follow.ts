@@ -2,16 +2,10 @@ import { GatewayError, messageOf } from "../../errors.ts";
 import { MAX_KEYS, Table } from "../table.ts";
 import { jitteredMs } from "./backoff.ts";
 import { changeOf, type Epochs, epochAfter } from "./epochs.ts";
+import { Doubt, type Loss } from "./loss.ts";
 import type { RedisLog } from "./open-redis.ts";
 import type { RedisLink } from "./redis-link.ts";
 import { type Round, SharedSnapshot } from "./shared-snapshot.ts";
-import type { Swap } from "./timely-writes.ts";
-
-/**
- * So long a key that has gone is kept when Redis was away or has lost its data: whoever is alive puts it again within its
- * time to live, 10 s as the protocol recommends, and a half more.
- */
-const GRACE_MS = 15_000;
 
 /** One late answer is no outage; in so long without any, keys may have lapsed whose owners could not refresh them. */
 const OUTAGE_MS = 4_000;
@@ -30,33 +24,6 @@ const ALONE_ROUNDS = 5;
 
 /** Shared snapshots are at most so many rounds old. */
 const SNAPSHOT_ROUNDS = 3;
-
-/** Redis does not hold what it did when it was heard last. */
-export interface Loss {
-  /** Another one for each loss, the same for all who see it. */
-  readonly epoch: string;
-  /** What it has now, by key. */
-  readonly found: ReadonlyMap<string, string>;
-  /** So long nothing was heard of it: changes that were made meanwhile, and were lost, are not known here. */
-  readonly unheardMs: number;
-  /** True: the key had no end, as Redis said. Others may have lapsed meanwhile. */
-  isLasting(key: string): boolean;
-  /** What Redis itself has of these keys now. Rejects with `RC_REGISTRY`. */
-  read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
-  /** Changes a key where nobody else has, and tells nobody. False: another value is there, and stays. Rejects with `RC_REGISTRY`. */
-  swap(key: string, swap: Swap): Promise<boolean>;
-  /** Tells all what was taken out of a key: it was there by accident. */
-  tellOut(out: TakenOut): void;
-  /** Told of those, until what is returned is called. */
-  onOut(listener: (out: TakenOut) => void): () => void;
-}
-
-/** What was taken out of Redis. */
-export interface TakenOut {
-  readonly key: string;
-  /** What it said, as those who follow the key write it. */
-  readonly text: string;
-}
 
 /** What a prefix is followed with. */
 export interface FollowOptions {
@@ -103,13 +70,13 @@ export class Follow {
   /** Keys without an end, as far as somebody wants to know. */
   readonly #lasting = new Set<string>();
   readonly #leave: () => void;
+  readonly #doubt: Doubt;
   #source: "none" | "disk" | "redis" = "none";
   #version: string | undefined;
   #epoch: string | undefined;
   /** The connection was lost since the last sync. */
   #wasAway = false;
   #syncedAt = Number.NEGATIVE_INFINITY;
-  #doubtUntil = 0;
   #failures = 0;
   #complaint = "";
   /** Keys that there was no room for in the last sync that saw all. */
@@ -126,6 +93,7 @@ export class Follow {
   constructor(options: FollowOptions) {
     this.#options = options;
     this.#snapshot = new SharedSnapshot(options);
+    this.#doubt = new Doubt(SNAPSHOT_ROUNDS * options.syncMs);
     this.#leave = options.link.onState((isReady) => this.#turn(isReady));
     this.ready = new Promise((resolve) => {
       this.#isReady = resolve;
@@ -156,7 +124,7 @@ export class Follow {
 
   /** True: the key is known here, and Redis may have lost it. */
   keeps(key: string): boolean {
-    return (this.#wasAway || performance.now() < this.#doubtUntil) && this.table.get(key) !== undefined;
+    return (this.#wasAway || this.#doubt.isAt(performance.now())) && this.table.get(key) !== undefined;
   }
 
   /** This process has written a key, which is for ever or not. */
@@ -245,7 +213,7 @@ export class Follow {
     if (change === "emptied") this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
     if (hasLost && epoch !== undefined && keys) this.#tellLoss(epoch, keys, now - this.#syncedAt);
     const wasLong = now - this.#syncedAt > OUTAGE_MS;
-    if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubtUntil = now + GRACE_MS;
+    if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubt.begin(now);
     this.#wasAway = false;
     this.#syncedAt = now;
     this.#epoch = epoch;
@@ -259,7 +227,8 @@ export class Follow {
     const { link, doubted, onLost } = this.#options;
     const lasting = new Set(this.#lasting);
     const read = (keys: readonly string[]): Promise<readonly (string | undefined)[]> => link.getMany(keys);
-    onLost({ epoch, found, unheardMs, isLasting: (key) => lasting.has(key), read, ...doubted });
+    const keepUntil = (restored: Promise<unknown>): void => this.#doubt.keepUntil(restored);
+    onLost({ epoch, found, unheardMs, isLasting: (key) => lasting.has(key), read, keepUntil, ...doubted });
   }
 
   /** False: something is to be looked at again in the next round. */
@@ -275,7 +244,7 @@ export class Follow {
       const value = keys.get(key);
       if (this.table.get(key) === value) continue;
       if (this.#touched.has(key)) this.#look(key, false);
-      else if (value !== undefined || now >= this.#doubtUntil) {
+      else if (value !== undefined || !this.#doubt.isAt(now)) {
         if (value === undefined) this.#lasting.delete(key);
         if (!this.#set(key, value)) ignored++;
         continue;
@@ -326,7 +295,7 @@ export class Follow {
   #learn(key: string, value: string | undefined, { isTold, begun, isLasting }: Learnt): void {
     if ((this.#touched.get(key) ?? 0) >= begun)
       this.#asked.set(key, isTold); // written while we asked
-    else if (value !== undefined || isTold || begun >= this.#doubtUntil) this.wrote(key, value, isLasting);
+    else if (value !== undefined || isTold || !this.#doubt.isAt(begun)) this.wrote(key, value, isLasting);
   }
 
   #fail(cause: unknown): void {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Loss } from "../../registry/redis/follow.ts";
+import type { Loss } from "../../registry/redis/loss.ts";
 import { backoffMs } from "../../shared/backoff.ts";
 
 /** Of workers that see the same the first does it, and the others hear of it. */

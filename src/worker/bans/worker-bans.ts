@@ -1,4 +1,4 @@
-import type { Loss, TakenOut } from "../../registry/redis/follow.ts";
+import type { Loss, TakenOut } from "../../registry/redis/loss.ts";
 import type { Registry } from "../../registry/registry.ts";
 import {
   BAN_KEYS,
@@ -16,8 +16,8 @@ import type { Log } from "../../stream/log.ts";
 import type { Bans } from "../../stream/worker-context.ts";
 import { FollowedKeys } from "../../upstream/followed-keys.ts";
 import type { BansRegistry } from "./bans-registry.ts";
-import { type Restored, restoreBans } from "./restore-bans.ts";
-import { takeOut } from "./take-out.ts";
+import { MAX_UNHEARD_MS, type Restored, restoreBans } from "./restore-bans.ts";
+import { type Outdated, takeOut } from "./take-out.ts";
 import { TakenBack } from "./taken-back.ts";
 
 /** As many keys as a process follows in Redis; each takes some 1 KB. Ban subnets where single addresses are too many. */
@@ -31,15 +31,6 @@ const LOOK_MS = 250;
 
 /** Why a ban is not taken. */
 const TOO_MANY = `bans by more than ${MAX_VARIABLES} variables`;
-
-/**
- * Whoever has not heard of Redis for longer may have missed that others took bans back, and puts none into one that has lost some. As long
- * as what is missing stays known: a restart, and a failover that is set to be quick.
- */
-const MAX_UNHEARD_MS = 15_000;
-
-/** Who was cut off for longer has less than the time in which what is missing stays known. */
-const UNSURE_LIMIT_MS = 13_000;
 
 /** Of a key that a stranger has written, enough to find it again. */
 const SHOWN_KEY_CHARS = 128;
@@ -69,8 +60,8 @@ export class WorkerBans implements Bans, AsyncDisposable {
   /** Keys by too many variables, which hold nobody until there is room. */
   readonly #untaken = new Set<string>();
   readonly #takenBack = new TakenBack();
-  /** How Redis was found when it had lost something last. */
-  #loss: Loss | undefined;
+  /** The way to the Redis that had lost something last. Not what it had: that may be very much. */
+  #loss: Outdated["loss"] | undefined;
   #leaveOuts: () => void = () => {};
   /** What was lost before is put back no more once more is lost. */
   #restoring = new AbortController();
@@ -141,19 +132,19 @@ export class WorkerBans implements Bans, AsyncDisposable {
    * that were taken back before, as far as it knows, do not hold again.
    */
   restore(loss: Loss): void {
-    this.#loss = loss;
+    const { read, swap, tellOut } = loss;
+    this.#loss = { read, swap, tellOut };
     this.#leaveOuts();
     this.#leaveOuts = loss.onOut((out) => this.#onOut(out));
     this.#restoring.abort();
     this.#takenBack.doubt(loss.found);
     this.#takeOutBack();
     const lost = this.#lost(loss);
-    const leftMs = MAX_UNHEARD_MS - loss.unheardMs;
-    const isSure = leftMs > 0;
+    const isSure = loss.unheardMs <= MAX_UNHEARD_MS;
     const keys = lost.filter(([key, { untilMs }]) => isEnding(untilMs) || loss.isLasting(key)).map(([key]) => key);
     const lapsed = lost.length - keys.length;
     if (lapsed > 0) this.#log.warn("bans that redis has lost may have lapsed", { bans: lapsed });
-    if (isSure || keys.length > 0) this.#putBack({ loss, keys, isSure }, isSure ? leftMs : UNSURE_LIMIT_MS);
+    if (isSure || keys.length > 0) this.#putBack({ loss, keys, isSure });
   }
 
   #lost({ found }: Loss): readonly (readonly [key: string, ban: HeldBan])[] {
@@ -162,17 +153,15 @@ export class WorkerBans implements Bans, AsyncDisposable {
     return [...this.#keys.items()].filter(([key, { untilMs }]) => untilMs > now && (!found.has(key) || isBack(key)));
   }
 
-  /** What is not back in time may have been taken back where nobody here could hear of it. */
-  #putBack(lost: Pick<Restored, "keys" | "isSure"> & { readonly loss: Loss }, leftMs: number): void {
+  #putBack(lost: Pick<Restored, "keys" | "isSure"> & { readonly loss: Loss }): void {
     const what = lost.isSure ? "are put back" : "are put back, unless others know better";
     if (lost.keys.length > 0) this.#log.warn(`bans that redis has lost ${what}`, { bans: lost.keys.length });
     const restoring = new AbortController();
     this.#restoring = restoring;
-    const late = setTimeout(() => restoring.abort(), leftMs).unref();
     const ban = (key: string): HeldBan | undefined => this.#keys.get(key);
     const isOutdated = (key: string, value: string): boolean => this.#outdatedIn(key, value) !== undefined;
     const restored = { registry: this.#registry, ...lost, ban, isOutdated };
-    void restoreBans(restored, restoring.signal).finally(() => clearTimeout(late));
+    lost.loss.keepUntil(restoreBans(restored, restoring.signal));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

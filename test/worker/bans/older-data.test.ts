@@ -1,132 +1,30 @@
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { openRedis } from "../../../src/registry/redis/open-redis.ts";
-import { redisRegistry } from "../../../src/registry/redis/redis.ts";
-import { BAN_KEYS } from "../../../src/stream/bans/ban.ts";
-import { WorkerBans } from "../../../src/worker/bans/worker-bans.ts";
 import { RedisServer } from "../../registry/redis-server.ts";
 import { eventually } from "../../support/eventually.ts";
-import { LogRig } from "../link/rig.ts";
+import { all, type BansGateway, RedisRig, watch } from "./redis-rig.ts";
 
 // A Redis that has been killed comes back with what was on its disk, which is not what it had.
 
 const TAKEN_OUT = "bans that were taken back are in redis again, and are taken out";
 
+let rig: RedisRig;
 let redis: RedisServer;
-let open: AsyncDisposable[];
 
 beforeEach(async () => {
-  redis = await RedisServer.start();
-  open = [redis];
+  rig = await RedisRig.start();
+  redis = rig.redis;
 });
-afterEach(async () => {
-  for (const each of open.reverse()) await each[Symbol.asyncDispose]();
-});
+afterEach(() => rig[Symbol.asyncDispose]());
 
-/** The way to Redis, which can be cut. */
-class Gate implements AsyncDisposable {
-  readonly #sockets = new Set<Socket>();
-  readonly #server: Server;
-  #isCut = false;
-  #port: number;
-
-  constructor(port: number) {
-    this.#port = port;
-    this.#server = createServer((client) => {
-      if (this.#isCut) return void client.destroy();
-      const peer = connect(this.#port, "127.0.0.1");
-      for (const [socket, other] of [
-        [client, peer],
-        [peer, client],
-      ] as const) {
-        this.#sockets.add(socket);
-        socket.on("error", () => {}).on("close", () => other.destroy());
-        socket.pipe(other);
-      }
-    });
-  }
-
-  async open(): Promise<number> {
-    await once(this.#server.listen(0, "127.0.0.1"), "listening");
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  cut(): void {
-    this.#isCut = true;
-    for (const socket of this.#sockets) socket.destroy();
-    this.#sockets.clear();
-  }
-
-  /** Now it may lead to another one. */
-  mend(port = this.#port): void {
-    this.#port = port;
-    this.#isCut = false;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.cut();
-    this.#server.close();
-  }
-}
-
-interface Gateway {
-  readonly bans: WorkerBans;
-  readonly gate: Gate;
-  readonly log: LogRig;
-  held(): readonly string[];
-}
-
-async function gateway(): Promise<Gateway> {
-  const log = new LogRig();
-  const gate = new Gate(redis.port);
-  open.push(gate);
-  const url = `redis://127.0.0.1:${await gate.open()}`;
-  const link = await openRedis({ url, connectTimeoutMs: 5_000, commandTimeoutMs: 5_000 }, { log });
-  let bans: WorkerBans | undefined;
-  const registry = await redisRegistry(link, {
-    log,
-    onLost: (prefix, loss) => void (prefix === BAN_KEYS && bans?.restore(loss)),
-  });
-  bans = await WorkerBans.open({ registry, isOwn: false }, log);
-  open.push(link, registry, bans);
-  const own = bans;
-  return { bans, gate, log, held: () => own.list().map(({ whom }) => whom) };
-}
-
-const inRedis = async (server = redis): Promise<readonly string[]> =>
-  (await server.cli("KEYS", "restyconf:ban:*"))
-    .split("\n")
-    .filter(Boolean)
-    .map((key) => key.replace("restyconf:ban:", ""))
-    .sort();
-
-async function all(gateways: readonly Gateway[], held: readonly string[], withinMs = 20_000): Promise<void> {
-  for (const { held: now } of gateways) await eventually(() => expect(now()).toEqual(held), withinMs);
-}
-
-async function byHand(command: "SET" | "DEL", whom: string, ...value: readonly string[]): Promise<void> {
-  await redis.cli(command, `restyconf:ban:${whom}`, ...value);
-  await redis.cli("PUBLISH", "restyconf:changes", `ban:${whom}`);
-}
-
-/** Watches until it is stopped; answers what was ever held and what was ever not. */
-function watch(gateways: readonly Gateway[], whom: string) {
-  const seen = new Set<boolean>();
-  const look = setInterval(() => gateways.map(({ held }) => seen.add(held().includes(whom))), 5);
-  return {
-    end(): readonly boolean[] {
-      clearInterval(look);
-      return [...seen];
-    },
-  };
-}
+const gateway = (): Promise<BansGateway> => rig.gateway();
+const inRedis = (server = redis): Promise<readonly string[]> => rig.inRedis(server);
+const byHand: RedisRig["byHand"] = (...words) => rig.byHand(...words);
 
 describe("a Redis that comes back with older data", () => {
   test("gets the newest bans back, and those taken back since do not hold again, not for a moment", async () => {
     const both = [await gateway(), await gateway()];
-    const [one, other] = both as [Gateway, Gateway];
+    const [one, other] = both as [BansGateway, BansGateway];
     await one.bans.add("192.0.2.1");
     await one.bans.add("192.0.2.2", { reason: "taken back" });
     await one.bans.add("192.0.2.3", { reason: "first" });
@@ -162,7 +60,7 @@ describe("a Redis that comes back with older data", () => {
 
   test("is not told again of what somebody took back while a gateway could not hear it", async () => {
     const both = [await gateway(), await gateway()];
-    const [deaf, other] = both as [Gateway, Gateway];
+    const [deaf, other] = both as [BansGateway, BansGateway];
     await redis.cli("SAVE");
     await other.bans.add("192.0.2.1");
     await other.bans.add("192.0.2.2");
@@ -201,9 +99,9 @@ describe("a Redis that comes back with older data", () => {
       "--repl-diskless-sync-delay",
       "0",
     ]);
-    open.push(replica);
+    rig.open.push(replica);
     const both = [await gateway(), await gateway()];
-    const [one, other] = both as [Gateway, Gateway];
+    const [one, other] = both as [BansGateway, BansGateway];
     await one.bans.add("192.0.2.1");
     await one.bans.add("192.0.2.2");
     await eventually(async () => expect(await inRedis(replica)).toEqual(["192.0.2.1", "192.0.2.2"]));
@@ -257,7 +155,7 @@ describe("a Redis that comes back with older data", () => {
 
   test("a newer ban stays while others take the older out in the same moment, whoever is first", async () => {
     const three = [await gateway(), await gateway(), await gateway()];
-    const [one, other, deaf] = three as [Gateway, Gateway, Gateway];
+    const [one, other, deaf] = three as [BansGateway, BansGateway, BansGateway];
     await one.bans.add("192.0.2.1", { reason: "old" });
     await one.bans.add("192.0.2.2", { reason: "old" });
     await all(three, ["192.0.2.1", "192.0.2.2"]);
@@ -301,7 +199,7 @@ describe("a Redis that comes back with older data", () => {
 
   test("takes back at once what it has lost and a gateway holds, for all", async () => {
     const both = [await gateway(), await gateway()];
-    const [one, other] = both as [Gateway, Gateway];
+    const [one, other] = both as [BansGateway, BansGateway];
     await one.bans.add("192.0.2.1");
     await all(both, ["192.0.2.1"]);
     await redis.kill();
@@ -333,7 +231,7 @@ describe("a Redis that comes back without its data", () => {
 
   test("gets all bans back when it was away from all for long, whoever knows them", async () => {
     const both = [await gateway(), await gateway()];
-    const [one, other] = both as [Gateway, Gateway];
+    const [one, other] = both as [BansGateway, BansGateway];
     await one.bans.add("192.0.2.1");
     await other.bans.add("192.0.2.2", { ttlMs: 3_600_000 });
     await all(both, ["192.0.2.1", "192.0.2.2"]);

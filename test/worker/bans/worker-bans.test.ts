@@ -3,13 +3,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { memoryRegistry } from "../../../src/registry/memory.ts";
-import type { Loss } from "../../../src/registry/redis/follow.ts";
 import type { Registry } from "../../../src/registry/registry.ts";
 import type { BanTable } from "../../../src/stream/bans/ban-table.ts";
 import { stages } from "../../../src/stream/limits/limit-key.ts";
 import type { Session } from "../../../src/stream/session.ts";
 import { bansRegistry } from "../../../src/worker/bans/bans-registry.ts";
-import { restoreBans } from "../../../src/worker/bans/restore-bans.ts";
 import { type BansHost, WorkerBans } from "../../../src/worker/bans/worker-bans.ts";
 import { eventually } from "../../support/eventually.ts";
 import { LogRig } from "../link/rig.ts";
@@ -206,126 +204,4 @@ describe("without a shared registry", () => {
     expect(log.lines).toMatchObject([{ level: "warn", event: "bans hold in each worker for itself" }]);
     expect(await bansRegistry(registry, options(undefined))).toEqual({ registry, isOwn: false });
   });
-});
-
-/** A Redis that has lost its data, as those who put bans back see it. */
-function emptied(epoch = "1") {
-  const kept = memoryRegistry();
-  open.push(kept);
-  const puts: { key: string; ttlMs: number | undefined }[] = [];
-  const loss = {
-    epoch,
-    read: (keys: readonly string[]) => Promise.all(keys.map((key) => kept.get(key))),
-    swap: async (key: string, { before, value = "", ttlMs }: Parameters<Loss["swap"]>[1]) => {
-      if ((await kept.get(key)) !== before) return false;
-      puts.push({ key, ttlMs });
-      await kept.put(key, value, ttlMs === undefined ? {} : { ttlMs });
-      return true;
-    },
-  };
-  return { registry: kept, loss, puts, bans: async () => [...(await kept.list("ban:")).keys()] };
-}
-
-describe("when Redis has lost its data", () => {
-  const stop = new AbortController();
-  const knownTo = (source: WorkerBans, ...hosts: readonly string[]) => ({
-    keys: hosts.map((host) => `ban:${host}`),
-    ban: (key: string) => source.table.ofAddress(key.slice(4)),
-    isOutdated: () => false,
-    isSure: true,
-  });
-
-  test("one of those who know the bans puts them back, with the time that is left", async () => {
-    const source = await worker();
-    await source.add("192.0.2.1");
-    await source.add("192.0.2.2", { ttlMs: 60_000 });
-    await source.add("192.0.2.3", { ttlMs: 1 });
-    const { registry: kept, loss, puts, bans } = emptied();
-    const restored = { registry: kept, loss, ...knownTo(source, "192.0.2.1", "192.0.2.2", "192.0.2.3") };
-    await eventually(() => expect(source.table.ofAddress("192.0.2.3")).toBeUndefined());
-    await Promise.all([restoreBans(restored, stop.signal), restoreBans(restored, stop.signal)]);
-    expect(await bans()).toEqual(["ban:192.0.2.1", "ban:192.0.2.2"]);
-    expect(puts).toHaveLength(2);
-    expect(puts[0]?.ttlMs).toBeUndefined();
-    expect(puts[1]?.ttlMs).toBeGreaterThan(50_000);
-    expect(puts[1]?.ttlMs).toBeLessThanOrEqual(60_000);
-  });
-
-  test("who knows more than the one who was first puts the rest back, and leaves what was written meanwhile", async () => {
-    const source = await worker();
-    for (const host of ["192.0.2.1", "192.0.2.2", "192.0.2.3"]) await source.add(host);
-    const { registry: kept, loss, puts, bans } = emptied();
-    const held = { registry: kept, loss };
-    await restoreBans({ ...held, ...knownTo(source, "192.0.2.1") }, stop.signal);
-    await kept.put("ban:192.0.2.2", '{"reason":"by hand"}');
-    await restoreBans({ ...held, ...knownTo(source, "192.0.2.1", "192.0.2.2", "192.0.2.3") }, stop.signal);
-    expect(await bans()).toEqual(["ban:192.0.2.1", "ban:192.0.2.2", "ban:192.0.2.3"]);
-    expect(puts.map(({ key }) => key)).toEqual(["ban:192.0.2.1", "ban:192.0.2.3"]);
-    expect(await kept.get("ban:192.0.2.2")).toBe('{"reason":"by hand"}');
-  });
-
-  test.each([
-    ["the first has died over it", "one who died"],
-    ["the mark on Redis' disk is of another time", "done 1"],
-  ])(
-    "another one puts them back when %s",
-    async (_, mark) => {
-      const source = await worker();
-      await source.add("192.0.2.1");
-      const { registry: kept, loss, bans } = emptied("2");
-      await kept.put("bans:restored", mark, { ttlMs: 5_000 });
-      const restored = { registry: kept, loss, ...knownTo(source, "192.0.2.1") };
-      await Promise.all([restoreBans(restored, stop.signal), restoreBans(restored, stop.signal)]);
-      expect(await bans()).toEqual(["ban:192.0.2.1"]);
-      expect(await kept.get("bans:restored")).toBe("done 2");
-    },
-    60_000,
-  );
-
-  test("goes on when Redis goes again, until all is back or the time is over", async () => {
-    const source = await worker();
-    await source.add("192.0.2.1");
-    const { registry: kept, loss, bans } = emptied();
-    let failures = 2;
-    const swap: Loss["swap"] = async (key, one) => {
-      if (failures-- > 0) throw new Error("away");
-      return await loss.swap(key, one);
-    };
-    const restored = { registry: kept, loss: { ...loss, swap }, ...knownTo(source, "192.0.2.1") };
-    await restoreBans(restored, stop.signal);
-    expect(await bans()).toEqual(["ban:192.0.2.1"]);
-    failures = Number.POSITIVE_INFINITY;
-    await kept.delete("ban:192.0.2.1");
-    await restoreBans(restored, AbortSignal.timeout(3_000)); // ends
-    expect(await bans()).toEqual([]);
-  }, 60_000);
-
-  test("gives up 15 s after it has heard of Redis, and begins anew with the next loss", async () => {
-    const source = await worker();
-    await source.add("192.0.2.1");
-    const { loss, bans } = emptied();
-    let reads = 0;
-    const lost: Loss = {
-      ...{ ...loss, found: new Map(), unheardMs: 12_000, isLasting: () => true },
-      ...{ tellOut: () => {}, onOut: () => () => {} },
-      read: async () => {
-        reads++;
-        throw new Error("away");
-      },
-    };
-    source.restore(lost);
-    await sleep(4_000); // 15 s are over
-    expect(reads).toBeGreaterThan(0);
-    const [before] = [reads];
-    await sleep(3_000);
-    expect(reads).toBe(before);
-    source.restore({ ...lost, epoch: "2", unheardMs: 15_001, read: loss.read });
-    source.restore({ ...lost, epoch: "3", unheardMs: 1_000, read: loss.read });
-    await eventually(async () => expect(await bans()).toEqual(["ban:192.0.2.1"]));
-    expect(log.lines.map(({ event }) => event)).toEqual([
-      "bans that redis has lost are put back",
-      "bans that redis has lost are put back, unless others know better",
-      "bans that redis has lost are put back",
-    ]);
-  }, 60_000);
 });
