@@ -12,6 +12,9 @@ const FILE_MODE = 0o640;
 /** What is kept for a reader that is slow. Beyond it lines are lost, and counted. */
 const MAX_QUEUED_CHARS = 4 * 1024 * 1024;
 
+/** So many bytes go into a pipe whole or not at all: `PIPE_BUF` of Linux, POSIX promises an eighth of it. A unix socket does the same. */
+const PIPE_BYTES = 4_096;
+
 /** How soon a full pipe is tried again. */
 const RETRY_MS = 50;
 
@@ -19,13 +22,17 @@ const RETRY_MS = 50;
 const LAST_TRIES = 10;
 
 /**
- * Writes lines to standard error or a file, in order, one write per turn of the event loop. It never waits for a reader
+ * Writes lines to standard error or a file, in order, together once per turn of the event loop. It never waits for a reader
  * and never throws on a full disk or a broken pipe: what cannot be written is dropped, and the next line that can says how much.
+ * Several processes may write to one pipe: no line of up to 4 KiB has another one inside.
  */
 export class LineSink {
   readonly #path: string | undefined;
   #fd: number;
+  #isFile: boolean;
   #queue: string[] = [];
+  /** So many of the queue have been written. */
+  #taken = 0;
   #queuedChars = 0;
   /** Of the write that a full pipe cut short. */
   #rest: Buffer | undefined;
@@ -37,6 +44,7 @@ export class LineSink {
   constructor(path?: string) {
     this.#path = path;
     this.#fd = path === undefined ? openStderr() : openFile(path);
+    this.#isFile = fstatSync(this.#fd).isFile();
   }
 
   /** Takes a line with its line end. */
@@ -62,6 +70,7 @@ export class LineSink {
     this.#drain(); // the lines before belong to the old file
     closeSync(this.#fd);
     this.#fd = fresh;
+    this.#isFile = fstatSync(fresh).isFile();
   }
 
   close(): void {
@@ -75,7 +84,7 @@ export class LineSink {
     this.#stopTimers();
     if (this.#lost > 0 && this.#queue.length > 0) this.#confess();
     while (this.#rest || this.#queue.length > 0) {
-      const bytes = this.#rest ?? this.#takeAll();
+      const bytes = this.#rest ?? this.#take();
       try {
         const written = writeSync(this.#fd, bytes);
         this.#rest = written < bytes.length ? bytes.subarray(written) : undefined;
@@ -92,17 +101,29 @@ export class LineSink {
     return true;
   }
 
-  #takeAll(): Buffer {
-    const bytes = Buffer.from(this.#queue.join(""));
-    this.#queue = [];
-    this.#queuedChars = 0;
-    return bytes;
+  /** All lines for a file; for a pipe so many as go in at once. */
+  #take(): Buffer {
+    const begin = this.#taken;
+    for (let size = 0; this.#taken < this.#queue.length; this.#taken++) {
+      const line = this.#queue[this.#taken] ?? "";
+      size += this.#isFile ? 0 : Buffer.byteLength(line);
+      if (size > PIPE_BYTES && this.#taken > begin) break;
+      this.#queuedChars -= line.length;
+    }
+    const text = this.#queue.slice(begin, this.#taken).join("");
+    if (this.#taken === this.#queue.length) {
+      this.#queue = [];
+      this.#taken = 0;
+    }
+    return Buffer.from(text);
   }
 
   #confess(): void {
     const fields = { level: "warn", time: new Date().toISOString(), msg: "log lines lost", lines: this.#lost };
     this.#lost = 0;
-    this.#queue.unshift(`${JSON.stringify(fields)}\n`);
+    const line = `${JSON.stringify(fields)}\n`;
+    this.#queuedChars += line.length;
+    this.#queue.splice(this.#taken, 0, line);
   }
 
   #stopTimers(): void {

@@ -188,6 +188,42 @@ describe("standard error", () => {
     expect(readFileSync(path, "utf8")).toBe("first\nsecond\n");
   });
 
+  test.each(["a pipe", "a socket"])(
+    "that several processes share by %s mixes no line with another's, however slow its reader is",
+    async (kind) => {
+      const body = `for (let n = 0; n < 2000; n++) sink.write(JSON.stringify({ by: process.pid, n, text: "é".repeat(n % 700) }) + "\\n");
+      setInterval(() => sink.flush(), 10);`;
+      const command = script(body)
+        .map((word) => `'${word}'`)
+        .join(" ");
+      const both = `"$0" ${command} & "$0" ${command} & wait`;
+      const shell = spawn(
+        "bash",
+        ["-c", kind === "a pipe" ? `{ ${both}; } 2>&1 >/dev/null | cat` : both, process.execPath],
+        {
+          stdio: ["ignore", "pipe", "pipe"],
+          detached: true,
+        },
+      );
+      const stream = kind === "a pipe" ? shell.stdout : shell.stderr;
+      let text = "";
+      for await (const chunk of stream) {
+        text += chunk;
+        await new Promise((resolve) => setTimeout(resolve, 2)); // slower than they write
+        if (text.split("\n").length > 4_000) break;
+      }
+      process.kill(-(shell.pid ?? 0), "SIGKILL");
+      const told = text
+        .split("\n")
+        .slice(0, 4_000)
+        .map((line) => JSON.parse(line));
+      for (const pid of new Set(told.map(({ by }) => by)))
+        expect(told.flatMap(({ by, n }) => (by === pid ? [n] : []))).toEqual(
+          Array.from({ length: 2_000 }, (_, n) => n),
+        );
+    },
+  );
+
   test("that nobody reads neither stops the process nor its end", async () => {
     const child = spawn(
       process.execPath,
