@@ -3,7 +3,8 @@ import { type Change, type ChangeOptions, mustFit, type PutOptions, type Registr
 import { Table } from "../table.ts";
 import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
 import { Epochs } from "./epochs.ts";
-import { Follow, type Loss, type TakenOut } from "./follow.ts";
+import { Follow } from "./follow.ts";
+import type { Loss, TakenOut } from "./loss.ts";
 import type { RedisLog } from "./open-redis.ts";
 import { Listeners, type RedisLink } from "./redis-link.ts";
 import { INTERNAL, isRegistryKey } from "./registry-key.ts";
