@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fileRegistry } from "../../src/registry/file/file.ts";
+import { writeTurn } from "../../src/registry/file/write-turn.ts";
 import type { Change, Registry } from "../../src/registry/registry.ts";
 import { registryLaws } from "../laws/registry-laws.ts";
 import { eventually } from "../support/eventually.ts";
@@ -339,13 +340,55 @@ describe("a registry in a JSON file", () => {
     await registry.put("own", "last");
     expect(Object.keys(JSON.parse(readFileSync(path, "utf8")))).toHaveLength(21);
   });
-  test("goes on after a writer that died with the lock", async () => {
+  test.each(["keys.json.lock", "keys.json.123e4567-e89b-12d3-a456-426614174000.lock"])(
+    "goes on after a writer that died with %s, and none of those who wait for it undoes what another has written",
+    async (lock) => {
+      for (let round = 0; round < 10; round++) {
+        const path = join(fresh(), "keys.json");
+        const all = await Promise.all(Array.from({ length: 6 }, () => open(path)));
+        writeFileSync(join(path, "..", lock), "half of i");
+        const before = Date.now() / 1_000 - 10;
+        utimesSync(join(path, "..", lock), before, before);
+        await Promise.all(all.map((registry, index) => registry.put(`key:${index}`, "v")));
+        for (const registry of all) await registry[Symbol.asyncDispose]();
+        expect(Object.keys(JSON.parse(readFileSync(path, "utf8"))).sort()).toEqual(
+          all.map((_, index) => `key:${index}`),
+        );
+        expect(readdirSync(join(path, ".."))).toEqual(["keys.json"]);
+      }
+    },
+  );
+  test("is not written by who was stopped for so long that others took the turn", async () => {
     const path = join(fresh(), "keys.json");
-    writeFileSync(`${path}.lock`, "");
-    utimesSync(`${path}.lock`, 1_000, 1_000);
-    await using registry = await open(path);
-    await registry.put("a", "1");
-    expect(readdirSync(join(path, ".."))).toEqual(["keys.json"]);
+    const [late, next] = [await writeTurn(path), "keys.json"];
+    const [own = ""] = readdirSync(join(path, ".."));
+    utimesSync(join(path, "..", own), 1_000, 1_000);
+    await using quick = await writeTurn(path);
+    expect(readdirSync(join(path, ".."))).not.toContain(own);
+    expect(await late.replace("old")).toBeUndefined();
+    await late[Symbol.asyncDispose]();
+    expect(readdirSync(join(path, ".."))).toHaveLength(1); // the other's turn is untouched
+    expect(await quick.replace("new")).toMatchObject({ size: 3n });
+    expect([readdirSync(join(path, "..")), readFileSync(path, "utf8")]).toEqual([[next], "new"]);
+  });
+  test("is changed anew by who has lost the turn, as it is by then", async () => {
+    const path = join(fresh(), "keys.json");
+    await using one = await open(path);
+    await one.put("a", "1");
+    await using other = await open(path);
+    let writing: Promise<void> | undefined;
+    const heard = (asked: unknown): void => {
+      const own = readdirSync(join(path, "..")).find((name) => name.endsWith(".lock"));
+      if (asked !== path || own === undefined || writing) return;
+      rmSync(join(path, "..", own)); // as if it were old
+      writing = other.put("b", "2");
+    };
+    {
+      using _ = overhearing("stat", heard);
+      await one.put("c", "3");
+    }
+    await writing;
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({ a: "1", b: "2", c: "3" });
   });
   test.each([`[]`, `{"a":{"$value":"","$expires":"soon"}}`, `{`])("is not begun with %s", async (text) => {
     const path = join(fresh(), "keys.json");

@@ -1,13 +1,16 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { messageOf } from "../../errors.ts";
 import type { Entry } from "../table.ts";
-import { fileLock } from "./file-lock.ts";
 import { errnoOf, type FileStore, type StoreChange } from "./file-store.ts";
+import { type WriteTurn, writeTurn } from "./write-turn.ts";
 
 /** So many are written within some 0.1 s: others who write the same file wait no longer for their turn. */
 const MAX_TOGETHER = 5_000;
+
+/** A process that was stopped for long has lost its turn, and changes what is in the file by then. Again and again, the disk is too slow. */
+const MAX_TURNS = 3;
 
 /** A key as it is in the file. Of many keys a change concerns a few: the others are not looked at again. */
 interface Kept {
@@ -46,12 +49,21 @@ export class JsonStore implements FileStore {
   }
 
   async *change(changes: readonly StoreChange[]): AsyncGenerator<PromiseSettledResult<boolean>> {
-    yield* await this.#change(changes); // told when nobody waits for the lock any more
+    await mkdir(this.folder, { recursive: true });
+    yield* await this.#change(changes); // told when nobody waits for the turn any more
   }
 
   async #change(changes: readonly StoreChange[]): Promise<readonly PromiseSettledResult<boolean>[]> {
-    await mkdir(this.folder, { recursive: true });
-    await using _lock = await fileLock(`${this.#path}.lock`);
+    for (let turns = 0; turns < MAX_TURNS; turns++) {
+      await using turn = await writeTurn(this.#path);
+      const results = await this.#changeIn(turn, changes);
+      if (results) return results;
+    }
+    throw new Error(`${this.#path} takes too long to write`);
+  }
+
+  /** Undefined: the turn was over before. */
+  async #changeIn(turn: WriteTurn, changes: readonly StoreChange[]) {
     const all = await this.#parsed();
     this.#last = undefined; // it is not what is in the file, until that is written
     const now = Date.now();
@@ -62,25 +74,13 @@ export class JsonStore implements FileStore {
       else all.delete(key);
       return { status: "fulfilled", value: wasThere } as const;
     });
-    await this.#write(all);
-    return results;
+    const facts = await turn.replace(textOfAll(all));
+    if (facts) this.#last = { stamp: stampIn(facts), all };
+    return facts && results;
   }
 
   async expire(): Promise<void> {
     // What is over is left out by each reader, and by the next writer.
-  }
-
-  async #write(all: Map<string, Kept>): Promise<void> {
-    const part = `${this.#path}.${randomUUID()}.part`;
-    try {
-      await writeFile(part, textOfAll(all), { flush: true });
-      const stamp = await stampOf(part);
-      await rename(part, this.#path);
-      if (stamp !== undefined) this.#last = { stamp, all };
-    } catch (cause) {
-      await rm(part, { force: true });
-      throw cause;
-    }
   }
 
   async #parsed(): Promise<Map<string, Kept>> {
@@ -113,7 +113,11 @@ function parse(text: string, path: string): unknown {
 /** Tells one content of a file from another, as editors and this store write it: undefined where there is none. */
 async function stampOf(path: string): Promise<string | undefined> {
   const facts = await stat(path, { bigint: true }).catch(() => undefined);
-  return facts && `${facts.ino} ${facts.mtimeNs} ${facts.size}`;
+  return facts && stampIn(facts);
+}
+
+function stampIn({ ino, mtimeNs, size }: BigIntStats): string {
+  return `${ino} ${mtimeNs} ${size}`;
 }
 
 function keptOf(key: string, written: unknown): Kept {
