@@ -6,8 +6,17 @@ import { messageOf } from "../../errors.ts";
 /** A burst of changes is written once. What is lost by a crash is what changed in the last second. */
 const SETTLE_MS = 1_000;
 
+/** What is known of the keys below one prefix. */
+export interface Saved {
+  readonly keys: ReadonlyMap<string, string>;
+  /** What the Redis is known by that had them; undefined: that could not be told. */
+  readonly epoch: string | undefined;
+  /** Those without an end, as far as somebody wants to know. */
+  readonly lasting: ReadonlySet<string>;
+}
+
 /** What is known, by prefix. */
-export type Known = ReadonlyMap<string, ReadonlyMap<string, string>>;
+export type Known = ReadonlyMap<string, Saved>;
 
 interface DiskSnapshotOptions {
   readonly path: string;
@@ -58,9 +67,11 @@ export class DiskSnapshot {
 
   #write(): void {
     const { prefix, known } = this.#options;
-    const follows = Object.fromEntries(Array.from(known(), ([name, keys]) => [name, Object.fromEntries(keys)]));
-    if (Object.keys(follows).length === 0) return;
-    const text = JSON.stringify({ prefix, savedAt: new Date().toISOString(), follows });
+    const all = [...known()];
+    if (all.length === 0) return;
+    const follows = Object.fromEntries(all.map(([name, { keys }]) => [name, Object.fromEntries(keys)]));
+    const seen = Object.fromEntries(all.map(([name, { epoch, lasting }]) => [name, { epoch, lasting: [...lasting] }]));
+    const text = JSON.stringify({ prefix, savedAt: new Date().toISOString(), follows, seen });
     this.#writing = this.#writing.then(() => this.#replace(text));
   }
 
@@ -83,7 +94,17 @@ export class DiskSnapshot {
 function knownIn(saved: unknown, prefix: string): Known {
   if (!isObject(saved) || !isObject(saved["follows"])) throw new Error("expected { prefix, savedAt, follows }");
   if (saved["prefix"] !== prefix) return new Map();
-  return new Map(Object.entries(saved["follows"]).map(([name, keys]) => [name, textsIn(keys)]));
+  const seen = isObject(saved["seen"]) ? saved["seen"] : {};
+  return new Map(Object.entries(saved["follows"]).map(([name, keys]) => [name, savedIn(keys, seen[name])]));
+}
+
+function savedIn(keys: unknown, seen: unknown): Saved {
+  const { epoch, lasting } = isObject(seen) ? seen : {};
+  return {
+    keys: textsIn(keys),
+    epoch: typeof epoch === "string" ? epoch : undefined,
+    lasting: new Set(Array.isArray(lasting) ? lasting.filter((key) => typeof key === "string") : []),
+  };
 }
 
 function textsIn(keys: unknown): ReadonlyMap<string, string> {

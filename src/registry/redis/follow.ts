@@ -1,6 +1,7 @@
 import { GatewayError, messageOf } from "../../errors.ts";
 import { MAX_KEYS, Table } from "../table.ts";
 import { jitteredMs } from "./backoff.ts";
+import type { Saved } from "./disk-snapshot.ts";
 import { changeOf, type Epochs, epochAfter } from "./epochs.ts";
 import { Doubt, type Loss } from "./loss.ts";
 import type { RedisLog } from "./open-redis.ts";
@@ -36,7 +37,7 @@ export interface FollowOptions {
   /** Time between two full syncs. */
   readonly syncMs: number;
   /** What was known of it when the gateway stopped, for a start without Redis. */
-  readonly saved: ReadonlyMap<string, string> | undefined;
+  readonly saved: Saved | undefined;
   readonly log: RedisLog;
   readonly onChange: () => void;
   /**
@@ -117,9 +118,10 @@ export class Follow {
     return this.#isClosed;
   }
 
-  /** True when what is known has come from Redis, and is worth to be kept. */
-  get isFromRedis(): boolean {
-    return this.#source === "redis";
+  /** What is worth to be kept, as it has come from Redis; undefined: nothing has. */
+  get saved(): Saved | undefined {
+    if (this.#source !== "redis") return undefined;
+    return { keys: this.table.list(this.#options.prefix), epoch: this.#epoch, lasting: new Set(this.#lasting) };
   }
 
   /** True: the key is known here, and Redis may have lost it. */
@@ -216,11 +218,17 @@ export class Follow {
     if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubt.begin(now);
     this.#wasAway = false;
     this.#syncedAt = now;
-    this.#epoch = epoch;
+    this.#see(epoch);
     const isWhole = keys === undefined || this.#apply(keys, round.lasting, now);
     this.#version = isWhole ? version : undefined;
     this.#source = "redis";
     return round.isAlone;
+  }
+
+  /** Without its data Redis is known again by that also after a start from disk. */
+  #see(epoch: string | undefined): void {
+    if (epoch !== this.#epoch) this.#options.onChange();
+    this.#epoch = epoch;
   }
 
   #tellLoss(epoch: string, found: ReadonlyMap<string, string>, unheardMs: number): void {
@@ -298,14 +306,22 @@ export class Follow {
     else if (value !== undefined || isTold || !this.#doubt.isAt(begun)) this.wrote(key, value, isLasting);
   }
 
+  /** As if it had been heard of Redis then, and not since. */
+  #remember({ keys, epoch, lasting }: Saved): void {
+    this.table.load(keys);
+    for (const key of lasting) this.#lasting.add(key);
+    this.#epoch = epoch;
+    this.#source = "disk";
+    this.#wasAway = true;
+  }
+
   #fail(cause: unknown): void {
     if (this.#isClosed) return;
     this.#failure = cause;
     const { log, prefix, saved, link } = this.#options;
     if (this.#source === "none" && saved) {
-      this.table.load(saved);
-      this.#source = "disk";
-      log.warn("registry is the last snapshot from disk", { prefix, keys: saved.size });
+      this.#remember(saved);
+      log.warn("registry is the last snapshot from disk", { prefix, keys: saved.keys.size });
     }
     const complaint = messageOf(cause);
     if (link.isReady && complaint !== this.#complaint) log.warn("registry not synced", { prefix, reason: complaint });

@@ -1,7 +1,8 @@
 import { join } from "node:path";
+import { readJsonObject } from "../../codecs/json-object.ts";
 import { type Change, type ChangeOptions, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { Table } from "../table.ts";
-import { DiskSnapshot, type Known } from "./disk-snapshot.ts";
+import { DiskSnapshot, type Known, type Saved } from "./disk-snapshot.ts";
 import { Epochs } from "./epochs.ts";
 import { Follow } from "./follow.ts";
 import type { Loss, TakenOut } from "./loss.ts";
@@ -24,7 +25,7 @@ const SYNC_MS = 900;
  * ever. Those whose value says when they end tell it themselves.
  */
 const OWNERLESS: Readonly<Record<string, (value: string) => boolean>> = {
-  "ban:": (value) => !value.includes('"until"'),
+  "ban:": (value) => !value.includes('"until"') || readJsonObject(value)?.["until"] === undefined,
 };
 
 /** Prefixes that somebody has followed and nobody follows now. Of more, as of those that belong to a session each, the last are kept. */
@@ -66,7 +67,7 @@ class RedisRegistry implements Registry {
   readonly #disk: DiskSnapshot | undefined;
   readonly #leave: () => void;
   /** What was known of a prefix that nobody follows now. */
-  #saved = new Map<string, ReadonlyMap<string, string>>();
+  #saved = new Map<string, Saved>();
   #isClosed = false;
 
   constructor(link: RedisLink, options: RedisRegistryOptions) {
@@ -174,13 +175,13 @@ class RedisRegistry implements Registry {
   /** What came from Redis last is what is known without it, also for who follows the same later. */
   #unfollow(prefix: string, follow: Follow): void {
     this.#follows.delete(prefix);
-    if (follow.isFromRedis) this.#save(prefix, follow.table.list(prefix));
+    if (follow.saved) this.#save(prefix, follow.saved);
     follow.close();
   }
 
-  #save(prefix: string, keys: ReadonlyMap<string, string>): void {
+  #save(prefix: string, saved: Saved): void {
     this.#saved.delete(prefix);
-    this.#saved.set(prefix, keys);
+    this.#saved.set(prefix, saved);
     if (this.#saved.size > MAX_SAVED) this.#saved.delete(this.#saved.keys().next().value ?? "");
   }
 
@@ -232,8 +233,10 @@ class RedisRegistry implements Registry {
 
   #known(): Known {
     const known = new Map(this.#saved);
-    for (const [prefix, { follow }] of this.#follows)
-      if (follow.isFromRedis) known.set(prefix, follow.table.list(prefix));
+    for (const [prefix, { follow }] of this.#follows) {
+      const { saved } = follow;
+      if (saved) known.set(prefix, saved);
+    }
     return known;
   }
 }
