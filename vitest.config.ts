@@ -22,6 +22,7 @@ const UNCARRIED = [
   "reload-faults",
   "shared-dict",
   "slow-hooks",
+  "start-keys",
   "worker-ends",
 ].map((name) => `test/e2e/${name}.test.ts`);
 

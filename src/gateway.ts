@@ -24,7 +24,7 @@ export interface GatewayConfig<Upstream extends string = string> {
   readonly machineBits?: number;
   /** Where others reach this gateway, for the registry and game servers. Default: the first address that it listens at; of a wildcard, the machine's own. */
   readonly advertise?: string;
-  /** How game servers are spoken to; see `docs/link.md`. Only the first configuration's counts: links outlive reloads. */
+  /** How game servers are spoken to; see `docs/link.md`. Only the first configuration's counts, as for all of `START_KEYS`: links outlive reloads. */
   readonly links?: LinksConfig;
   /** Dictionaries shared by the workers: name to size, `{ sessions: "10m" }`. OpenResty: `lua_shared_dict`. */
   readonly shared?: Readonly<Record<string, string>>;

@@ -13,6 +13,8 @@ export interface LoadedGateway {
   readonly loaded: Loaded;
   /** What was read, for the processes that serve it. */
   readonly snapshot: Snapshot;
+  /** What was read with the `links` that count, which are code; undefined: there are none. */
+  readonly links: Snapshot | undefined;
 }
 
 /**
@@ -33,7 +35,7 @@ export async function loadGateway(
   unless?.throwIfAborted();
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => `${shortPath(loaded.path)}: ${fault}`));
   await within(stepMs, "check", Promise.resolve(config.phases?.check?.()));
-  return { config, loaded, snapshot };
+  return { config, loaded, snapshot, links: config.links && snapshot };
 }
 
 async function within<Value>(limitMs: number, what: string, work: Promise<Value>): Promise<Value> {

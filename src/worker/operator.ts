@@ -4,6 +4,7 @@ import { ConfigError } from "./config/config-error.ts";
 import { type LoadedGateway, loadGateway } from "./load-gateway.ts";
 import type { OpenLog } from "./log.ts";
 import type { RunningGateway } from "./master/running-gateway.ts";
+import { asStarted, type Start } from "./start-keys.ts";
 import { Trial } from "./trial.ts";
 
 /** What a configuration waits for may never come: so long may its module, `init` and `check` take while another one serves. */
@@ -30,6 +31,7 @@ interface Canary {
 export class Operator {
   #gateway: RunningGateway;
   readonly #path: string;
+  readonly #start: Start;
   readonly #log: OpenLog;
   #loading: Promise<unknown> = Promise.resolve();
   #changing: Promise<unknown> = Promise.resolve();
@@ -40,10 +42,11 @@ export class Operator {
   #promotion: AbortController | undefined;
   #isClosing = false;
 
-  /** `path`: of the configuration, which a reload reads again. */
-  constructor(gateway: RunningGateway, path: string, log: OpenLog) {
+  /** `first`: the configuration that the gateway was started with, and whose file a reload reads again. */
+  constructor(gateway: RunningGateway, { config, links, loaded }: LoadedGateway, log: OpenLog) {
     this.#gateway = gateway;
-    this.#path = path;
+    this.#path = loaded.path;
+    this.#start = { config, links };
     this.#log = log;
   }
 
@@ -99,7 +102,10 @@ export class Operator {
   async #load(share: number, trial: Trial): Promise<void> {
     if (this.#waiting?.trial === trial) this.#waiting = undefined;
     const next = await trial.load(() => loadGateway(this.#path, { stepMs: STEP_MS, unless: trial.ended }));
-    await this.#inTurn(() => this.#take(next, share, trial));
+    const started = asStarted(next, this.#start, (keys) =>
+      this.#log.warn("only a new start changes these keys", { keys }),
+    );
+    await this.#inTurn(() => this.#take(started, share, trial));
   }
 
   /** Not in a closure: stacks of errors that the worker keeps hold on to closures, and they to the texts. */

@@ -31,7 +31,7 @@ export async function runGateway(
   const start = (await isOneProcess(config, log)) ? Single.start : Master.start;
   const options = { log, stateDir: dirs.folder, ending: lifetime.ending };
   const gateway = await lifetime.starts(start(loaded, options));
-  const operator = new Operator(gateway, loaded.loaded.path, log);
+  const operator = new Operator(gateway, loaded, log);
   lifetime.serves(operator);
   return { operator, dirs, stop: (how, overMs) => lifetime.stop(how, overMs) };
 }

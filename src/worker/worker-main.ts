@@ -5,7 +5,7 @@ import { createLog, type OpenLog } from "./log.ts";
 import type { CallMessage, StartMessage, ToMaster, ToWorker } from "./master/calls.ts";
 import { failureOf } from "./master/failure.ts";
 import { InheritedSockets } from "./master/inherited-sockets.ts";
-import { loadSource } from "./master/load-source.ts";
+import { loadFirstSource } from "./master/load-source.ts";
 import { LocalWorker } from "./master/local-worker.ts";
 import { watchOrphan } from "./orphan-watch.ts";
 import { isFault, LAST_DRAIN_MS, WORKER_STOP_MS } from "./process-end.ts";
@@ -74,7 +74,7 @@ process.on("uncaughtException", (cause, origin) => {
 
 async function start({ source, ids, hasLease, stateDir }: StartMessage): Promise<void> {
   try {
-    const { config, loaded } = await loadSource(source);
+    const { config, loaded } = await loadFirstSource(source);
     const log = createLog(config.log, loaded);
     const dicts = attachDicts(source.dicts);
     const { generation } = source;

@@ -5,6 +5,7 @@ import type { Ban, BanOptions } from "../../stream/bans/ban.ts";
 import type { WorkerIds } from "../identity.ts";
 import type { LiveSession } from "../live-session.ts";
 import type { Ends } from "../sessions.ts";
+import type { SentStartValues } from "../start-keys.ts";
 import type { SocketName } from "./inherited-sockets.ts";
 
 /** A configuration as the master has read it: every worker builds its generation from the same texts. */
@@ -19,6 +20,10 @@ export interface Source {
   readonly ticketKeys: Uint8Array;
   /** What its files held, by path; modules as their bundles. */
   readonly files: Readonly<Record<string, string>>;
+  /** What counts in place of what the files say of these keys. */
+  readonly start: SentStartValues;
+  /** Likewise for `links`: the files that they are in, often the same object. Undefined: there are none. */
+  readonly links: Readonly<Record<string, string>> | undefined;
 }
 
 /** What a worker says of itself. */

@@ -5,6 +5,7 @@ import { dictSizesOf } from "../dict-sizes.ts";
 import { endpointsOf } from "../generation.ts";
 import type { LoadedGateway } from "../load-gateway.ts";
 import { type WantedPort, wantedPorts } from "../ports.ts";
+import { sentStartValuesOf } from "../start-keys.ts";
 import type { Source } from "./calls.ts";
 import { workersOf } from "./workers-of.ts";
 
@@ -19,10 +20,21 @@ export interface Plan {
 }
 
 /** `keep`: dictionaries that it has in common with what serves. */
-export function planOf({ config, loaded, snapshot }: LoadedGateway, generation: number, keep?: Dicts): Plan {
+export function planOf(gateway: LoadedGateway, generation: number, keep?: Dicts): Plan {
+  const { config, loaded, snapshot } = gateway;
   const dicts = openDicts(dictSizesOf(config), { isShared: true, keep });
   const files = Object.fromEntries(snapshot);
-  const source = { generation, path: loaded.path, files, dicts: dicts.handles, ticketKeys: ticketKeysNow() };
+  const links = gateway.links === snapshot ? files : gateway.links && Object.fromEntries(gateway.links);
+  const start = sentStartValuesOf(config);
+  const source = {
+    generation,
+    path: loaded.path,
+    files,
+    start,
+    links,
+    dicts: dicts.handles,
+    ticketKeys: ticketKeysNow(),
+  };
   return { config, source, dicts, wanted: wantedPorts(serversOf(config)), workers: workersOf(config) };
 }
 
