@@ -7,14 +7,14 @@ import { INTERNAL } from "./registry-key.ts";
 const CLUSTER_MARKS = 16;
 
 /**
- * A mark, which goes with the data, and which process of Redis answers: one that was restarted from its disk, or a replica that became
- * the master, has the mark and may lack what came last.
+ * A mark, which goes with the data, and which process of Redis answers: one that was restarted from its disk, or a replica that is to
+ * be the master, has the mark and may lack what came last. A replica without it takes none: it has other data for sure.
  */
 const MARK = redisScript(`
 local mark = redis.call('GET', KEYS[1])
 if not mark then
-  redis.call('SET', KEYS[1], ARGV[1])
-  mark = ARGV[1]
+  local set = redis.pcall('SET', KEYS[1], ARGV[1])
+  mark = set.ok and ARGV[1] or ''
 end
 local said = redis.pcall('INFO', 'server')
 return { mark, type(said) == 'string' and string.match(said, 'run_id:(%w+)') or '' }`);

@@ -204,7 +204,8 @@ export class Follow {
 
   /** True: nobody can share. */
   async #round(): Promise<boolean> {
-    const round = await (this.isKnown ? this.#snapshot.read(this.#version, this.#wasAway) : this.#snapshot.first());
+    const seen = { version: this.#version, epoch: this.#epoch, isBack: this.#wasAway };
+    const round = await (this.isKnown ? this.#snapshot.read(seen) : this.#snapshot.first());
     if (round.isStale && !this.isKnown) throw new GatewayError("RC_REGISTRY", "redis loses its data again and again");
     if (this.#isClosed || round.isStale) return false;
     const { version, keys } = round;
@@ -218,17 +219,12 @@ export class Follow {
     if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubt.begin(now);
     this.#wasAway = false;
     this.#syncedAt = now;
-    this.#see(epoch);
+    if (epoch !== this.#epoch) this.#options.onChange(); // it is kept with what it had
+    this.#epoch = epoch;
     const isWhole = keys === undefined || this.#apply(keys, round.lasting, now);
     this.#version = isWhole ? version : undefined;
     this.#source = "redis";
     return round.isAlone;
-  }
-
-  /** Without its data Redis is known again by that also after a start from disk. */
-  #see(epoch: string | undefined): void {
-    if (epoch !== this.#epoch) this.#options.onChange();
-    this.#epoch = epoch;
   }
 
   #tellLoss(epoch: string, found: ReadonlyMap<string, string>, unheardMs: number): void {

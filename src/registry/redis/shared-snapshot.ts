@@ -31,7 +31,7 @@ const IS_LASTING = 1;
 export interface Round {
   /** Changes with the contents. */
   readonly version: string;
-  /** See {@link changeOf}. Undefined: that cannot be told, as Redis takes no writes. */
+  /** See {@link changeOf}. Undefined: that cannot be told, as Redis runs no scripts here. */
   readonly epoch: string | undefined;
   /** Undefined: the version is the one that the caller knows. */
   readonly keys: ReadonlyMap<string, string> | undefined;
@@ -41,6 +41,15 @@ export interface Round {
   readonly isAlone: boolean;
   /** What was shared before Redis went away, and nobody has looked since: it tells nothing. */
   readonly isStale: boolean;
+}
+
+/** What somebody knows who looks again. */
+export interface Seen {
+  /** Undefined: not all that it stands for. */
+  readonly version: string | undefined;
+  readonly epoch: string | undefined;
+  /** Redis was away meanwhile, and what was shared may have come from its disk. */
+  readonly isBack: boolean;
 }
 
 /** What is shared. */
@@ -81,25 +90,25 @@ export class SharedSnapshot {
 
   /** What there is now, for who knows nothing yet. Rejects with `RC_REGISTRY`. */
   async first(): Promise<Round> {
-    return await this.#take((await this.#lock()) !== undefined);
+    await this.#lock();
+    return await this.#take();
   }
 
   /**
-   * What there was when somebody looked last, at most a round ago. `isBack`: Redis was away meanwhile, and what was shared may have come
-   * from its disk. Rejects with `RC_REGISTRY`.
+   * What there was when somebody looked last, at most a round ago. What a Redis has that takes no writes was shared by others, at its
+   * master: it is not asked for. Rejects with `RC_REGISTRY`.
    */
-  async read(known: string | undefined, isBack: boolean): Promise<Round> {
+  async read({ version: known, epoch, isBack }: Seen): Promise<Round> {
     const lock = await this.#lock();
-    const isWritable = lock !== undefined;
-    if (lock === "OK") return await this.#take(isWritable);
+    if (lock === "OK" || lock === undefined) return await this.#take();
     const version = await this.#link.send("GET", this.#key("version"));
-    const age = isBack && isWritable ? await this.#ageOf(version) : "fresh";
+    const isOther = typeof version === "string" && changeOf(epoch, epochIn(version)) !== "none";
+    const age = isBack || isOther ? await this.#ageOf(version) : "fresh";
     if (age === "stale") return { ...roundOf(known ?? "", undefined), isStale: true };
-    if (age === "unknown") return await this.#take(isWritable);
-    if (typeof version !== "string")
-      return known === undefined || !isWritable ? await this.#take(isWritable) : roundOf(known, undefined);
+    if (age === "unknown") return await this.#take();
+    if (typeof version !== "string") return known === undefined ? await this.#take() : roundOf(known, undefined);
     if (known !== undefined && isSame(known, version)) return roundOf(seenOf(known, version), undefined);
-    return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.#take(isWritable));
+    return snapshotIn(await this.#link.send("GET", this.#key("snapshot"))) ?? (await this.#take());
   }
 
   /** Which of these keys are for ever; none where that may not be asked. Rejects with `RC_REGISTRY`. */
@@ -130,9 +139,9 @@ export class SharedSnapshot {
    * Walks through all keys, and shares what it has found, unless Redis takes no writes. A walk during which Redis has lost its data tells
    * nothing of it: what is not there would be taken for deleted.
    */
-  async #take(isWritable: boolean): Promise<Round> {
+  async #take(): Promise<Round> {
     for (let walks = 0; walks < MOST_WALKS; walks++) {
-      const epoch = isWritable ? await this.#epochs.now().catch(undefinedIfRefused) : undefined;
+      const epoch = await this.#epochs.now().catch(undefinedIfRefused);
       const walked = await this.#walk();
       if (epoch === undefined || (await this.#epochs.isStill(epoch))) return await this.#found(epoch, walked);
     }

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Loss } from "../../../src/registry/redis/loss.ts";
+import { RedisServer } from "../../registry/redis-server.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TempFolder } from "../temp-folder.ts";
-import { all, RedisRig, watch } from "./redis-rig.ts";
+import { all, type BansGateway, RedisRig, watch } from "./redis-rig.ts";
 
 // A Redis that was away comes back without its data, and with it come the bans.
 
@@ -56,4 +58,46 @@ describe("a Redis that comes back without its data", () => {
     await rig.redis.cli("FLUSHALL");
     await eventually(async () => expect(await rig.inRedis()).toEqual(["192.0.2.1", "192.0.2.2"]));
   }, 60_000);
+});
+
+describe("a replica that was behind, and takes no writes yet", () => {
+  test.each([
+    ["soon", 1_000, async () => {}],
+    ["after what is missing is forgotten where nobody knows that it was lost", 20_000, async () => {}],
+    ["and had not even its mark", 3_000, (replica: RedisServer) => replica.cli("DEL", "restyconf:~epoch:0")],
+  ])(
+    "has its bans put right when it is the master %s",
+    async (_, readOnlyMs, change) => {
+      const replica = await RedisServer.start([
+        "--replicaof",
+        `127.0.0.1 ${rig.redis.port}`,
+        "--repl-diskless-sync-delay",
+        "0",
+      ]);
+      rig.open.push(replica);
+      const both = [await rig.gateway(), await rig.gateway()];
+      const [one, other] = both as [BansGateway, BansGateway];
+      await one.bans.add("192.0.2.1");
+      await one.bans.add("192.0.2.2");
+      await all(both, ["192.0.2.1", "192.0.2.2"]);
+      await eventually(async () => expect(await rig.inRedis(replica)).toEqual(["192.0.2.1", "192.0.2.2"]));
+      await replica.cli("REPLICAOF", "NO", "ONE");
+      await change(replica);
+      await replica.cli("REPLICAOF", "127.0.0.1", "1");
+      await other.bans.remove("192.0.2.2");
+      await other.bans.add("192.0.2.3");
+      const held = ["192.0.2.1", "192.0.2.3"];
+      await all(both, held);
+      const [free, banned] = [watch(both, "192.0.2.2"), watch(both, "192.0.2.3")];
+      for (const { gate } of both) gate.cut();
+      for (const { gate } of both) gate.mend(replica.port);
+      await sleep(readOnlyMs);
+      await all(both, held);
+      await replica.cli("REPLICAOF", "NO", "ONE");
+      await eventually(async () => expect(await rig.inRedis(replica)).toEqual(held), 40_000);
+      await all(both, held);
+      expect([free.end(), banned.end()]).toEqual([[false], [true]]);
+    },
+    120_000,
+  );
 });
