@@ -24,7 +24,7 @@ export interface PutOptions extends ChangeOptions {
  * Keys look like `service:game:<instance>`; values are JSON text.
  */
 export interface Registry extends AsyncDisposable {
-  /** Rejects with `RC_REGISTRY` where the key is not known here and Redis cannot be asked. */
+  /** Rejects with `RC_REGISTRY` where the key is not known here and Redis cannot be asked. What is watched is answered from its copy. */
   get(key: string): Promise<string | undefined>;
   /** All keys that begin with the prefix. Rejects as `get` does. */
   list(prefix: string): Promise<ReadonlyMap<string, string>>;
@@ -32,7 +32,10 @@ export interface Registry extends AsyncDisposable {
   put(key: string, value: string, options?: PutOptions): Promise<void>;
   /** True when there was something to delete. Rejects as `put` does. */
   delete(key: string, options?: ChangeOptions): Promise<boolean>;
-  /** Changes from now on, until `signal` aborts. */
+  /**
+   * Changes from now on, until `signal` aborts or the registry closes, of all that `list` answers meanwhile. Of several changes to one key a
+   * slow reader sees the last, and nothing of a key that came and went before he read on.
+   */
   watch(prefix: string, signal: AbortSignal): AsyncIterable<Change>;
 }
 
