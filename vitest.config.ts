@@ -20,6 +20,7 @@ const UNCARRIED = [
   "long-lists",
   "redis-struck",
   "reload-faults",
+  "replacement",
   "shared-dict",
   "slow-hooks",
   "start-keys",

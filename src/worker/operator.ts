@@ -6,6 +6,7 @@ import type { OpenLog } from "./log.ts";
 import type { RunningGateway } from "./master/running-gateway.ts";
 import { asStarted, type Start } from "./start-keys.ts";
 import { Trial } from "./trial.ts";
+import { Turns } from "./turns.ts";
 
 /** What a configuration waits for may never come: so long may its module, `init` and `check` take while another one serves. */
 const STEP_MS = 30_000;
@@ -26,15 +27,19 @@ interface Canary {
 
 /**
  * What signals and operators ask of a gateway. One configuration is read after the other, and the gateway is changed by one thing at
- * a time: what waits for a hook of the next configuration holds up no change of what serves. What fails leaves everything as it was.
+ * a time: what waits for a hook of the next configuration holds up no change of what serves, and new processes in the place of the
+ * workers hold up nothing that goes back. What fails leaves everything as it was.
  */
 export class Operator {
   #gateway: RunningGateway;
   readonly #path: string;
   readonly #start: Start;
   readonly #log: OpenLog;
-  #loading: Promise<unknown> = Promise.resolve();
-  #changing: Promise<unknown> = Promise.resolve();
+  readonly #loading = new Turns();
+  /** What may take long; going back does not wait for it. */
+  readonly #orders = new Turns();
+  /** What changes who serves. */
+  readonly #changes = new Turns();
   #waiting: Waiting | undefined;
   /** What is asked for and does not serve yet. */
   readonly #wanted = new Set<Trial>();
@@ -63,32 +68,35 @@ export class Operator {
     if (this.#waiting?.share === share) return this.#waiting.done;
     const trial = new Trial();
     this.#wanted.add(trial);
-    const turn = this.#loading.then(() => this.#load(share, trial)).finally(() => this.#wanted.delete(trial));
+    const turn = this.#loading.take(() => this.#load(share, trial)).finally(() => this.#wanted.delete(trial));
     turn.catch((cause: Error) => trial.end(cause));
-    this.#loading = turn.catch(() => {});
     this.#waiting = { trial, share, done: this.#told(share < 1 ? "canary" : "reload", turn) };
     return this.#waiting.done;
   }
 
   /** Has all new sessions served by the configuration that is tried out. */
   promote(): Promise<void> {
-    return this.#change("promotion", async () => {
-      const serving = await this.#unlessGivenUp((unless) => this.#gateway.promote(unless));
-      if (!serving) throw new Error("no configuration is tried out");
-      this.#gateway = serving;
-      this.#endCanary()?.adopt();
-    });
+    return this.#told(
+      "promotion",
+      this.#order(() => this.#change(() => this.#promote())),
+    );
   }
 
   /** Drops the configuration that is tried out, else goes back to the one before. What is being loaded is given up. */
   rollback(): Promise<void> {
     this.#giveUp("a rollback was asked for meanwhile");
-    return this.#change("rollback", () => this.#goBack());
+    return this.#told(
+      "rollback",
+      this.#change(() => this.#goBack()),
+    );
   }
 
-  /** Puts new processes in the place of the workers. */
+  /** Puts new processes in the place of the workers. They serve what the others do, also where that changes meanwhile. */
   replace(): Promise<void> {
-    return this.#change("replacement", () => this.#gateway.replace());
+    return this.#told(
+      "replacement",
+      this.#order(() => this.#gateway.replace()),
+    );
   }
 
   /** Ends the gateway; see {@link RunningGateway.close}. Nothing changes it from here on. */
@@ -105,7 +113,7 @@ export class Operator {
     const started = asStarted(next, this.#start, (keys) =>
       this.#log.warn("only a new start changes these keys", { keys }),
     );
-    await this.#inTurn(() => this.#take(started, share, trial));
+    await this.#order(() => this.#change(() => this.#take(started, share, trial)));
   }
 
   /** Not in a closure: stacks of errors that the worker keeps hold on to closures, and they to the texts. */
@@ -138,7 +146,7 @@ export class Operator {
 
   /** Unless it was promoted or dropped while this waited for its turn. */
   async #drop(canary: Canary, fault: CanaryFault): Promise<void> {
-    const dropped = this.#inTurn(async () => {
+    const dropped = this.#change(async () => {
       if (this.#canary !== canary) return;
       this.#log.error("canary fails", fault);
       await this.#told("rollback", this.#goBack());
@@ -149,6 +157,13 @@ export class Operator {
   async #goBack(): Promise<void> {
     this.#endCanary()?.end(new Error("it was rolled back"));
     if (!(await this.#gateway.rollback())) throw new Error("there is no configuration to go back to");
+  }
+
+  async #promote(): Promise<void> {
+    const serving = await this.#unlessGivenUp((unless) => this.#gateway.promote(unless));
+    if (!serving) throw new Error("no configuration is tried out");
+    this.#gateway = serving;
+    this.#endCanary()?.adopt();
   }
 
   /** Does what a rollback or the end gives up. */
@@ -168,17 +183,16 @@ export class Operator {
     this.#waiting = undefined;
   }
 
-  #change(what: string, work: () => Promise<void>): Promise<void> {
-    return this.#told(what, this.#inTurn(work));
+  #order(work: () => Promise<void>): Promise<void> {
+    return this.#orders.take(() => this.#unlessClosing(work));
   }
 
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const change = this.#changing.then(() => {
-      if (this.#isClosing) throw new Error("the gateway is ending");
-      return work();
-    });
-    this.#changing = change.catch(() => {});
-    return change;
+  #change(work: () => Promise<void>): Promise<void> {
+    return this.#changes.take(() => this.#unlessClosing(work));
+  }
+
+  #unlessClosing(work: () => Promise<void>): Promise<void> {
+    return this.#isClosing ? Promise.reject(new Error("the gateway is ending")) : work();
   }
 
   /** The log says what became of it. */

@@ -97,9 +97,15 @@ export class Crew {
     await Promise.all(updates);
   }
 
-  /** Puts a new process in the place of each, one after the other. */
+  /** Puts a new process in the place of each, one after the other, but for those that are too many meanwhile. */
   async replace(): Promise<void> {
-    for (const slot of [...this.#slots]) await slot.start({ isPlanned: true });
+    for (const slot of [...this.#slots]) {
+      const isNeeded = (): boolean => this.#slots.includes(slot);
+      if (!isNeeded()) continue;
+      await slot.start({ isPlanned: true }).catch((cause) => {
+        if (isNeeded()) throw cause;
+      });
+    }
   }
 
   /** Ends all, and resolves when they have ended. */

@@ -158,6 +158,7 @@ export class Master implements RunningGateway, SlotHost {
       else await worker.abandon(tried.generation);
       await this.settle();
     } catch (cause) {
+      if (this.#tried !== tried) return; // it was dropped meanwhile
       this.log.error("worker takes no part in what is tried out", { worker: worker.ids.number, err: cause });
     }
   }
