@@ -1,4 +1,6 @@
 import { isIP } from "node:net";
+import { posix } from "node:path";
+import { ipFromBytes, ipToBytes } from "./ip.ts";
 
 /** One end of a connection. A unix socket has its path as `host` (`unix:/run/x.sock`) and port 0. */
 export interface Address {
@@ -30,6 +32,14 @@ export function parseEndpoint(text: string): Endpoint | undefined {
 /** The text form that {@link parseEndpoint} reads. */
 export function formatEndpoint(endpoint: Endpoint): string {
   return endpoint.kind === "unix" ? `unix:${endpoint.path}` : formatAddress(endpoint);
+}
+
+/** One form for all ways to write an endpoint: of an IPv6 address, of a name's letters, of a path. Where a name leads is not looked up. */
+export function plainEndpoint(endpoint: Endpoint): Endpoint {
+  if (endpoint.kind === "unix") return { kind: "unix", path: posix.normalize(endpoint.path) };
+  const { host, port } = endpoint;
+  const bytes = host.includes("%") ? undefined : ipToBytes(host); // a zone makes it another address
+  return { kind: "tcp", host: bytes ? ipFromBytes(bytes) : host.toLowerCase(), port };
 }
 
 /** `host:port`, with brackets around an IPv6 host; a unix path stands alone. */

@@ -1,4 +1,4 @@
-import { type Endpoint, formatEndpoint } from "../codecs/address.ts";
+import { type Endpoint, formatEndpoint, plainEndpoint } from "../codecs/address.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import type { Log } from "../stream/log.ts";
 import type { Port, PortOptions } from "../stream/port.ts";
@@ -229,13 +229,14 @@ export class Ports {
   }
 }
 
-/** All addresses of all servers. Those with port 0 are known by their server and place, since each is another port. */
+/** All addresses of all servers, whatever way they are written. Those with port 0 are known by their server and place, since each is another port. */
 export function wantedPorts<Of extends Listens>(servers: readonly Of[]): readonly WantedPort<Of>[] {
   return servers.flatMap((server) =>
     server.listen.map((endpoint, place) => {
       const isFree = endpoint.kind === "tcp" && endpoint.port === 0;
       const ipv6Only = hasV4Twin(endpoint, server.listen); // cannot be changed on an open socket
-      const key = `${formatEndpoint(endpoint)}${isFree ? ` ${server.name} ${place}` : ""}${ipv6Only ? " v6only" : ""}`;
+      const address = formatEndpoint(plainEndpoint(endpoint));
+      const key = `${address}${isFree ? ` ${server.name} ${place}` : ""}${ipv6Only ? " v6only" : ""}`;
       return { key, endpoint, server, ipv6Only };
     }),
   );
@@ -243,6 +244,7 @@ export function wantedPorts<Of extends Listens>(servers: readonly Of[]): readonl
 
 /** Linux lets `[::]` take IPv4 as well, and then refuses `0.0.0.0` on the same port. */
 function hasV4Twin(endpoint: Endpoint, all: readonly Endpoint[]): boolean {
-  if (endpoint.kind !== "tcp" || endpoint.host !== "::") return false;
-  return all.some((other) => other.kind === "tcp" && other.host === "0.0.0.0" && other.port === endpoint.port);
+  const plain = plainEndpoint(endpoint);
+  if (plain.kind !== "tcp" || plain.host !== "::") return false;
+  return all.some((other) => other.kind === "tcp" && other.host === "0.0.0.0" && other.port === plain.port);
 }

@@ -1,6 +1,5 @@
-import { formatAddress, parseEndpoint } from "../../../codecs/address.ts";
+import { formatEndpoint, parseEndpoint, plainEndpoint } from "../../../codecs/address.ts";
 import type { Codec } from "../../../codecs/codec.ts";
-import { ipFromBytes, ipToBytes } from "../../../codecs/ip.ts";
 import type { GatewayConfig, GatewayPhases } from "../../../gateway.ts";
 import { masterIdsFor, maxMasterIdOf } from "../../../registry/master-ids.ts";
 import { DEFAULT_MACHINE_BITS, MAX_MACHINE_BITS } from "../../../shared/snowflake.ts";
@@ -123,12 +122,9 @@ function listens(servers: unknown): readonly { readonly address: string; readonl
   });
 }
 
-/** Undefined for port 0, which is another one each time. The forms of an IPv6 address are one address. */
+/** Undefined for port 0, which is another one each time. All ways to write an address are one. */
 function fixedAddress(written: string): string | undefined {
   const endpoint = parseEndpoint(written);
-  if (endpoint?.kind !== "tcp") return endpoint && written;
-  if (endpoint.port === 0) return undefined;
-  const bytes = endpoint.host.includes("%") ? undefined : ipToBytes(endpoint.host); // a zone makes it another address
-  const host = bytes ? ipFromBytes(bytes) : endpoint.host.toLowerCase();
-  return formatAddress({ host, port: endpoint.port });
+  if (!endpoint || (endpoint.kind === "tcp" && endpoint.port === 0)) return undefined;
+  return formatEndpoint(plainEndpoint(endpoint));
 }
