@@ -21,6 +21,8 @@ export interface Dicts {
   readonly dicts: Readonly<Record<string, SharedDict>>;
   /** For `attachDicts` in other processes; empty when the dictionaries are private to this one. */
   readonly handles: Readonly<Record<string, DictHandle>>;
+  /** Nobody else is to attach to those that were opened for it alone: closes their descriptors now, instead of when nobody can reach them. */
+  letGo(): void;
 }
 
 /** How dictionaries are opened. */
@@ -66,6 +68,8 @@ interface Opened {
   readonly name: string;
   readonly dict: SharedDict;
   readonly handle: DictHandle | undefined;
+  /** Of one that was opened just now. */
+  readonly letGo?: (() => void) | undefined;
 }
 
 function keptFrom(keep: Dicts | undefined, name: string): Opened | undefined {
@@ -77,6 +81,9 @@ function collected(opened: readonly Opened[]): Dicts {
   return {
     dicts: Object.freeze(Object.fromEntries(opened.map(({ name, dict }) => [name, dict]))),
     handles: Object.freeze(Object.fromEntries(opened.flatMap(({ name, handle }) => (handle ? [[name, handle]] : [])))),
+    letGo: () => {
+      for (const { letGo } of opened) letGo?.();
+    },
   };
 }
 
@@ -86,7 +93,11 @@ function open(sizeBytes: number, { isShared, shards, now }: OpenDictsOptions): O
   const memory = viewsOf(shared?.buffer ?? new ArrayBuffer(layout.totalBytes));
   begin(memory, layout);
   const dict = new TableDict({ memory, layout, now, members: shared && membersOf(memory) });
-  return { dict, handle: shared && { path: shared.path, bytes: layout.totalBytes, id: idOf(memory) } };
+  return {
+    dict,
+    handle: shared && { path: shared.path, bytes: layout.totalBytes, id: idOf(memory) },
+    letGo: shared?.letGo,
+  };
 }
 
 /** Zeros are an empty dictionary; only these facts are not 0. */

@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import process from "node:process";
 import { getSystemErrorName } from "node:util";
@@ -15,6 +15,8 @@ export interface SharedMemory {
   readonly buffer: ArrayBuffer;
   /** A file for others to open, for as long as this process lives and has not let go of `buffer`. */
   readonly path: string;
+  /** Nobody else is to open it any more: the descriptor is closed. Whoever has the memory keeps it. */
+  letGo(): void;
 }
 
 /**
@@ -28,8 +30,13 @@ export function createSharedMemory(bytes: number): SharedMemory {
   if (fd < 0) throw systemError("memfd_create");
   try {
     ftruncateSync(fd, bytes);
-    const buffer = map(fd, bytes, () => closeSync(fd));
-    return { buffer, path: `/proc/${process.pid}/fd/${fd}` };
+    let isOpen = true;
+    const letGo = (): void => {
+      if (isOpen) closeSync(fd);
+      isOpen = false; // its number may be another file's from here on
+    };
+    const buffer = map(fd, bytes, letGo);
+    return { buffer, path: `/proc/${process.pid}/fd/${fd}`, letGo };
   } catch (cause) {
     closeSync(fd);
     throw cause;
@@ -39,7 +46,7 @@ export function createSharedMemory(bytes: number): SharedMemory {
 /** Whether {@link createSharedMemory} works here. */
 export function canShareMemory(): boolean {
   try {
-    createSharedMemory(PROBE_BYTES);
+    createSharedMemory(PROBE_BYTES).letGo();
     return true;
   } catch {
     return false;
@@ -50,6 +57,7 @@ export function canShareMemory(): boolean {
 export function openSharedMemory(path: string, bytes: number): ArrayBuffer {
   const fd = openSync(path, "r+");
   try {
+    if (fstatSync(fd).size < bytes) throw new Error(`this shared dictionary is not in ${path}`); // reading behind the end kills the process
     return map(fd, bytes, () => {});
   } finally {
     closeSync(fd);

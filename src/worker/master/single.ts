@@ -204,8 +204,13 @@ export class Single implements RunningGateway, Former {
     const dicts = ownDicts(next, this.#worker.generations.dicts);
     const like = { number: generation, dicts, ticketKeys: ticketKeysNow() };
     const giveUp = (): void => void this.calls.abandon(generation).catch(() => {}); // also while a hook still waits
-    await unlessAborted(unless, giveUp, () => this.calls.prepareConfig(next.config, like));
-    unless.throwIfAborted();
+    try {
+      await unlessAborted(unless, giveUp, () => this.calls.prepareConfig(next.config, like));
+      unless.throwIfAborted();
+    } catch (cause) {
+      dicts.letGo();
+      throw cause;
+    }
     return generation;
   }
 

@@ -22,7 +22,12 @@ export class Staged {
 
   /** Opens what is new. @throws BindError */
   static async open(plan: Plan, sockets: ListeningSockets): Promise<Staged> {
-    return new Staged(plan, await sockets.prepare(plan.wanted, plan.workers), sockets);
+    try {
+      return new Staged(plan, await sockets.prepare(plan.wanted, plan.workers), sockets);
+    } catch (cause) {
+      plan.dicts.letGo();
+      throw cause;
+    }
   }
 
   private constructor(plan: Plan, change: SocketChange, sockets: ListeningSockets) {
@@ -84,6 +89,7 @@ export class Staged {
     const handles: SocketHandle[] = [...this.change.added.values()].flatMap((address) => address.handles);
     for (const { sockets } of workers) sockets.forget(handles);
     this.#sockets.abandon(this.change);
+    this.plan.dicts.letGo();
   }
 
   #shares(workers: readonly WorkerProcess[]): ReadonlyMap<number, readonly ListeningSocket[]> {
