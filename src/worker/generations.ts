@@ -100,6 +100,8 @@ export class Generations {
     const { ports, sessions } = this.#parts;
     const built = await this.#parts.build(config, like);
     const { generation } = built;
+    if (unless.aborted) await generation.close();
+    unless.throwIfAborted();
     if (Trial.current) sessions.blame(like.number, Trial.current);
     const hook = initWorker(generation);
     try {
