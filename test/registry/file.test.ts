@@ -379,7 +379,7 @@ describe("a registry in a JSON file", () => {
     let writing: Promise<void> | undefined;
     const heard = (asked: unknown): void => {
       const own = readdirSync(join(path, "..")).find((name) => name.endsWith(".lock"));
-      if (asked !== path || own === undefined || writing) return;
+      if (asked !== path || own === undefined || writing !== undefined) return;
       rmSync(join(path, "..", own)); // as if it were old
       writing = other.put("b", "2");
     };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { changeOf, epochAfter } from "../../src/registry/redis/epochs.ts";
 import type { Loss } from "../../src/registry/redis/loss.ts";
 import { openRedis } from "../../src/registry/redis/open-redis.ts";
@@ -7,27 +7,18 @@ import { redisRegistry } from "../../src/registry/redis/redis.ts";
 import type { RedisConfig } from "../../src/registry/redis/redis-config.ts";
 import { eventually } from "../support/eventually.ts";
 import { LogRig } from "../worker/link/rig.ts";
-import { RedisServer } from "./redis-server.ts";
+import { redisPerTest } from "./redis-server.ts";
 
 // By what Redis is known: its data's mark, and the process that answers, which not everybody may ask for.
 
-let redis: RedisServer;
-let open: AsyncDisposable[];
-
-beforeEach(async () => {
-  redis = await RedisServer.start();
-  open = [redis];
-});
-afterEach(async () => {
-  for (const each of open.reverse()) await each[Symbol.asyncDispose]();
-});
+const rig = redisPerTest();
 
 async function follower(config: Exclude<RedisConfig, string> = {}) {
   const log = new LogRig();
   const losses: Loss[] = [];
-  const link = await openRedis({ url: redis.url, ...config }, { log });
+  const link = await openRedis({ url: rig.redis.url, ...config }, { log });
   const registry = await redisRegistry(link, { log, onLost: (_, loss) => void losses.push(loss), syncMs: 100 });
-  open.push(link, registry);
+  rig.open.push(link, registry);
   registry.watch("ban:", new AbortController().signal);
   await registry.list("ban:");
   return { registry, log, losses };
@@ -37,7 +28,7 @@ async function follower(config: Exclude<RedisConfig, string> = {}) {
 async function callsAfter(walks: number): Promise<(command: string) => number> {
   for (;;) {
     await sleep(2_000);
-    const stats = await redis.cli("INFO", "commandstats");
+    const stats = await rig.redis.cli("INFO", "commandstats");
     const calls = (command: string): number =>
       Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
     if (calls("scan") > walks) return calls;
@@ -59,13 +50,13 @@ test.each([
 });
 
 test("one who may not ask which process answers says so once, and blinds nobody", async () => {
-  await redis.cli("SET", "restyconf:ban:192.0.2.1", '{"reason":"by hand"}');
+  await rig.redis.cli("SET", "restyconf:ban:192.0.2.1", '{"reason":"by hand"}');
   const acl = "~restyconf:*,&restyconf:*,on,>secret,+@all,-info".split(",");
-  await redis.cli("ACL", "SETUSER", "blind", ...acl);
+  await rig.redis.cli("ACL", "SETUSER", "blind", ...acl);
   const one = await follower();
   const blind = await Promise.all([1, 2, 3].map(() => follower({ username: "blind", password: "secret" })));
   await sleep(1_000); // some rounds, in which this one and those share by turns
-  await redis.cli("CONFIG", "RESETSTAT");
+  await rig.redis.cli("CONFIG", "RESETSTAT");
   const calls = await callsAfter(5);
   expect(calls("get") / calls("scan")).toBeLessThan(9); // a version each, the marks, and the list for nobody
   for (const { log } of blind)
@@ -73,10 +64,10 @@ test("one who may not ask which process answers says so once, and blinds nobody"
       "redis does not say whether it was restarted: +info is missing in its ACL",
     ]);
   expect(one.log.lines).toEqual([]);
-  await redis.cli("SAVE");
+  await rig.redis.cli("SAVE");
   const before = one.losses.length;
-  await redis.kill();
-  await redis.start();
+  await rig.redis.kill();
+  await rig.redis.start();
   await eventually(() => expect(one.losses.length).toBe(before + 1));
   expect(before).toBe(0);
 }, 60_000);
@@ -84,7 +75,7 @@ test("one who may not ask which process answers says so once, and blinds nobody"
 test("a walk through the keys asks once which process answers, and writes no mark that is there", async () => {
   await follower();
   await sleep(500);
-  await redis.cli("CONFIG", "RESETSTAT");
+  await rig.redis.cli("CONFIG", "RESETSTAT");
   const calls = await callsAfter(5);
   const walks = calls("scan");
   expect(calls("info") / walks).toBeLessThan(1.5); // 1, and what asks here

@@ -1,25 +1,16 @@
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Loss } from "../../src/registry/redis/loss.ts";
 import { openRedis } from "../../src/registry/redis/open-redis.ts";
 import { redisRegistry } from "../../src/registry/redis/redis.ts";
 import { eventually } from "../support/eventually.ts";
 import { LogRig } from "../worker/link/rig.ts";
-import { RedisServer } from "./redis-server.ts";
+import { redisPerTest } from "./redis-server.ts";
 
 // What is known of keys that Redis has lost.
 
-let redis: RedisServer;
-let open: AsyncDisposable[];
-
-beforeEach(async () => {
-  redis = await RedisServer.start();
-  open = [redis];
-});
-afterEach(async () => {
-  for (const each of open.reverse()) await each[Symbol.asyncDispose]();
-});
+const rig = redisPerTest();
 
 test("what Redis has lost stays known until whoever puts it back says so, and then goes", async () => {
   const done = new AbortController();
@@ -30,14 +21,14 @@ test("what Redis has lost stays known until whoever puts it back says so, and th
     loss.keepUntil(restored);
   };
   const log = new LogRig();
-  const link = await openRedis({ url: redis.url }, { log });
+  const link = await openRedis({ url: rig.redis.url }, { log });
   const registry = await redisRegistry(link, { log, onLost, syncMs: 100 });
-  open.push(link, registry);
+  rig.open.push(link, registry);
   registry.watch("ban:", new AbortController().signal);
   await registry.put("ban:192.0.2.1", "{}");
   const known = async (): Promise<readonly string[]> => [...(await registry.list("ban:")).keys()];
   await sleep(500);
-  await redis.cli("FLUSHALL");
+  await rig.redis.cli("FLUSHALL");
   await eventually(() => expect(losses).toHaveLength(1));
   await sleep(16_000); // without that it is forgotten by now
   expect(await known()).toEqual(["ban:192.0.2.1"]);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect } from "vitest";
+import { afterEach, beforeEach, expect } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { run } from "../support/programs.ts";
 import { freePorts } from "../support/service.ts";
@@ -149,5 +149,32 @@ export async function redisSentinels(): Promise<SentinelSet> {
       for (const server of [...sentinels, master, replica]) await server[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** A Redis of its own for each test of a file. */
+export interface RedisPerTest {
+  readonly redis: RedisServer;
+  /** Closed behind the test, the last one first, and then Redis. */
+  readonly open: AsyncDisposable[];
+}
+
+/** Starts one before each test from here on, and ends it behind it. */
+export function redisPerTest(): RedisPerTest {
+  let redis: RedisServer | undefined;
+  const open: AsyncDisposable[] = [];
+  beforeEach(async () => {
+    redis = await RedisServer.start();
+    open.push(redis);
+  });
+  afterEach(async () => {
+    for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
+  });
+  return {
+    get redis() {
+      if (!redis) throw new Error("no test runs yet");
+      return redis;
+    },
+    open,
   };
 }

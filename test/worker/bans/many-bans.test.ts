@@ -1,25 +1,16 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { openRedis } from "../../../src/registry/redis/open-redis.ts";
 import { redisRegistry } from "../../../src/registry/redis/redis.ts";
 import { BAN_KEYS } from "../../../src/stream/bans/ban.ts";
 import { WorkerBans } from "../../../src/worker/bans/worker-bans.ts";
-import { RedisServer } from "../../registry/redis-server.ts";
+import { redisPerTest } from "../../registry/redis-server.ts";
 import { eventually } from "../../support/eventually.ts";
 import { LogRig } from "../link/rig.ts";
 import { TempFolder } from "../temp-folder.ts";
 
 // More bans come, or go, in one moment than anybody reads one by one.
 
-let redis: RedisServer;
-let open: AsyncDisposable[];
-
-beforeEach(async () => {
-  redis = await RedisServer.start();
-  open = [redis];
-});
-afterEach(async () => {
-  for (const each of open.reverse()) await each[Symbol.asyncDispose]();
-});
+const rig = redisPerTest();
 
 interface Gateway {
   readonly bans: WorkerBans;
@@ -29,13 +20,13 @@ interface Gateway {
 
 async function gateway(stateDir?: string): Promise<Gateway> {
   const log = new LogRig();
-  const link = await openRedis({ url: redis.url, connectTimeoutMs: 5_000, commandTimeoutMs: 5_000 }, { log });
+  const link = await openRedis({ url: rig.redis.url, connectTimeoutMs: 5_000, commandTimeoutMs: 5_000 }, { log });
   let bans: WorkerBans | undefined;
   const onLost = (prefix: string, loss: Parameters<WorkerBans["restore"]>[0]): void =>
     void (prefix === BAN_KEYS && bans?.restore(loss));
   const registry = await redisRegistry(link, { log, stateDir, onLost });
   bans = await WorkerBans.open({ registry, isOwn: false }, log);
-  open.push(link, registry, bans);
+  rig.open.push(link, registry, bans);
   const own = bans;
   return { bans, log, held: () => new Set(own.list().map(({ whom }) => whom)) };
 }
@@ -45,12 +36,12 @@ async function banAll(count: number): Promise<void> {
   const ban = `for n = 1, ARGV[1] do
     redis.call('SET', 'restyconf:ban:clientId=' .. n, '{"reason":"many","since":"2026-11-22T08:00:00.000Z"}')
   end`;
-  await redis.cli("EVAL", ban, "0", `${count}`);
+  await rig.redis.cli("EVAL", ban, "0", `${count}`);
 }
 
 async function unbanAll(count: number): Promise<void> {
   const unban = "for n = 1, ARGV[1] do redis.call('DEL', 'restyconf:ban:clientId=' .. n) end";
-  await redis.cli("EVAL", unban, "0", `${count}`);
+  await rig.redis.cli("EVAL", unban, "0", `${count}`);
 }
 
 const complaints = ({ log }: Gateway): readonly string[] =>
@@ -60,13 +51,13 @@ test("20,000 that come at once hold, and hold on when Redis is killed then; what
   const old = { "ban:192.0.2.1": "{}" };
   const saved = JSON.stringify({ prefix: "restyconf:", savedAt: "", follows: { [BAN_KEYS]: old } });
   using folder = new TempFolder({ "registry.json": saved });
-  await redis.cli("SET", "restyconf:ban:192.0.2.1", "{}");
+  await rig.redis.cli("SET", "restyconf:ban:192.0.2.1", "{}");
   const one = await gateway(folder.path);
   await one.bans.remove("192.0.2.1");
   await one.bans.add("192.0.2.2");
   await banAll(20_000);
   await eventually(() => expect(one.held().size).toBe(20_001));
-  await redis.kill();
+  await rig.redis.kill();
   await eventually(() => expect(one.log.lines.map(({ event }) => event)).toContain("redis is away"));
   expect(complaints(one)).toEqual([]);
   const held = one.held();
@@ -77,7 +68,7 @@ test("12,000 that come back from a disk take no newer one's place: those are put
   const both = [await gateway(), await gateway()];
   await banAll(12_000);
   for (const { held } of both) await eventually(() => expect(held().size).toBe(12_000));
-  expect(await redis.cli("SAVE")).toBe("OK");
+  expect(await rig.redis.cli("SAVE")).toBe("OK");
   await unbanAll(12_000);
   for (const { held } of both) await eventually(() => expect(held().size).toBe(0));
   const news = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"];
@@ -87,10 +78,10 @@ test("12,000 that come back from a disk take no newer one's place: those are put
   const look = setInterval(() => {
     isFree ||= both.some(({ bans }) => news.some((host) => bans.table.ofAddress(host) === undefined));
   }, 5);
-  await redis.kill();
-  await redis.start();
+  await rig.redis.kill();
+  await rig.redis.start();
   const keys = news.map((host) => `restyconf:ban:${host}`);
-  await eventually(async () => expect(await redis.cli("EXISTS", ...keys)).toBe("5"), 30_000);
+  await eventually(async () => expect(await rig.redis.cli("EXISTS", ...keys)).toBe("5"), 30_000);
   await eventually(() => expect(both.every(({ held }) => news.every((host) => held().has(host)))).toBe(true));
   clearInterval(look);
   expect([isFree, ...both.map(complaints)]).toEqual([false, [], []]);
