@@ -88,7 +88,7 @@ export class CarrierBench {
 
   /** Closes a port, so that the next one of this name is a new one. */
   closePort(kind: "open" | "waits", at: Place = "127.0.0.1:0"): void {
-    this.#ports.get(`${kind} ${at}`)?.port.close();
+    void this.#ports.get(`${kind} ${at}`)?.port.close();
     this.#ports.delete(`${kind} ${at}`);
   }
 
@@ -130,7 +130,7 @@ export class CarrierBench {
   }
 
   stop(): void {
-    for (const { port } of this.#ports.values()) port.close();
+    for (const { port } of this.#ports.values()) void port.close();
     this.carrier.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }

@@ -65,7 +65,7 @@ describe("a port at an inherited socket", () => {
     await expect(dialIn(port)).rejects.toMatchObject({ code: "ECONNREFUSED" }); // the copy is closed, so nothing spins
     await eventually(() => served(port));
     expect(told).toEqual([["accept failed", expect.objectContaining({ reason: "accept EMFILE" })]]);
-    listener.close();
+    await listener.close();
   });
 
   test("tries again where the socket does not come, until it does", async () => {
@@ -80,7 +80,7 @@ describe("a port at an inherited socket", () => {
     listener.server.emit("error", new Error("accept ENFILE"));
     await eventually(() => served(port));
     expect(asked).toBe(3);
-    listener.close();
+    await listener.close();
   });
 
   test("that was closed meanwhile closes what still comes", async () => {
