@@ -77,7 +77,7 @@ void ports_resume(struct engine *engine) {
 }
 
 void port_watch(struct engine *engine, struct port *port) {
-  if (!loop_watch_port(&engine->loop, port->fd, port, port->is_inherited)) pause_port(engine, port);
+  if (!loop_watch_port(&engine->loop, port->fd, port)) pause_port(engine, port);
 }
 
 static void open_session(struct engine *engine, struct port *port, int fd, const union target *remote) {

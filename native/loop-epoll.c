@@ -45,9 +45,9 @@ bool loop_watch_room(struct loop *loop, int fd, void *owner, enum watched what) 
   return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0;
 }
 
-bool loop_watch_port(struct loop *loop, int fd, void *owner, bool is_shared) {
-  return add(loop, fd, owner, WATCHED_PORT, is_shared ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN);
-}
+// Not EPOLLEXCLUSIVE: of several processes it tells one, and when that one leaves without accepting the others never hear of the
+// client, who waits until the next one comes. Sockets that processes share for long are unix sockets alone.
+bool loop_watch_port(struct loop *loop, int fd, void *owner) { return add(loop, fd, owner, WATCHED_PORT, EPOLLIN); }
 
 void loop_forget(struct loop *loop, int fd) { epoll_ctl(loop->epoll, EPOLL_CTL_DEL, fd, NULL); }
 

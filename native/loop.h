@@ -34,8 +34,8 @@ const char *loop_kind(void);
 bool loop_watch(struct loop *loop, int fd, void *owner, enum watched what, bool wants_room);
 /** A send was blocked: from now on it tells of room, too. */
 bool loop_watch_room(struct loop *loop, int fd, void *owner, enum watched what);
-/** Tells as long as clients wait; `is_shared`: other processes wait for them as well, and one of all is told. */
-bool loop_watch_port(struct loop *loop, int fd, void *owner, bool is_shared);
+/** Tells as long as clients wait; other processes that accept there are told as well. */
+bool loop_watch_port(struct loop *loop, int fd, void *owner);
 /** Any thread. */
 void loop_forget(struct loop *loop, int fd);
 /** Any thread: ends a wait. */

@@ -115,7 +115,7 @@ struct addition {
 static void add_port(struct engine *engine, void *argument) {
   struct addition *addition = argument;
   struct port *port = addition->port;
-  addition->done = group_join(engine, port) && loop_watch_port(&engine->loop, port->fd, port, port->is_inherited);
+  addition->done = group_join(engine, port) && loop_watch_port(&engine->loop, port->fd, port);
   if (!addition->done) {
     group_leave(engine, port);
     return;
