@@ -111,8 +111,9 @@ export class LineSink {
       this.#queuedChars -= line.length;
     }
     const text = this.#queue.slice(begin, this.#taken).join("");
-    if (this.#taken === this.#queue.length) {
-      this.#queue = [];
+    this.#queue.fill("", begin, this.#taken); // where a reader is slow for ever, the queue is never empty
+    if (this.#taken > this.#queue.length / 2) {
+      this.#queue = this.#queue.slice(this.#taken);
       this.#taken = 0;
     }
     return Buffer.from(text);

@@ -159,6 +159,31 @@ describe("a reader that is slow", () => {
   });
 });
 
+test("a reader that is too slow for ever costs no more memory than what is kept for it", async () => {
+  using folder = new TempFolder();
+  const { path, reader } = await pipe(folder);
+  const module = new URL("../../dist/worker/line-sink.js", import.meta.url).href;
+  const script = `
+    import { readSync } from "node:fs";
+    import { LineSink } from "${module}";
+    const sink = new LineSink("${path}");
+    const chunk = Buffer.alloc(65536);
+    const heap = () => { gc(); return process.memoryUsage().heapUsed; };
+    let first;
+    setInterval(() => {
+      for (let n = 0; n < 100; n++) sink.write(n + "x".repeat(1000) + "\\n");
+      try { readSync(3, chunk); } catch {}
+    }, 5);
+    setTimeout(() => { first = heap(); }, 1_500); // as much is kept as is kept at most
+    setTimeout(() => { console.log(heap() - first); process.exit(0); }, 6_500);`;
+  const child = spawn(process.execPath, ["--expose-gc", "--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit", reader],
+  });
+  const [said] = child.stdout ? await once(child.stdout, "data") : [];
+  expect(Number(String(said))).toBeLessThan(2_000_000); // 64 KiB each 50 ms have gone through
+  closeSync(reader);
+});
+
 describe("standard error", () => {
   const module = new URL("../../dist/worker/line-sink.js", import.meta.url).href;
   const script = (body: string): string[] => [
