@@ -75,8 +75,9 @@ export class Follow {
   #source: "none" | "disk" | "redis" = "none";
   #version: string | undefined;
   #epoch: string | undefined;
-  /** The connection was lost since the last sync. */
-  #wasAway = false;
+  /** How often the connection was lost, and how often before the last sync began. */
+  #outages = 0;
+  #seenOutages = 0;
   #syncedAt = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #complaint = "";
@@ -170,7 +171,12 @@ export class Follow {
 
   #turn(isReady: boolean): void {
     if (isReady) this.#plan(Math.random() * RETURN_MS);
-    else this.#wasAway = true;
+    else this.#outages++;
+  }
+
+  /** The connection was lost since. */
+  get #wasAway(): boolean {
+    return this.#outages > this.#seenOutages;
   }
 
   #plan(delayMs: number): void {
@@ -204,6 +210,7 @@ export class Follow {
 
   /** True: nobody can share. */
   async #round(): Promise<boolean> {
+    const outages = this.#outages;
     const seen = { version: this.#version, epoch: this.#epoch, isBack: this.#wasAway };
     const round = await (this.isKnown ? this.#snapshot.read(seen) : this.#snapshot.first());
     if (round.isStale && !this.isKnown) throw new GatewayError("RC_REGISTRY", "redis loses its data again and again");
@@ -217,7 +224,7 @@ export class Follow {
     if (hasLost && epoch !== undefined && keys) this.#tellLoss(epoch, keys, now - this.#syncedAt);
     const wasLong = now - this.#syncedAt > OUTAGE_MS;
     if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubt.begin(now);
-    this.#wasAway = false;
+    this.#seenOutages = outages; // one that came meanwhile is the next round's
     this.#syncedAt = now;
     if (epoch !== this.#epoch) this.#options.onChange(); // it is kept with what it had
     this.#epoch = epoch;
@@ -308,7 +315,7 @@ export class Follow {
     for (const key of lasting) this.#lasting.add(key);
     this.#epoch = epoch;
     this.#source = "disk";
-    this.#wasAway = true;
+    this.#outages++;
   }
 
   #fail(cause: unknown): void {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { backoffMs } from "../../shared/backoff.ts";
 import { changeOf, type Epochs, epochAfter, isBlind } from "./epochs.ts";
 import { isRefusal, type RedisLink, redisScript } from "./redis-link.ts";
 import { INTERNAL, isRegistryKey } from "./registry-key.ts";
@@ -11,6 +12,9 @@ const VERSION_ROUNDS = 5;
 
 /** So often is walked anew where Redis loses its data meanwhile, before the next round is left to it. */
 const MOST_WALKS = 3;
+
+/** On a way that is too narrow for a list, it keeps that from what others ask Redis for: it is tried ever more rarely. */
+const RESHARE = { minRetryMs: 5_000, maxRetryMs: 60_000 };
 
 /** The lock is over before the next round, so that each round finds a scan no older than the round is long. */
 const LOCK_SHARE = 0.9;
@@ -37,7 +41,7 @@ export interface Round {
   readonly keys: ReadonlyMap<string, string> | undefined;
   /** Those of them that have no end, as far as somebody wants to know. */
   readonly lasting: ReadonlySet<string>;
-  /** Redis takes no writes, so that each process walks through the keys for itself. */
+  /** It could not be shared, as where Redis takes no writes: each process walks through the keys for itself. */
   readonly isAlone: boolean;
   /** What was shared before Redis went away, and nobody has looked since: it tells nothing. */
   readonly isStale: boolean;
@@ -79,6 +83,9 @@ export class SharedSnapshot {
   readonly #prefix: string;
   readonly #roundMs: number;
   readonly #mayLast: (value: string) => boolean;
+  /** Lists in a row that did not get through, and until when none is tried. */
+  #unshared = 0;
+  #resharesAt = 0;
 
   constructor({ link, epochs, prefix, syncMs, mayLast }: SharedSnapshotOptions) {
     this.#link = link;
@@ -136,8 +143,8 @@ export class SharedSnapshot {
   }
 
   /**
-   * Walks through all keys, and shares what it has found, unless Redis takes no writes. A walk during which Redis has lost its data tells
-   * nothing of it: what is not there would be taken for deleted.
+   * Walks through all keys, and shares what it has found, as far as that can be: what was read holds all the same. A walk during which
+   * Redis has lost its data tells nothing of it: what is not there would be taken for deleted.
    */
   async #take(): Promise<Round> {
     for (let walks = 0; walks < MOST_WALKS; walks++) {
@@ -151,8 +158,8 @@ export class SharedSnapshot {
   async #found(epoch: string | undefined, { keys, lasting }: Walked): Promise<Round> {
     const text = JSON.stringify(Array.from(keys, (pair) => (lasting.has(pair[0]) ? [...pair, IS_LASTING] : pair)));
     const version = `${epoch ?? ""}.${createHash("sha1").update(text).digest("base64url")}`;
-    const isShared = epoch !== undefined && (await this.#share(version, text).catch(undefinedIfRefused));
-    return { version, epoch, keys, lasting, isAlone: isShared !== true, isStale: false };
+    const isShared = epoch !== undefined && (await this.#share(version, text).catch(() => false));
+    return { version, epoch, keys, lasting, isAlone: !isShared, isStale: false };
   }
 
   /** What was shared before Redis went away is stale; who shares or asks without seeing Redis' run cannot tell. */
@@ -175,14 +182,26 @@ export class SharedSnapshot {
     return { keys, lasting: await this.lastingOf(keys) };
   }
 
-  async #share(version: string, text: string): Promise<true> {
+  /** False: not now. Rejects with `RC_REGISTRY`. */
+  async #share(version: string, text: string): Promise<boolean> {
     const isShared =
       (await this.#link.send("GET", this.#key("version"))) === version &&
       (await this.#link.send("PEXPIRE", this.#key("snapshot"), SNAPSHOT_TTL_MS)) === 1;
-    const shared = JSON.stringify({ version, keys: text });
-    if (!isShared) await this.#link.send("SET", this.#key("snapshot"), shared, "PX", SNAPSHOT_TTL_MS);
+    if (!isShared && !(await this.#upload(JSON.stringify({ version, keys: text })))) return false;
     await this.#link.send("SET", this.#key("version"), version, "PX", this.#roundMs * VERSION_ROUNDS);
     return true;
+  }
+
+  async #upload(shared: string): Promise<boolean> {
+    if (performance.now() < this.#resharesAt) return false;
+    try {
+      await this.#link.send("SET", this.#key("snapshot"), shared, "PX", SNAPSHOT_TTL_MS);
+      this.#unshared = 0;
+      return true;
+    } catch (cause) {
+      if (!isRefusal(cause)) this.#resharesAt = performance.now() + backoffMs(++this.#unshared, RESHARE);
+      return false;
+    }
   }
 
   #key(kind: string): string {
