@@ -50,6 +50,14 @@ export function endTimers({ timers }: Built): void {
   void Trial.atEnd(async () => timers.end());
 }
 
+/** It is not to serve: its timers are over, and its hooks hear of it. */
+export function stopCode({ timers, end }: Built): void {
+  void Trial.atEnd(async () => {
+    timers.end();
+    end.abort();
+  });
+}
+
 /** Ends what a generation has open; what its hook does not manage in its time, nobody waits for. */
 export function endBuilt({ generation, timers, end }: Built, log: Log): Promise<void> {
   return Trial.atEnd(async () => {

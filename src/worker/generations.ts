@@ -2,7 +2,7 @@ import type { GatewayConfig } from "../gateway.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
 import type { Log } from "../stream/log.ts";
 import type { Server } from "../stream/server.ts";
-import { type Built, endBuilt, endTimers, type Preparation } from "./built.ts";
+import { type Built, endBuilt, endTimers, type Preparation, stopCode } from "./built.ts";
 import type { PortChange, Ports } from "./ports.ts";
 import type { Ends, Sessions } from "./sessions.ts";
 import { Trial } from "./trial.ts";
@@ -111,6 +111,7 @@ export class Generations {
       unless.throwIfAborted();
       this.#candidates.set(like.number, { built, ports: change });
     } catch (cause) {
+      stopCode(built); // a hook that hears of it need not go on
       void settled(hook).then(() => this.#end(built)); // what the hook opens last is closed, too
       throw cause;
     }
@@ -169,6 +170,12 @@ export class Generations {
     if (!built || sessions.ofGeneration(number) > 0 || ports.isAwaited(number)) return;
     this.#retired.delete(number);
     void this.#end(built);
+  }
+
+  /** Other processes serve what is new: nothing of these comes back, and their sessions go on. */
+  leave(): void {
+    const candidates = [...this.#candidates.values()].map(({ built }) => built);
+    for (const built of [this.#current, this.#previous, ...candidates]) if (built) endTimers(built);
   }
 
   /** Those that are being prepared fail. */

@@ -50,7 +50,8 @@ export function asStarted(
 ): LoadedGateway {
   const changed = START_KEYS.filter((key) => !isSame(next.config, config, key));
   if (changed.length > 0) onChanged(changed);
-  return { ...next, config: withStartValues(next.config, startValuesOf(config)), links };
+  const own = { ...next, config: withStartValues(next.config, startValuesOf(config)) };
+  return changed.includes("links") ? { ...own, links } : own; // nobody runs the start's code again for what is here as well
 }
 
 function isSame(next: GatewayConfig, first: GatewayConfig, key: StartKey): boolean {

@@ -74,8 +74,9 @@ process.on("uncaughtException", (cause, origin) => {
 
 async function start({ source, ids, hasLease, stateDir }: StartMessage): Promise<void> {
   try {
-    const { config, loaded } = await loadFirstSource(source);
+    const { config, loaded, linksFault } = await loadFirstSource(source);
     const log = createLog(config.log, loaded);
+    if (linksFault !== undefined) log.error("links of the start are gone", { err: linksFault });
     const dicts = attachDicts(source.dicts);
     const { generation } = source;
     const ticketKeys = Buffer.from(source.ticketKeys);

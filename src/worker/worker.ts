@@ -187,7 +187,7 @@ export class Worker {
 
   async #close(): Promise<void> {
     if (this.#endsProcess) timers.expire();
-    else timers.callAll();
+    else this.generations.leave();
     this.#lasting.links.drain();
     this.#ports.close();
     await this.#sessions.empty();

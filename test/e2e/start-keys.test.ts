@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RedisServer } from "../registry/redis-server.ts";
@@ -153,6 +153,22 @@ describe("workers that start after a reload go on with what the gateway was star
     expect(gateway.log.filter((line) => line["frame"] === "b")).toEqual([]);
     for (const line of warnings(gateway)) expect(line["keys"]).toEqual(["links"]);
     expect(await gateway.stop()).toBe(0);
+  });
+
+  test.each([
+    ["the same", "a", []],
+    ["others", "b", ["links of the start are gone"]],
+  ])("no words to game servers, where its code cannot run any more and what serves has %s", async (_, name, faults) => {
+    const keys = (codec: string): string => `registry: "a.json", links: { codec: { name: "${codec}",
+      encode: () => Buffer.from("x"), decode: () => ({ kind: "more", atLeast: 1 << 20 }) } },`;
+    const first = config({ keys: keys("a"), more: `if (!there("key.txt")) throw new Error("no key");` });
+    await using gateway = await Gateway.start(first, { files: { "key.txt": "" } });
+    expect(await change(gateway, "SIGHUP", config({ keys: keys(name) }))).toMatchObject({ msg: GROWN });
+    rmSync(join(gateway.folder, "key.txt"));
+    expect(await tell(gateway, "replace")).toMatchObject({ code: 0 });
+    expect((await clients(gateway.port())).map(({ generation }) => generation)).toEqual(Array(24).fill(2));
+    const told = gateway.log.flatMap(({ msg }) => (msg === "links of the start are gone" ? [msg] : []));
+    expect([...new Set(told)]).toEqual(faults);
   });
 });
 

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { exchange } from "../support/client.ts";
+import { dialIn, exchange, readUntil } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway, type LogLine } from "../support/gateway.ts";
 import { tell } from "../support/operated.ts";
@@ -48,37 +48,97 @@ test("a callback that hangs does not hold a stop for ever", async () => {
   expect(performance.now() - began).toBeGreaterThan(4_000);
 });
 
+/** Its `initWorker` ticks by `worker.timer`, and then does this. */
+const ticking = (name: string, keys = "", work = ""): string => `
+  import { content, defineGateway, otherwise } from "restyconf";
+  const stays = content(async (session) => { await session.write("here\\n"); await session.reader.receive(); });
+  export default defineGateway({
+    stateDir: "state", ${keys}
+    servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(stays)] } },
+    phases: { initWorker: async (worker) => {
+      const told = (what) => console.error(JSON.stringify({ by: "${name}", pid: process.pid, isReplaced: worker.isReplaced, ...what }));
+      worker.timer.every(5, (premature) => told({ tick: true, premature }));
+      worker.signal.addEventListener("abort", () => told({ aborted: true }));
+      ${work}
+    } },
+  });`;
+
+/** What has ticked. */
+class Ticks {
+  readonly gateway: Gateway;
+
+  constructor(gateway: Gateway) {
+    this.gateway = gateway;
+  }
+
+  by(name: string): LogLine[] {
+    return this.gateway.log.filter((line) => line["tick"] === true && line["by"] === name);
+  }
+
+  /** Until there are more. */
+  async more(name: string, after = this.by(name).length): Promise<void> {
+    await eventually(() => expect(this.by(name).length).toBeGreaterThan(after));
+  }
+
+  /** Its last words, and nothing behind them while another one ticks. */
+  async over(name: string, other: string): Promise<void> {
+    await eventually(() => expect(this.by(name).at(-1)).toMatchObject({ premature: true, isReplaced: true }));
+    const { length } = this.by(name);
+    for (let more = 0; more < 3; more++) await this.more(other);
+    expect(this.by(name)).toHaveLength(length);
+  }
+
+  write(text: string): void {
+    writeFileSync(join(this.gateway.folder, "restyconf.config.ts"), text);
+  }
+}
+
 test("a configuration's own timers rest after a reload, go on after a rollback, and end with the second reload", async () => {
-  const text = (name: string): string => `
-    import { defineGateway, otherwise, reject } from "restyconf";
-    export default defineGateway({
-      stateDir: "state",
-      servers: { edge: { listen: "127.0.0.1:0", routes: [otherwise(reject("closed"))] } },
-      phases: { initWorker: (worker) => {
-        const told = (what) => console.error(JSON.stringify({ by: "${name}", isReplaced: worker.isReplaced, ...what }));
-        worker.timer.every(5, (premature) => told({ tick: true, premature }));
-      } },
-    });`;
-  await using gateway = await Gateway.start(text("one"));
-  const ticks = (by: string): LogLine[] => gateway.log.filter((line) => line["tick"] === true && line["by"] === by);
-  const ticked = (by: string, after = ticks(by).length): Promise<void> =>
-    eventually(() => expect(ticks(by).length).toBeGreaterThan(after));
+  await using gateway = await Gateway.start(ticking("one"));
+  const ticks = new Ticks(gateway);
   const reload = async (name: string): Promise<void> => {
-    writeFileSync(join(gateway.folder, "restyconf.config.ts"), text(name));
+    ticks.write(ticking(name));
     expect(await tell(gateway, "reload")).toMatchObject({ code: 0 });
-    await ticked(name);
+    await ticks.more(name);
   };
-  await ticked("one");
+  await ticks.more("one");
   await reload("two");
-  const { length } = ticks("one");
-  for (let more = 0; more < 3; more++) await ticked("two");
-  expect(ticks("one")).toHaveLength(length);
+  const { length } = ticks.by("one");
+  for (let more = 0; more < 3; more++) await ticks.more("two");
+  expect(ticks.by("one")).toHaveLength(length);
   expect(await tell(gateway, "rollback")).toMatchObject({ code: 0 });
-  await ticked("one", length);
-  await eventually(() => expect(ticks("two").at(-1)).toMatchObject({ premature: true, isReplaced: true }));
+  await ticks.more("one", length);
+  await ticks.over("two", "one");
   await reload("three");
   await reload("four");
-  await eventually(() => expect(ticks("one").at(-1)).toMatchObject({ premature: true, isReplaced: true }));
-  expect(ticks("one").filter(({ premature }) => premature)).toHaveLength(1);
-  expect(ticks("three").every(({ isReplaced }) => !isReplaced)).toBe(true);
+  await ticks.over("one", "four");
+  expect(ticks.by("one").filter(({ premature }) => premature)).toHaveLength(1);
+  expect(ticks.by("three").every(({ isReplaced }) => !isReplaced)).toBe(true);
+});
+
+test("in a process whose place workers take, they are over, though its sessions go on", async () => {
+  await using gateway = await Gateway.start(ticking("one"));
+  const ticks = new Ticks(gateway);
+  const socket = await dialIn(gateway.port());
+  expect(await readUntil(socket, (text) => text.endsWith("\n"))).toBe("here\n");
+  await ticks.more("one");
+  ticks.write(ticking("two", "workers: 2,"));
+  expect(await tell(gateway, "reload")).toMatchObject({ code: 0 });
+  await ticks.over("one", "two");
+  expect(gateway.log.filter((line) => line["aborted"] === true)).toEqual([]);
+  socket.destroy();
+  await gateway.line((line) => line["aborted"] === true && line["by"] === "one");
+});
+
+test.each([1, 2])("those of an `initWorker` that is given up are over at once, with %i workers", async (workers) => {
+  const keys = `workers: ${workers},`;
+  await using gateway = await Gateway.start(ticking("one", keys));
+  const ticks = new Ticks(gateway);
+  ticks.write(ticking("two", keys, "await new Promise(() => {});"));
+  const reloaded = tell(gateway, "reload");
+  await ticks.more("two");
+  expect(await tell(gateway, "rollback")).toMatchObject({ code: 1 }); // there is nothing else to go back from
+  expect(await reloaded).toMatchObject({ code: 1 });
+  await ticks.over("two", "one");
+  await gateway.line((line) => line["aborted"] === true && line["by"] === "two");
 });
