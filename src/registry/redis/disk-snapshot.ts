@@ -13,6 +13,8 @@ export interface Saved {
   readonly epoch: string | undefined;
   /** Those without an end, as far as somebody wants to know. */
   readonly lasting: ReadonlySet<string>;
+  /** When Redis was heard of it last, in milliseconds since 1970 by this machine's clock; NaN: nobody knows. */
+  readonly heardAt: number;
 }
 
 /** What is known, by prefix. */
@@ -70,7 +72,7 @@ export class DiskSnapshot {
     const all = [...known()];
     if (all.length === 0) return;
     const follows = Object.fromEntries(all.map(([name, { keys }]) => [name, Object.fromEntries(keys)]));
-    const seen = Object.fromEntries(all.map(([name, { epoch, lasting }]) => [name, { epoch, lasting: [...lasting] }]));
+    const seen = Object.fromEntries(all.map(([name, saved]) => [name, seenOf(saved)]));
     const text = JSON.stringify({ prefix, savedAt: new Date().toISOString(), follows, seen });
     this.#writing = this.#writing.then(() => this.#replace(text));
   }
@@ -95,16 +97,31 @@ function knownIn(saved: unknown, prefix: string): Known {
   if (!isObject(saved) || !isObject(saved["follows"])) throw new Error("expected { prefix, savedAt, follows }");
   if (saved["prefix"] !== prefix) return new Map();
   const seen = isObject(saved["seen"]) ? saved["seen"] : {};
-  return new Map(Object.entries(saved["follows"]).map(([name, keys]) => [name, savedIn(keys, seen[name])]));
+  return new Map(
+    Object.entries(saved["follows"]).map(([name, keys]) => [name, savedIn(keys, seen[name], saved["savedAt"])]),
+  );
 }
 
-function savedIn(keys: unknown, seen: unknown): Saved {
-  const { epoch, lasting } = isObject(seen) ? seen : {};
+function savedIn(keys: unknown, seen: unknown, savedAt: unknown): Saved {
+  const { epoch, lasting, heardAt = savedAt } = isObject(seen) ? seen : {};
   return {
     keys: textsIn(keys),
     epoch: typeof epoch === "string" ? epoch : undefined,
     lasting: new Set(Array.isArray(lasting) ? lasting.filter((key) => typeof key === "string") : []),
+    heardAt: heardAtIn(heardAt, savedAt),
   };
+}
+
+/** The file may be younger than what it says of keys that nobody has heard of since. By a clock that was set, neither tells anything. */
+function heardAtIn(...dates: readonly unknown[]): number {
+  const times = dates.map((date) => (typeof date === "string" ? Date.parse(date) : Number.NaN));
+  return Math.max(...times) > Date.now() ? Number.NaN : Math.min(...times);
+}
+
+/** What is said of the keys below a prefix. */
+function seenOf({ epoch, lasting, heardAt }: Saved) {
+  const heard = Number.isNaN(heardAt) ? "" : new Date(heardAt).toISOString();
+  return { epoch, lasting: [...lasting], heardAt: heard };
 }
 
 function textsIn(keys: unknown): ReadonlyMap<string, string> {

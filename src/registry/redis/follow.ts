@@ -3,7 +3,7 @@ import { MAX_KEYS, Table } from "../table.ts";
 import { jitteredMs } from "./backoff.ts";
 import type { Saved } from "./disk-snapshot.ts";
 import { changeOf, type Epochs, epochAfter } from "./epochs.ts";
-import { Doubt, type Loss } from "./loss.ts";
+import { Doubt, type Loss, WORD_MS } from "./loss.ts";
 import type { RedisLog } from "./open-redis.ts";
 import type { RedisLink } from "./redis-link.ts";
 import { type Round, SharedSnapshot } from "./shared-snapshot.ts";
@@ -25,6 +25,12 @@ const ALONE_ROUNDS = 5;
 
 /** Shared snapshots are at most so many rounds old. */
 const SNAPSHOT_ROUNDS = 3;
+
+/** While nothing changes it is kept anew so often, so that a later start knows how old it is. */
+const KEEP_MS = 3_600_000;
+
+/** What is known from disk may be so old when Redis comes: word of what became of it stands for longer than it takes to look for that. */
+const MAX_AGE_MS = WORD_MS - KEEP_MS;
 
 /** What a prefix is followed with. */
 export interface FollowOptions {
@@ -79,6 +85,9 @@ export class Follow {
   #outages = 0;
   #seenOutages = 0;
   #syncedAt = Number.NEGATIVE_INFINITY;
+  /** The same by the clock of this machine, and when it was kept so. */
+  #heardAt = Number.NaN;
+  #keptAt = 0;
   #failures = 0;
   #complaint = "";
   /** Keys that there was no room for in the last sync that saw all. */
@@ -122,7 +131,8 @@ export class Follow {
   /** What is worth to be kept, as it has come from Redis; undefined: nothing has. */
   get saved(): Saved | undefined {
     if (this.#source !== "redis") return undefined;
-    return { keys: this.table.list(this.#options.prefix), epoch: this.#epoch, lasting: new Set(this.#lasting) };
+    const keys = this.table.list(this.#options.prefix);
+    return { keys, epoch: this.#epoch, lasting: new Set(this.#lasting), heardAt: this.#heardAt };
   }
 
   /** True: the key is known here, and Redis may have lost it. */
@@ -218,7 +228,7 @@ export class Follow {
     const { version, keys } = round;
     const epoch = epochAfter(this.#epoch, round.epoch);
     const now = performance.now();
-    const change = changeOf(this.#epoch, epoch);
+    const change = this.#changeTo(epoch);
     const hasLost = change !== "none";
     if (change === "emptied") this.#options.log.warn("redis has lost its data", { prefix: this.#options.prefix });
     if (hasLost && epoch !== undefined && keys) this.#tellLoss(epoch, keys, now - this.#syncedAt);
@@ -226,12 +236,29 @@ export class Follow {
     if (this.isKnown && (this.#wasAway || wasLong || hasLost)) this.#doubt.begin(now);
     this.#seenOutages = outages; // one that came meanwhile is the next round's
     this.#syncedAt = now;
-    if (epoch !== this.#epoch) this.#options.onChange(); // it is kept with what it had
-    this.#epoch = epoch;
+    this.#hear(epoch);
     const isWhole = keys === undefined || this.#apply(keys, round.lasting, now);
     this.#version = isWhole ? version : undefined;
     this.#source = "redis";
     return round.isAlone;
+  }
+
+  /** Whoever was not there when Redis was restarted cannot know what was taken back since, nor find word of it for ever. */
+  #changeTo(epoch: string | undefined): ReturnType<typeof changeOf> {
+    const change = changeOf(this.#epoch, epoch);
+    if (this.#source !== "disk") return change;
+    const ageMs = Date.now() - this.#heardAt;
+    return change === "emptied" && ageMs >= 0 && ageMs <= MAX_AGE_MS ? change : "none";
+  }
+
+  /** What is known is kept with what Redis is known by, and with when that was. */
+  #hear(epoch: string | undefined): void {
+    const isOther = epoch !== this.#epoch;
+    this.#epoch = epoch;
+    this.#heardAt = Date.now();
+    if (!isOther && Math.abs(this.#heardAt - this.#keptAt) < KEEP_MS) return;
+    this.#keptAt = this.#heardAt;
+    this.#options.onChange();
   }
 
   #tellLoss(epoch: string, found: ReadonlyMap<string, string>, unheardMs: number): void {
@@ -310,10 +337,11 @@ export class Follow {
   }
 
   /** As if it had been heard of Redis then, and not since. */
-  #remember({ keys, epoch, lasting }: Saved): void {
+  #remember({ keys, epoch, lasting, heardAt }: Saved): void {
     this.table.load(keys);
     for (const key of lasting) this.#lasting.add(key);
     this.#epoch = epoch;
+    this.#heardAt = heardAt;
     this.#source = "disk";
     this.#outages++;
   }

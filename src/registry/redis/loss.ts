@@ -6,6 +6,12 @@ import type { Swap } from "./timely-writes.ts";
  */
 const GRACE_MS = 15_000;
 
+/**
+ * So long those who were there when Redis lost something leave word that it was put back. Whoever has known it for longer, and was not
+ * there, may find no word of that.
+ */
+export const WORD_MS = 86_400_000;
+
 /** Redis does not hold what it did when it was heard last. */
 export interface Loss {
   /** Another one for each loss, the same for all who see it. */

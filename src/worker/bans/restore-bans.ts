@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Loss } from "../../registry/redis/loss.ts";
+import { type Loss, WORD_MS } from "../../registry/redis/loss.ts";
 import { isRefusal } from "../../registry/redis/redis-link.ts";
 import type { Registry } from "../../registry/registry.ts";
 import { backoffMs } from "../../shared/backoff.ts";
@@ -30,9 +30,6 @@ const DONE = "done ";
 
 /** The same where nobody knew who had heard of Redis until then: the others may know more. */
 const UNSURE_DONE = "perhaps ";
-
-/** Whoever was cut off for longer has not heard what others took back since, and may do so still: it asks again after each cut. */
-const DONE_MS = 86_400_000;
 
 /** Of those that notice in one moment the first is well ahead of the second. */
 const SPREAD_MS = 2_000;
@@ -163,7 +160,7 @@ class Restoring {
     }
     if (mark === undefined || this.#signal.aborted) return;
     const done = `${this.#isSure ? DONE : UNSURE_DONE}${loss.epoch}`;
-    await registry.put(MARK_KEY, done, { ttlMs: DONE_MS, announce: false });
+    await registry.put(MARK_KEY, done, { ttlMs: WORD_MS, announce: false });
   }
 
   async #pause(ms: number, spreadMs = 0): Promise<void> {

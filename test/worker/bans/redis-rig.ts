@@ -66,6 +66,8 @@ export interface BansGateway extends AsyncDisposable {
 
 interface BansGatewayOptions {
   readonly stateDir?: string;
+  /** It starts without a way to Redis. */
+  readonly isCut?: boolean;
   /** What a loss is told as. */
   readonly told?: (loss: Loss) => Loss;
 }
@@ -85,10 +87,11 @@ export class RedisRig implements AsyncDisposable {
     return new RedisRig(await RedisServer.start());
   }
 
-  async gateway({ stateDir, told = (loss) => loss }: BansGatewayOptions = {}): Promise<BansGateway> {
+  async gateway({ stateDir, isCut = false, told = (loss) => loss }: BansGatewayOptions = {}): Promise<BansGateway> {
     const log = new LogRig();
     const gate = new Gate(this.redis.port);
     this.open.push(gate);
+    if (isCut) gate.cut();
     const url = `redis://127.0.0.1:${await gate.open()}`;
     const link = await openRedis({ url, connectTimeoutMs: 5_000, commandTimeoutMs: 5_000 }, { log });
     let bans: WorkerBans | undefined;
