@@ -34,7 +34,8 @@ export interface Registry extends AsyncDisposable {
   delete(key: string, options?: ChangeOptions): Promise<boolean>;
   /**
    * Changes from now on, until `signal` aborts or the registry closes, of all that `list` answers meanwhile. Of several changes to one key a
-   * slow reader sees the last, and nothing of a key that came and went before he read on.
+   * slow reader sees the last, and nothing of a key that came and went before he read on, unless `get` or `list` has answered it meanwhile. With
+   * more than 200,000 keys unread it rejects.
    */
   watch(prefix: string, signal: AbortSignal): AsyncIterable<Change>;
 }

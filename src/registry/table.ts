@@ -49,6 +49,16 @@ export class Table {
     return found;
   }
 
+  /** What a caller is answered: that it goes is news for those who watch it, though they have not read of it yet. */
+  showed(key: string): void {
+    for (const watch of this.#watches) watch.showed(key);
+  }
+
+  /** Likewise for a list. */
+  showedAll(keys: ReadonlyMap<string, string>): void {
+    for (const watch of this.#watches) watch.showedAll(keys);
+  }
+
   /** All entries, also those whose end has come and that were not swept yet. */
   entries(): ReadonlyMap<string, Entry> {
     return this.#entries;

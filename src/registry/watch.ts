@@ -1,16 +1,20 @@
 import type { Change } from "./registry.ts";
 
+/** All keys that there may be, and as many that have gone: a reader further behind lists sooner than he reads on. */
+const MAX_UNREAD = 200_000;
+
 /** News of a key that the reader has not taken yet. */
 interface Unread {
   readonly change: Change;
-  /** As far as he knows there is such a key. */
-  readonly isKnown: boolean;
+  /** As far as he knows there is such a key, or he may have seen it elsewhere. */
+  isKnown: boolean;
 }
 
 /**
  * One reader of changes. Subscribed from its creation on, so nothing is missed before the first read; of several
- * changes to one key a slow reader sees the last, and nothing of one that came and went meanwhile. So it never ends by itself, however
- * slow he is, and yet holds no more than the keys that there were when he read last, and those that there are.
+ * changes to one key a slow reader sees the last, and nothing of one that came and went meanwhile, unless somebody was shown it. So it does
+ * not end by itself, however slow he is, and yet holds no more than the keys that there were when he read last, those that there are,
+ * and those that were shown in between. Of all these there may be 200,000; with more it ends with an error.
  */
 export class Watch {
   readonly #prefix: string;
@@ -18,6 +22,7 @@ export class Watch {
   readonly #onClose: () => void;
   readonly #unread = new Map<string, Unread>();
   #isClosed: boolean;
+  #isBehind = false;
   #wake: () => void = () => {};
 
   constructor(prefix: string, signal: AbortSignal, onClose: () => void) {
@@ -36,9 +41,25 @@ export class Watch {
     this.#unread.delete(key); // in the order of the last changes
     if (value === undefined && !isKnown) return;
     this.#unread.set(key, { change, isKnown });
+    if (this.#unread.size > MAX_UNREAD) {
+      this.#isBehind = true;
+      this.close();
+    }
     this.#wake();
   }
 
+  /** Somebody has asked for this key, maybe the reader: that it goes is news for him. */
+  showed(key: string): void {
+    const unread = this.#unread.get(key);
+    if (unread) unread.isKnown = true;
+  }
+
+  /** Likewise for a list. */
+  showedAll(keys: ReadonlyMap<string, string>): void {
+    for (const [key, unread] of this.#unread) unread.isKnown ||= keys.has(key);
+  }
+
+  /** @throws Error when the reader was too slow */
   async *changes(): AsyncGenerator<Change, void, void> {
     try {
       while (!this.#isClosed) {
@@ -48,6 +69,7 @@ export class Watch {
           this.#wake = resolve;
         });
       }
+      if (this.#isBehind) throw new Error(`watch ${this.#prefix}*: more than ${MAX_UNREAD} changes unread`);
     } finally {
       this.close();
     }

@@ -188,6 +188,24 @@ function watchLaws(current: () => { registry: Registry; stop: AbortController })
     expect(known.size).toBe(keys.length);
     expect([known.has("many:0"), known.get("many:1"), known.get("many:2")]).toEqual([false, "2", "1"]);
   });
+  test("tells a slow reader that a key is gone which he knows from elsewhere, and nothing of one that nobody was shown", async () => {
+    const { registry, stop } = current();
+    const watch = registry.watch("p:", stop.signal);
+    await registry.put("p:listed", "1");
+    expect([...(await registry.list("p:l")).keys()]).toEqual(["p:listed"]);
+    await registry.put("p:got", "1");
+    expect(await registry.get("p:got")).toBe("1");
+    await registry.put("p:unknown", "1");
+    for (const key of ["p:listed", "p:got", "p:unknown"]) await registry.delete(key);
+    await registry.put("p:end", "");
+    const changes = read(watch);
+    expect(await changes.until("p:end", "")).toBe(true);
+    expect(changes.seen).toEqual([
+      { key: "p:listed", value: undefined },
+      { key: "p:got", value: undefined },
+      { key: "p:end", value: "" },
+    ]);
+  });
   test("tells each watcher", async () => {
     const { registry, stop } = current();
     const all = [read(registry.watch("a", stop.signal)), read(registry.watch("", stop.signal))];

@@ -46,6 +46,18 @@ test("what comes and goes while nobody reads fills no memory", async () => {
   ]);
 });
 
+test("what was shown before it went fills some memory: a reader that is too far behind is told so, and lists anew", async () => {
+  const registry = memoryRegistry();
+  const watch = registry.watch("", forever);
+  for (let index = 0; index <= 200_000; index++) {
+    await registry.put(`key:${index}`, "1");
+    await registry.get(`key:${index}`);
+    await registry.delete(`key:${index}`);
+  }
+  await expect(watch[Symbol.asyncIterator]().next()).rejects.toThrow("more than 200000 changes unread");
+  await registry[Symbol.asyncDispose]();
+});
+
 test("holds a bounded number of keys, and room comes back with time", async () => {
   vi.useFakeTimers();
   try {

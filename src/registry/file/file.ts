@@ -88,12 +88,16 @@ class FileRegistry implements Registry {
 
   async get(key: string): Promise<string | undefined> {
     this.#mustBeOpen();
-    return this.#table.get(key);
+    const value = this.#table.get(key);
+    this.#table.showed(key);
+    return value;
   }
 
   async list(prefix: string): Promise<ReadonlyMap<string, string>> {
     this.#mustBeOpen();
-    return this.#table.list(prefix);
+    const found = this.#table.list(prefix);
+    this.#table.showedAll(found);
+    return found;
   }
 
   async put(key: string, value: string, options: PutOptions = {}): Promise<void> {

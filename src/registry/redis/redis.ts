@@ -93,16 +93,24 @@ class RedisRegistry implements Registry {
   async get(key: string): Promise<string | undefined> {
     this.#mustBeOpen();
     const follow = await this.#followOf(key);
-    if (follow) return follow.table.get(key);
-    if (!isRegistryKey(key)) return undefined;
-    const [value] = await this.#link.getMany([key]);
+    const value = follow ? follow.table.get(key) : await this.#ask(key);
+    for (const { follow } of this.#follows.values()) follow.table.showed(key);
     return value;
+  }
+
+  async #ask(key: string): Promise<string | undefined> {
+    return isRegistryKey(key) ? (await this.#link.getMany([key]))[0] : undefined;
   }
 
   async list(prefix: string): Promise<ReadonlyMap<string, string>> {
     this.#mustBeOpen();
     const follow = await this.#followOf(prefix);
-    if (follow) return follow.table.list(prefix);
+    const found = follow ? follow.table.list(prefix) : await this.#askAll(prefix);
+    for (const { follow } of this.#follows.values()) follow.table.showedAll(found);
+    return found;
+  }
+
+  async #askAll(prefix: string): Promise<ReadonlyMap<string, string>> {
     const keys = (await this.#link.scan(prefix)).filter(isRegistryKey);
     const values = await this.#link.getMany(keys);
     const found = new Map<string, string>();
