@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { readJsonObject } from "../../codecs/json-object.ts";
 import { type Change, type ChangeOptions, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { Table } from "../table.ts";
 import { DiskSnapshot, type Known, type Saved } from "./disk-snapshot.ts";
@@ -7,6 +6,7 @@ import { Epochs } from "./epochs.ts";
 import { Follow } from "./follow.ts";
 import type { Loss, TakenOut } from "./loss.ts";
 import type { RedisLog } from "./open-redis.ts";
+import { OWNERLESS } from "./ownerless.ts";
 import { Listeners, type RedisLink } from "./redis-link.ts";
 import { INTERNAL, isRegistryKey } from "./registry-key.ts";
 import { type Swap, TimelyWrites } from "./timely-writes.ts";
@@ -19,14 +19,6 @@ const OUT = `${INTERNAL}out `;
 
 /** A change that nobody told is seen within two rounds, 2 s: the scan's and our own. */
 const SYNC_MS = 900;
-
-/**
- * Keys that nobody refreshes, by what they begin with: they are put back when Redis has lost them, and so it is to be known which are for
- * ever. Those whose value says when they end tell it themselves.
- */
-const OWNERLESS: Readonly<Record<string, (value: string) => boolean>> = {
-  "ban:": (value) => !value.includes('"until"') || readJsonObject(value)?.["until"] === undefined,
-};
 
 /** Prefixes that somebody has followed and nobody follows now. Of more, as of those that belong to a session each, the last are kept. */
 const MAX_SAVED = 64;
