@@ -341,23 +341,43 @@ describe("a registry in a JSON file", () => {
     expect(Object.keys(JSON.parse(readFileSync(path, "utf8")))).toHaveLength(21);
   });
   test.each(["keys.json.lock", "keys.json.123e4567-e89b-12d3-a456-426614174000.lock"])(
-    "goes on after a writer that died with %s, and none of those who wait for it undoes what another has written",
+    "is written beside a folder %s, which is nobody's turn and stays",
     async (lock) => {
-      for (let round = 0; round < 10; round++) {
-        const path = join(fresh(), "keys.json");
-        const all = await Promise.all(Array.from({ length: 6 }, () => open(path)));
-        writeFileSync(join(path, "..", lock), "half of i");
-        const before = Date.now() / 1_000 - 10;
-        utimesSync(join(path, "..", lock), before, before);
-        await Promise.all(all.map((registry, index) => registry.put(`key:${index}`, "v")));
-        for (const registry of all) await registry[Symbol.asyncDispose]();
-        expect(Object.keys(JSON.parse(readFileSync(path, "utf8"))).sort()).toEqual(
-          all.map((_, index) => `key:${index}`),
-        );
-        expect(readdirSync(join(path, ".."))).toEqual(["keys.json"]);
+      const path = join(fresh(), "keys.json");
+      const beside = join(path, "..", lock);
+      mkdirSync(join(beside, "something"), { recursive: true });
+      for (const ageMs of [0, 10_000]) {
+        const before = (Date.now() - ageMs) / 1_000;
+        utimesSync(beside, before, before);
+        const registry = await open(path);
+        await registry.put(`aged ${ageMs}`, "v");
+        await registry[Symbol.asyncDispose]();
       }
+      expect(readdirSync(beside)).toEqual(["something"]);
     },
   );
+  test("is written at once beside a file of another program whose name ends in .lock", async () => {
+    const path = join(fresh(), "keys.json");
+    writeFileSync(`${path}.lock`, "");
+    const registry = await open(path);
+    await registry.put("key", "v");
+    await registry[Symbol.asyncDispose]();
+    expect(readdirSync(join(path, "..")).sort()).toEqual(["keys.json", "keys.json.lock"]);
+  });
+  test("goes on after a writer that died with its turn, and none of those who wait undoes what another has written", async () => {
+    const lock = "keys.json.123e4567-e89b-12d3-a456-426614174000.lock";
+    for (let round = 0; round < 10; round++) {
+      const path = join(fresh(), "keys.json");
+      const all = await Promise.all(Array.from({ length: 6 }, () => open(path)));
+      writeFileSync(join(path, "..", lock), "half of i");
+      const before = Date.now() / 1_000 - 10;
+      utimesSync(join(path, "..", lock), before, before);
+      await Promise.all(all.map((registry, index) => registry.put(`key:${index}`, "v")));
+      for (const registry of all) await registry[Symbol.asyncDispose]();
+      expect(Object.keys(JSON.parse(readFileSync(path, "utf8"))).sort()).toEqual(all.map((_, index) => `key:${index}`));
+      expect(readdirSync(join(path, ".."))).toEqual(["keys.json"]);
+    }
+  });
   test("is not written by who was stopped for so long that others took the turn", async () => {
     const path = join(fresh(), "keys.json");
     const [late, next] = [await writeTurn(path), "keys.json"];

@@ -15,7 +15,7 @@ const PATIENCE_MS = 10_000;
 const MAX_PAUSE_MS = 20;
 
 /** Behind the name of the file that is written. */
-const OWN = /^\.(?:[\da-f-]{36}\.)?lock$/;
+const OWN = /^\.[\da-f-]{36}\.lock$/;
 
 /** The turn to write a file anew. It ends when it is disposed. */
 export interface WriteTurn extends AsyncDisposable {
@@ -60,8 +60,9 @@ function isBehind(own: string, others: readonly string[]): boolean {
 async function othersAt(path: string, own: string | undefined): Promise<readonly string[]> {
   const [folder, name] = [dirname(path), basename(path)];
   const living: string[] = [];
-  for (const other of await readdir(folder)) {
-    if (other === own || !other.startsWith(name) || !OWN.test(other.slice(name.length))) continue;
+  for (const found of await readdir(folder, { withFileTypes: true })) {
+    const other = found.name;
+    if (other === own || !other.startsWith(name) || !OWN.test(other.slice(name.length)) || !found.isFile()) continue;
     if (await isStale(join(folder, other))) await rm(join(folder, other), { force: true });
     else living.push(other);
   }
