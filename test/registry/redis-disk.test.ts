@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { openRedis } from "../../src/registry/redis/open-redis.ts";
@@ -35,3 +35,14 @@ test("says when Redis was heard of last, to the hour, also where nothing changes
   vi.useFakeTimers({ toFake: ["Date"], now: before + 7_200_000 });
   await eventually(() => expect(heardAt()).toBeGreaterThanOrEqual(before + 7_200_000));
 }, 60_000);
+
+test("is swept of what a process has left that was killed while it wrote, and of nothing else", async () => {
+  const left = "registry.json.123e4567-e89b-12d3-a456-426614174000.part";
+  const written = "registry.json.123e4567-e89b-12d3-a456-426614174001.part";
+  using folder = new TempFolder({ [left]: "{", [written]: "{", "other.json.part": "" });
+  const before = Date.now() / 1_000 - 120;
+  for (const name of [left, "other.json.part"]) utimesSync(join(folder.path, name), before, before);
+  await following(folder.path);
+  const names = readdirSync(folder.path);
+  expect([left, written, "other.json.part"].map((name) => names.includes(name))).toEqual([false, true, true]);
+});

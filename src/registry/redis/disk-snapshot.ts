@@ -1,10 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { messageOf } from "../../errors.ts";
 
 /** A burst of changes is written once. What is lost by a crash is what changed in the last second. */
 const SETTLE_MS = 1_000;
+
+/** Parts that a write was interrupted in are older than any write takes. */
+const MAX_PART_AGE_MS = 60_000;
+
+/** Behind the name of the file: what is about to take its place. */
+const PART = /^\.[\da-f-]{36}\.part$/;
 
 /** What is known of the keys below one prefix. */
 export interface Saved {
@@ -43,6 +49,7 @@ export class DiskSnapshot {
   /** What was written last; nothing where there is no file, or one that cannot be understood. */
   async read(): Promise<Known> {
     const { path, prefix, warn } = this.#options;
+    await sweep(path).catch(() => {}); // the next start tries again
     try {
       const text = await readFile(path, "utf8").catch(() => undefined);
       return text === undefined ? new Map() : knownIn(JSON.parse(text), prefix);
@@ -90,6 +97,16 @@ export class DiskSnapshot {
       if (!this.#hasFailed) warn(`${path} cannot be written: ${messageOf(cause)}`);
       this.#hasFailed = true;
     }
+  }
+}
+
+/** Takes away what processes have left that were killed while they wrote. */
+async function sweep(path: string): Promise<void> {
+  const [folder, own] = [dirname(path), basename(path)];
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(own) || !PART.test(name.slice(own.length))) continue;
+    const part = join(folder, name);
+    if (Date.now() - (await stat(part)).mtimeMs > MAX_PART_AGE_MS) await rm(part, { force: true });
   }
 }
 

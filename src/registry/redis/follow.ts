@@ -43,7 +43,9 @@ export interface FollowOptions {
   /** Time between two full syncs. */
   readonly syncMs: number;
   /** What was known of it when the gateway stopped, for a start without Redis. */
-  readonly saved: Saved | undefined;
+  readonly saved: () => Saved | undefined;
+  /** Redis has answered for the first time: what was saved is of no use any more. */
+  readonly onHeard: () => void;
   readonly log: RedisLog;
   readonly onChange: () => void;
   /**
@@ -239,6 +241,7 @@ export class Follow {
     this.#hear(epoch);
     const isWhole = keys === undefined || this.#apply(keys, round.lasting, now);
     this.#version = isWhole ? version : undefined;
+    if (this.#source !== "redis") this.#options.onHeard();
     this.#source = "redis";
     return round.isAlone;
   }
@@ -263,10 +266,9 @@ export class Follow {
 
   #tellLoss(epoch: string, found: ReadonlyMap<string, string>, unheardMs: number): void {
     const { link, doubted, onLost } = this.#options;
-    const lasting = new Set(this.#lasting);
-    const read = (keys: readonly string[]): Promise<readonly (string | undefined)[]> => link.getMany(keys);
+    const isLasting = among(new Set(this.#lasting));
     const keepUntil = (restored: Promise<unknown>): void => this.#doubt.keepUntil(restored);
-    onLost({ epoch, found, unheardMs, isLasting: (key) => lasting.has(key), read, keepUntil, ...doubted });
+    onLost({ epoch, found, unheardMs, isLasting, read: readerOf(link), keepUntil, ...doubted });
   }
 
   /** False: something is to be looked at again in the next round. */
@@ -349,8 +351,9 @@ export class Follow {
   #fail(cause: unknown): void {
     if (this.#isClosed) return;
     this.#failure = cause;
-    const { log, prefix, saved, link } = this.#options;
-    if (this.#source === "none" && saved) {
+    const { log, prefix, link } = this.#options;
+    const saved = this.#source === "none" ? this.#options.saved() : undefined;
+    if (saved) {
       this.#remember(saved);
       log.warn("registry is the last snapshot from disk", { prefix, keys: saved.keys.size });
     }
@@ -358,4 +361,14 @@ export class Follow {
     if (link.isReady && complaint !== this.#complaint) log.warn("registry not synced", { prefix, reason: complaint });
     this.#complaint = complaint;
   }
+}
+
+// Functions that are made in one place keep together what any of them needs: who keeps the one would keep the other's list.
+
+function among(keys: ReadonlySet<string>): (key: string) => boolean {
+  return (key) => keys.has(key);
+}
+
+function readerOf(link: RedisLink): Loss["read"] {
+  return (keys) => link.getMany(keys);
 }

@@ -58,7 +58,7 @@ class RedisRegistry implements Registry {
   readonly #follows = new Map<string, Followed>();
   readonly #disk: DiskSnapshot | undefined;
   readonly #leave: () => void;
-  /** What was known of a prefix that nobody follows now. */
+  /** What was known of prefixes that nobody follows now, or whose keys Redis has not told yet. */
   #saved = new Map<string, Saved>();
   #isClosed = false;
 
@@ -159,7 +159,8 @@ class RedisRegistry implements Registry {
 
   #followPrefix(prefix: string): Follow {
     const { log, syncMs = SYNC_MS } = this.#options;
-    const saved = this.#saved.get(prefix);
+    const saved = (): Saved | undefined => this.#saved.get(prefix);
+    const onHeard = (): void => void this.#saved.delete(prefix);
     const onChange = (): void => this.#disk?.touch();
     const onLost = (loss: Loss): void => this.#options.onLost?.(prefix, loss);
     const mayLast = OWNERLESS[prefix] ?? (() => false);
@@ -169,7 +170,7 @@ class RedisRegistry implements Registry {
       onOut: (listener) => this.#outs.add(listener),
     };
     const shared = { link: this.#link, epochs: this.#epochs, syncMs };
-    return new Follow({ ...shared, prefix, mayLast, doubted, saved, log, onChange, onLost });
+    return new Follow({ ...shared, prefix, mayLast, doubted, saved, onHeard, log, onChange, onLost });
   }
 
   /** What came from Redis last is what is known without it, also for who follows the same later. */
