@@ -45,17 +45,9 @@ export async function build(
   return { generation: await compileGeneration(config, parts), dicts, timers, end };
 }
 
-/** It serves nobody new any more: what its timers were for is over. */
+/** It serves nobody new, now or at all: what its timers were for is over. */
 export function endTimers({ timers }: Built): void {
   void Trial.atEnd(async () => timers.end());
-}
-
-/** It is not to serve: its timers are over, and its hooks hear of it. */
-export function stopCode({ timers, end }: Built): void {
-  void Trial.atEnd(async () => {
-    timers.end();
-    end.abort();
-  });
 }
 
 /** Ends what a generation has open; what its hook does not manage in its time, nobody waits for. */

@@ -2,7 +2,7 @@ import type { GatewayConfig } from "../gateway.ts";
 import type { Dicts } from "../shared/dict/open-dicts.ts";
 import type { Log } from "../stream/log.ts";
 import type { Server } from "../stream/server.ts";
-import { type Built, endBuilt, endTimers, type Preparation, stopCode } from "./built.ts";
+import { type Built, endBuilt, endTimers, type Preparation } from "./built.ts";
 import type { PortChange, Ports } from "./ports.ts";
 import type { Ends, Sessions } from "./sessions.ts";
 import { Trial } from "./trial.ts";
@@ -111,8 +111,8 @@ export class Generations {
       unless.throwIfAborted();
       this.#candidates.set(like.number, { built, ports: change });
     } catch (cause) {
-      stopCode(built); // a hook that hears of it need not go on
-      void settled(hook).then(() => this.#end(built)); // what the hook opens last is closed, too
+      endTimers(built);
+      void settled(hook).then(() => this.#end(built)); // what the hook opens last is closed, too, and hears of the end
       throw cause;
     }
   }
