@@ -309,6 +309,7 @@ export class WorkerProcess implements WorkerCalls {
 
   #call<Value>(call: Pick<CallMessage, "name" | "parameters">): Promise<Value> {
     const what = `worker ${this.ids.number}: ${call.name}`;
+    if (this.#hasEnded) return Promise.reject(new Error(`${what}: it has ended`)); // its channel may be open for a moment still
     return this.#calls.ask(what, timerMs(answerLimitMs(call.name)), (id) => {
       this.#send({ kind: "call", id, ...call } as CallMessage);
     });
