@@ -7,7 +7,7 @@ import { dialIn, dialTls, exchange } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { Gateway } from "../support/gateway.ts";
 import { freePorts } from "../support/service.ts";
-import { ask, change, config, gone, isAlive, load, oneOfEach } from "../support/workers.ts";
+import { ask, change, clients, config, gone, isAlive, load, nextLine, oneOfEach, write } from "../support/workers.ts";
 
 // Several processes behind one address: what becomes of clients when processes come and go.
 
@@ -133,6 +133,26 @@ describe("a worker that dies", () => {
       for (const one of [first, second]) one?.socket.destroy();
     }
   });
+});
+
+test("a worker that is killed while a socket is under way to it is replaced, and its clients are served", async () => {
+  // Its channel stays open a little longer than the process: `tail` ends when it sees that that has.
+  const phases = `initWorker: () => void spawn("tail", ["--pid=" + process.pid, "-f", "/dev/null"],
+    { stdio: ["ignore", "ignore", "ignore", 3] })`;
+  const more = `import { spawn } from "node:child_process";`;
+  await using gateway = await Gateway.start(config({ phases, more }));
+  const all = await oneOfEach(gateway.port());
+  const pid = all.find(({ number }) => number === 1)?.pid ?? 0;
+  process.kill(pid, "SIGSTOP"); // it takes nothing
+  const [port = 0] = await freePorts(1);
+  write(gateway, config({ phases, more, servers: `more: { listen: "127.0.0.1:${port}", routes: [otherwise(talk)] }` }));
+  gateway.process.kill("SIGHUP");
+  await eventually(async () => (await dialIn(port)).destroy()); // it is open, and being given away
+  const replaced = nextLine(gateway, ({ msg, worker }) => msg === "worker replaced" && worker === 1);
+  process.kill(pid, "SIGKILL");
+  await replaced;
+  for (const { socket } of all) socket.destroy();
+  await clients(gateway.port());
 });
 
 test("a master that is killed leaves no orphan", async () => {

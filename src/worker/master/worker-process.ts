@@ -262,7 +262,8 @@ export class WorkerProcess implements WorkerCalls {
     this.#calls.end(this.#gone(how));
     if (this.#isTold) this.#onLeft("order");
     else if (this.#child.connected)
-      this.#child.once("disconnect", () => this.#onLeft(this.#blame(how))); // its last words are on the way
+      // Its last words are on the way. "disconnect" never comes where a socket was under way to it, "close" does.
+      this.#child.once("close", () => this.#onLeft(this.#blame(how)));
     else this.#onLeft(this.#blame(how));
   }
 
