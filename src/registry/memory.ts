@@ -12,16 +12,12 @@ class MemoryRegistry implements Registry {
 
   async get(key: string): Promise<string | undefined> {
     this.#mustBeOpen();
-    const value = this.#table.get(key);
-    this.#table.showed(key);
-    return value;
+    return this.#table.answer(key);
   }
 
   async list(prefix: string): Promise<ReadonlyMap<string, string>> {
     this.#mustBeOpen();
-    const found = this.#table.list(prefix);
-    this.#table.showedAll(found);
-    return found;
+    return this.#table.answerAll(prefix);
   }
 
   async put(key: string, value: string, options: PutOptions = {}): Promise<void> {

@@ -49,6 +49,20 @@ export class Table {
     return found;
   }
 
+  /** What a caller is answered: see {@link showed}. */
+  answer(key: string): string | undefined {
+    const value = this.get(key);
+    this.showed(key);
+    return value;
+  }
+
+  /** Likewise for a list. */
+  answerAll(prefix: string): ReadonlyMap<string, string> {
+    const found = this.list(prefix);
+    this.showedAll(found);
+    return found;
+  }
+
   /** What a caller is answered: that it goes is news for those who watch it, though they have not read of it yet. */
   showed(key: string): void {
     for (const watch of this.#watches) watch.showed(key);

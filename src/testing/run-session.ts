@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { GatewayConfig } from "../gateway.ts";
+import { Turns } from "../shared/turns.ts";
 import { network } from "../upstream/network.ts";
 import type { SessionCtx } from "../upstream/session-facts.ts";
 import { type Loaded, loadConfig } from "../worker/config/load-config.ts";
@@ -45,7 +46,7 @@ const REAL_LIMIT_MS = 4_000;
 const CLEAN_UP_MS = 500;
 
 /** Only one run at a time may have the clock of the process. */
-let last: Promise<unknown> = Promise.resolve();
+const runs = new Turns();
 
 /**
  * Runs one session of a configuration through the gateway's own engine, with a client and peers that are scripts, without a socket
@@ -54,9 +55,7 @@ let last: Promise<unknown> = Promise.resolve();
  * for a configuration or options that cannot work; what `init`, `check`, `initWorker` and `exitWorker` throw
  */
 export function runSession(config: GatewayConfig | string, options: RunOptions = {}): Promise<Run> {
-  const run = last.then(() => runNow(config, options));
-  last = run.catch(() => {});
-  return run;
+  return runs.take(() => runNow(config, options));
 }
 
 async function runNow(config: GatewayConfig | string, options: RunOptions): Promise<Run> {

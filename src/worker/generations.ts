@@ -174,8 +174,7 @@ export class Generations {
 
   /** Other processes serve what is new: nothing of these comes back, and their sessions go on. */
   leave(): void {
-    const candidates = [...this.#candidates.values()].map(({ built }) => built);
-    for (const built of [this.#current, this.#previous, ...candidates]) if (built) endTimers(built);
+    for (const built of this.#eligible) endTimers(built);
   }
 
   /** Those that are being prepared fail. */
@@ -185,10 +184,15 @@ export class Generations {
 
   /** Ends all of them, one after the other. */
   async close(): Promise<void> {
-    const candidates = [...this.#candidates.values()].map(({ built }) => built);
-    const all = [this.#current, this.#previous, ...candidates, ...this.#retired.values()];
+    const all = [...this.#eligible, ...this.#retired.values()];
     this.#retired.clear();
-    for (const built of all) if (built) await this.#end(built);
+    for (const built of all) await this.#end(built);
+  }
+
+  /** What serves new sessions, or may do so yet. */
+  get #eligible(): readonly Built[] {
+    const candidates = [...this.#candidates.values()].map(({ built }) => built);
+    return [this.#current, ...(this.#previous ? [this.#previous] : []), ...candidates];
   }
 
   #candidate(number: number): Candidate {

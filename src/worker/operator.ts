@@ -1,4 +1,5 @@
 import { messageOf } from "../errors.ts";
+import { Turns } from "../shared/turns.ts";
 import { type CanaryFault, judgeCanary } from "./canary-judge.ts";
 import { ConfigError } from "./config/config-error.ts";
 import { type LoadedGateway, loadGateway } from "./load-gateway.ts";
@@ -6,7 +7,6 @@ import type { OpenLog } from "./log.ts";
 import type { RunningGateway } from "./master/running-gateway.ts";
 import { asStarted, type Start } from "./start-keys.ts";
 import { Trial } from "./trial.ts";
-import { Turns } from "./turns.ts";
 
 /** What a configuration waits for may never come: so long may its module, `init` and `check` take while another one serves. */
 const STEP_MS = 30_000;

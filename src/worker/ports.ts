@@ -1,4 +1,5 @@
 import { type Endpoint, formatEndpoint, plainEndpoint } from "../codecs/address.ts";
+import { Turns } from "../shared/turns.ts";
 import type { Incoming } from "../stream/incoming.ts";
 import type { Log } from "../stream/log.ts";
 import type { Port, PortOptions } from "../stream/port.ts";
@@ -62,7 +63,7 @@ export class Ports {
   /** Closed ports whose last clients may still come, by the number of the generation that they come to. */
   readonly #closing = new Map<number, number>();
   #open = new Map<string, OpenPort>();
-  #accepting: Promise<unknown> = Promise.resolve();
+  readonly #accepting = new Turns();
   #isClosed = false;
 
   constructor(parts: PortsParts) {
@@ -170,13 +171,11 @@ export class Ports {
 
   /** Accepts besides at sockets that were sent before. Rejects when one of them is not here. */
   accept(sockets: readonly SocketName[]): Promise<void> {
-    const accepted = this.#accepting.then(async () => {
+    return this.#accepting.take(async () => {
       for (const key of new Set(sockets.map((name) => name.key))) await this.#acceptMore(key);
       const missing = sockets.filter(({ key, place }) => !this.#find(key)?.ports.has(place));
       if (missing.length > 0) throw new Error(`no socket for ${missing.map(({ key }) => key).join(", ")}`);
     });
-    this.#accepting = accepted.catch(() => {});
-    return accepted;
   }
 
   /** Accepts there no more: another process does. */

@@ -3,8 +3,9 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect } from "vitest";
+import { beforeEach, expect } from "vitest";
 import { eventually } from "../support/eventually.ts";
+import { openPerTest } from "../support/open-per-test.ts";
 import { run } from "../support/programs.ts";
 import { freePorts } from "../support/service.ts";
 
@@ -162,13 +163,10 @@ export interface RedisPerTest {
 /** Starts one before each test from here on, and ends it behind it. */
 export function redisPerTest(): RedisPerTest {
   let redis: RedisServer | undefined;
-  const open: AsyncDisposable[] = [];
+  const open = openPerTest();
   beforeEach(async () => {
     redis = await RedisServer.start();
     open.push(redis);
-  });
-  afterEach(async () => {
-    for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
   });
   return {
     get redis() {

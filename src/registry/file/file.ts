@@ -1,6 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
 import { messageOf } from "../../errors.ts";
+import { Turns } from "../../shared/turns.ts";
 import { type Change, mustFit, type PutOptions, type Registry, ttlOf } from "../registry.ts";
 import { MAX_KEYS, Table } from "../table.ts";
 import type { FileStore, StoreChange } from "./file-store.ts";
@@ -62,7 +63,7 @@ class FileRegistry implements Registry {
   #watcher: FSWatcher | undefined;
   #settling: NodeJS.Timeout | undefined;
   /** Readings and writes one after the other, so that no reading undoes a write that it did not see. */
-  #work: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #isReading = false;
   /** When the next reading may begin. */
   #restsUntil = 0;
@@ -83,21 +84,17 @@ class FileRegistry implements Registry {
   async open(): Promise<void> {
     await mkdir(this.#store.folder, { recursive: true });
     this.#watch();
-    await this.#inTurn(() => this.#read());
+    await this.#turns.take(() => this.#read());
   }
 
   async get(key: string): Promise<string | undefined> {
     this.#mustBeOpen();
-    const value = this.#table.get(key);
-    this.#table.showed(key);
-    return value;
+    return this.#table.answer(key);
   }
 
   async list(prefix: string): Promise<ReadonlyMap<string, string>> {
     this.#mustBeOpen();
-    const found = this.#table.list(prefix);
-    this.#table.showedAll(found);
-    return found;
+    return this.#table.answerAll(prefix);
   }
 
   async put(key: string, value: string, options: PutOptions = {}): Promise<void> {
@@ -122,16 +119,8 @@ class FileRegistry implements Registry {
     clearInterval(this.#poll);
     clearTimeout(this.#settling);
     this.#watcher?.close();
-    await this.#rest();
+    await this.#turns.idle(); // a write that begins queues the next one
     this.#table.close();
-  }
-
-  /** Until nothing is under way: a write that begins queues the next one. */
-  async #rest(): Promise<void> {
-    for (let seen: unknown; seen !== this.#work; ) {
-      seen = this.#work;
-      await seen;
-    }
   }
 
   #mustBeOpen(): void {
@@ -141,14 +130,14 @@ class FileRegistry implements Registry {
   #change(change: StoreChange): Promise<boolean> {
     return new Promise((done, failed) => {
       this.#waiting.push({ ...change, done, failed });
-      if (this.#waiting.length === 1) void this.#inTurn(() => this.#write());
+      if (this.#waiting.length === 1) void this.#turns.take(() => this.#write());
     });
   }
 
   /** One after the other, as if each had been made alone. */
   async #write(): Promise<void> {
     const waiting = this.#waiting.splice(0, this.#store.together);
-    if (this.#waiting.length > 0) void this.#inTurn(() => this.#write());
+    if (this.#waiting.length > 0) void this.#turns.take(() => this.#write());
     const taken = this.#takenOf(waiting);
     let told = 0;
     try {
@@ -188,12 +177,6 @@ class FileRegistry implements Registry {
     });
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#work.then(work);
-    this.#work = turn.catch(() => {});
-    return turn;
-  }
-
   #watch(): void {
     const watcher = watch(this.#store.folder, { persistent: false }, (_event, name) => {
       if (name === null || this.#store.concerns(name)) this.#settle();
@@ -218,7 +201,7 @@ class FileRegistry implements Registry {
   #reread(): void {
     if (this.#isReading || this.#isClosed) return;
     this.#isReading = true;
-    const reading = this.#inTurn(async () => {
+    const reading = this.#turns.take(async () => {
       this.#isReading = false;
       const began = performance.now();
       if (began < this.#restsUntil) return this.#settle(); // it was asked for while the last one ran
@@ -251,6 +234,6 @@ class FileRegistry implements Registry {
   }
 
   #expire(keys: readonly string[]): void {
-    this.#inTurn(() => this.#store.expire(keys)).catch((cause: unknown) => this.#complain(messageOf(cause)));
+    this.#turns.take(() => this.#store.expire(keys)).catch((cause: unknown) => this.#complain(messageOf(cause)));
   }
 }

@@ -1,14 +1,11 @@
-import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isPartEnd, partEnd, sweepPart } from "../part.ts";
 import type { Entry } from "../table.ts";
 import { errnoOf, type FileStore, MAX_VALUE_BYTES, type StoreChange } from "./file-store.ts";
 
 /** Longest file name of all usual file systems, less the room for an end: `~` and 13 digits or more. */
 const MAX_NAME = 239;
-
-/** Parts that a write was interrupted in are older than any write takes. */
-const MAX_PART_AGE_MS = 60_000;
 
 /** A folder is listed once for so many changes: far more often than others change the same key, far less than for each. */
 const MAX_TOGETHER = 250;
@@ -88,7 +85,7 @@ export class FolderStore implements FileStore {
   /** The name of the file, which has its content as soon as it is there. */
   async #write(key: string, { value, expires }: Entry): Promise<string> {
     const name = nameOf(key) + (expires === Number.POSITIVE_INFINITY ? "" : `~${Math.ceil(expires)}`);
-    const part = join(this.folder, `.${randomUUID()}.part`);
+    const part = join(this.folder, partEnd());
     try {
       await writeFile(part, value, { flush: expires === Number.POSITIVE_INFINITY });
       await rename(part, join(this.folder, name));
@@ -146,10 +143,7 @@ export class FolderStore implements FileStore {
   }
 
   async #sweep(name: string): Promise<undefined> {
-    if (!/^\.[\da-f-]{36}\.part$/.test(name)) return;
-    const path = join(this.folder, name);
-    const facts = await factsOf(path).catch(() => undefined);
-    if (facts && Date.now() - facts.mtimeMs > MAX_PART_AGE_MS) await rm(path, { force: true });
+    if (isPartEnd(name)) await sweepPart(join(this.folder, name));
   }
 }
 

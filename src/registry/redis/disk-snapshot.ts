@@ -1,16 +1,10 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../../errors.ts";
+import { isPartEnd, partEnd, sweepPart } from "../part.ts";
 
 /** A burst of changes is written once. What is lost by a crash is what changed in the last second. */
 const SETTLE_MS = 1_000;
-
-/** Parts that a write was interrupted in are older than any write takes. */
-const MAX_PART_AGE_MS = 60_000;
-
-/** Behind the name of the file: what is about to take its place. */
-const PART = /^\.[\da-f-]{36}\.part$/;
 
 /** What is known of the keys below one prefix. */
 export interface Saved {
@@ -86,7 +80,7 @@ export class DiskSnapshot {
 
   async #replace(text: string): Promise<void> {
     const { path, warn } = this.#options;
-    const part = `${path}.${randomUUID()}.part`;
+    const part = `${path}${partEnd()}`;
     try {
       await mkdir(dirname(path), { recursive: true });
       await writeFile(part, text, { mode: 0o600, flush: true });
@@ -104,9 +98,7 @@ export class DiskSnapshot {
 async function sweep(path: string): Promise<void> {
   const [folder, own] = [dirname(path), basename(path)];
   for (const name of await readdir(folder)) {
-    if (!name.startsWith(own) || !PART.test(name.slice(own.length))) continue;
-    const part = join(folder, name);
-    if (Date.now() - (await stat(part)).mtimeMs > MAX_PART_AGE_MS) await rm(part, { force: true });
+    if (name.startsWith(own) && isPartEnd(name.slice(own.length))) await sweepPart(join(folder, name));
   }
 }
 

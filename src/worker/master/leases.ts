@@ -1,6 +1,7 @@
 import type { GatewayConfig } from "../../gateway.ts";
 import type { RedisLink } from "../../registry/redis/redis-link.ts";
 import { type RedisEvents, redisEvents } from "../../shared/events/redis-events.ts";
+import { Turns } from "../../shared/turns.ts";
 import type { Log } from "../../stream/log.ts";
 import type { WorkerIds } from "../identity.ts";
 import { Lease, redisOf } from "./lease.ts";
@@ -47,7 +48,7 @@ export class Leases implements AsyncDisposable {
   readonly #holders = new Map<Lease, Set<Holder>>();
   /** Taken last. */
   #current: Lease | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   private constructor(redis: RedisLink | undefined, log: Log) {
     this.redis = redis;
@@ -67,9 +68,7 @@ export class Leases implements AsyncDisposable {
 
   /** Numbers for a worker that starts now. @throws Error when it is planned and there is no lease to be had; all is as it was then */
   take(number: number, wanted: IdsWanted): Promise<TakenIds> {
-    const taken = this.#turn.then(() => this.#take(number, wanted));
-    this.#turn = taken.catch(() => {});
-    return taken;
+    return this.#turns.take(() => this.#take(number, wanted));
   }
 
   /** Resolves when nobody else makes ids by the numbers of a worker; it does from then on. */

@@ -6,20 +6,18 @@ import type { Registry } from "../../../src/registry/registry.ts";
 import { restoreBans } from "../../../src/worker/bans/restore-bans.ts";
 import { WorkerBans } from "../../../src/worker/bans/worker-bans.ts";
 import { eventually } from "../../support/eventually.ts";
+import { openPerTest } from "../../support/open-per-test.ts";
 import { LogRig } from "../link/rig.ts";
 
 let registry: Registry;
 let log: LogRig;
-let open: AsyncDisposable[];
+const open = openPerTest();
+afterEach(() => void vi.useRealTimers()); // before what is open is closed: hooks behind run first
 
 beforeEach(() => {
   registry = memoryRegistry();
   log = new LogRig();
-  open = [registry];
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  for (const each of open.reverse()) await each[Symbol.asyncDispose]();
+  open.push(registry);
 });
 
 async function worker(): Promise<WorkerBans> {

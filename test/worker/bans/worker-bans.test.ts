@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { memoryRegistry } from "../../../src/registry/memory.ts";
 import type { Registry } from "../../../src/registry/registry.ts";
 import type { BanTable } from "../../../src/stream/bans/ban-table.ts";
@@ -10,20 +10,18 @@ import type { Session } from "../../../src/stream/session.ts";
 import { bansRegistry } from "../../../src/worker/bans/bans-registry.ts";
 import { type BansHost, WorkerBans } from "../../../src/worker/bans/worker-bans.ts";
 import { eventually } from "../../support/eventually.ts";
+import { openPerTest } from "../../support/open-per-test.ts";
 import { LogRig } from "../link/rig.ts";
 import { TempFolder } from "../temp-folder.ts";
 
 let registry: Registry;
 let log: LogRig;
-let open: AsyncDisposable[];
+const open = openPerTest();
 
 beforeEach(() => {
   registry = memoryRegistry();
   log = new LogRig();
-  open = [registry];
-});
-afterEach(async () => {
-  for (const each of open.reverse()) await each[Symbol.asyncDispose]();
+  open.push(registry);
 });
 
 /** A worker's sessions, as far as bans see them. */

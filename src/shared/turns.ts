@@ -8,4 +8,12 @@ export class Turns {
     this.#last = done.catch(() => {});
     return done;
   }
+
+  /** Resolves when none is left, those included that were asked for meanwhile. */
+  async idle(): Promise<void> {
+    for (let seen: unknown; seen !== this.#last; ) {
+      seen = this.#last;
+      await seen;
+    }
+  }
 }
